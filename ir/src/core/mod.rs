@@ -1,0 +1,38 @@
+//! The public face of the IR: ids, types, attributes, op definitions, modules, builder, verifier,
+//! printer and diagnostics.
+
+mod attr;
+mod builder;
+mod codes;
+mod diagnostic;
+mod entity;
+mod intern;
+mod loc;
+mod module;
+mod op_def;
+mod op_macro;
+mod print;
+mod registry;
+mod tensor;
+mod types;
+mod verify;
+mod view;
+
+pub use attr::{Attr, AttrKind, AttrType, kind};
+pub use builder::{Builder, InsertPoint};
+pub use codes::{CODES, Code, CodeInfo};
+pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
+pub use entity::{Block, Op, Region, Value};
+pub use intern::Symbol;
+pub use loc::{Loc, Span};
+pub use module::{Module, Use, ValueDef};
+pub use op_def::{
+    AttrInfo, Cost, EvalCx, OpDef, OpError, OpInfo, OpResult, OperandInfo, ResultInfo, RunBlock,
+    Trait, TypeRule, rule,
+};
+pub use print::{PrintOptions, Resources, print_module, print_op};
+pub use registry::Registry;
+pub use tensor::{Bytes, Native, Num, Shape, Tensor};
+pub use types::{Dim, Elem, ExtType, TensorType, Type, TypeKind, TypeParseError};
+pub use verify::verify;
+pub use view::OpView;

@@ -1,0 +1,237 @@
+//! The `core` dialect: functions, return, yield, constants.
+//!
+//! A function has one region of one block; its arguments are the block's, its results are the
+//! operands of `core.return`. A module is the block of its functions, not an op.
+
+use crate::core::{
+    Attr, Block, Builder, Cost, EvalCx, Module, Op, OpDef, OpError, OpInfo, OpResult, OpView,
+    Registry, Tensor, Type, Value,
+};
+use crate::op;
+
+op! {
+    /// A function. `inputs` and `outputs` are the names by which users know arguments and results;
+    /// empty lists stand for `arg0`, … and `result0`, ….
+    ///
+    /// `arena_bytes` and `slots` are the memory plan that the `memory-plan` pass states: for each
+    /// value of the body in order of definition its byte offset in the arena, or -1.
+    "core.func" => Func {
+        operands: [],
+        attributes: [name: Str, inputs: Strs = Attr::List(Vec::new()), outputs: Strs = Attr::List(Vec::new()), arena_bytes: Int = 0, slots: Ints = Attr::List(Vec::new())],
+        results: [],
+        regions: [body],
+        traits: [Isolated],
+    }
+}
+
+impl OpDef for Func {
+    fn info(&self) -> &'static OpInfo {
+        &Func::INFO
+    }
+    fn infer(&self, _op: OpView<'_>) -> OpResult<Vec<Type>> {
+        Ok(Vec::new())
+    }
+    fn verify(&self, op: OpView<'_>) -> OpResult<()> {
+        let block = Func::block(op);
+        let names = [
+            (
+                "inputs",
+                Func::inputs(op).len(),
+                op.module.block_args(block).len(),
+            ),
+            ("outputs", Func::outputs(op).len(), Func::returned(op).len()),
+        ];
+        for (what, named, actual) in names {
+            if named != 0 && named != actual {
+                return Err(OpError::new(format!(
+                    "function `{}` names {named} {what}, but has {actual}",
+                    Func::name(op)
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Func {
+    /// Appends a function with an empty block to the module.
+    pub fn create(
+        module: &mut Module,
+        name: &str,
+        args: &[Type],
+        attrs: &[(&str, Attr)],
+    ) -> OpResult<Op> {
+        let body = module.body();
+        let mut b = Builder::at_end(module, body);
+        let region = b.region(args, |_, _| Ok(()))?;
+        let mut all = vec![("name", Attr::from(name))];
+        all.extend(attrs.iter().cloned());
+        // `verify` reads the return op, which the caller has yet to build.
+        let (names, rest): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .partition(|(name, _)| *name == "inputs" || *name == "outputs");
+        let op = b.create_with_regions(&Func, &[], &rest, &[region])?;
+        for (name, attr) in names {
+            module.set_attr(op, name, attr);
+        }
+        Ok(op)
+    }
+
+    /// The function of that name.
+    pub fn find(module: &Module, name: &str) -> Option<Op> {
+        module
+            .funcs()
+            .find(|&op| Func::name(module.view(op)) == name)
+    }
+
+    /// The only block.
+    pub fn block(op: OpView<'_>) -> Block {
+        op.module.region_blocks(op.regions()[0])[0]
+    }
+
+    pub fn args(op: OpView<'_>) -> &[Value] {
+        op.module.block_args(Func::block(op))
+    }
+
+    /// The values that the function gives; none while it has no return.
+    pub fn returned(op: OpView<'_>) -> &[Value] {
+        match op.module.terminator(Func::block(op)) {
+            Some(ret) => op.module.operands(ret),
+            None => &[],
+        }
+    }
+
+    /// The users' names of the arguments.
+    pub fn input_names(op: OpView<'_>) -> Vec<String> {
+        names(Func::inputs(op), Func::args(op).len(), "arg")
+    }
+
+    /// The users' names of the results.
+    pub fn output_names(op: OpView<'_>) -> Vec<String> {
+        names(Func::outputs(op), Func::returned(op).len(), "result")
+    }
+}
+
+fn names(given: Vec<&str>, count: usize, prefix: &str) -> Vec<String> {
+    match given.is_empty() {
+        true => (0..count).map(|i| format!("{prefix}{i}")).collect(),
+        false => given.into_iter().map(str::to_string).collect(),
+    }
+}
+
+op! {
+    /// Ends a function and gives its results.
+    "core.return" => Return {
+        operands: [; values: ANY],
+        results: [],
+        traits: [Terminator],
+    }
+}
+
+impl OpDef for Return {
+    fn info(&self) -> &'static OpInfo {
+        &Return::INFO
+    }
+    fn infer(&self, _op: OpView<'_>) -> OpResult<Vec<Type>> {
+        Ok(Vec::new())
+    }
+}
+
+op! {
+    /// Ends a block of a region and gives its values to the op around it.
+    "core.yield" => Yield {
+        operands: [; values: ANY],
+        results: [],
+        traits: [Terminator],
+    }
+}
+
+impl OpDef for Yield {
+    fn info(&self) -> &'static OpInfo {
+        &Yield::INFO
+    }
+    fn infer(&self, _op: OpView<'_>) -> OpResult<Vec<Type>> {
+        Ok(Vec::new())
+    }
+}
+
+op! {
+    /// The tensor `value`.
+    "core.constant" => Constant {
+        operands: [],
+        attributes: [value: Dense],
+        results: [y],
+        traits: [Pure, Constant],
+    }
+}
+
+impl OpDef for Constant {
+    fn info(&self) -> &'static OpInfo {
+        &Constant::INFO
+    }
+    fn infer(&self, op: OpView<'_>) -> OpResult<Vec<Type>> {
+        Ok(vec![Constant::value(op).ty()])
+    }
+    fn eval(&self, op: OpView<'_>, _: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
+        Ok(vec![Constant::value(op).clone()])
+    }
+    fn cost(&self, _op: OpView<'_>) -> Cost {
+        Cost::default()
+    }
+}
+
+/// Builds a constant.
+pub fn constant(b: &mut Builder<'_>, value: Tensor) -> OpResult<Value> {
+    b.one(&Constant, &[], &[("value", Attr::Tensor(value))])
+}
+
+op! {
+    /// Calls a function of the module.
+    "core.call" => Call {
+        operands: [; operands: ANY],
+        attributes: [callee: Func],
+        results: [; results],
+    }
+}
+
+impl OpDef for Call {
+    fn info(&self) -> &'static OpInfo {
+        &Call::INFO
+    }
+    fn infer(&self, op: OpView<'_>) -> OpResult<Vec<Type>> {
+        let name = Call::callee(op);
+        let Some(func) = Func::find(op.module, name.as_str()) else {
+            return Err(OpError::with_code(
+                crate::core::Code::UNKNOWN_FUNC,
+                format!("no function `@{name}` is in the module"),
+            ));
+        };
+        let func = op.module.view(func);
+        let types = |values: &[Value]| -> Vec<Type> {
+            values.iter().map(|&v| op.module.value_type(v)).collect()
+        };
+        if types(op.operands()) != types(Func::args(func)) {
+            return Err(OpError::new(format!(
+                "operands do not fit the arguments of `@{name}`"
+            )));
+        }
+        Ok(types(Func::returned(func)))
+    }
+    fn eval(
+        &self,
+        op: OpView<'_>,
+        operands: &[Tensor],
+        cx: &mut EvalCx<'_>,
+    ) -> OpResult<Vec<Tensor>> {
+        match Func::find(op.module, Call::callee(op).as_str()) {
+            Some(func) => cx
+                .blocks
+                .run_block(Func::block(op.module.view(func)), operands.to_vec()),
+            None => crate::bug!("`core.call` of a missing function passed the verifier"),
+        }
+    }
+}
+
+pub fn register(ops: &mut Registry) {
+    ops.add(&[&Call, &Constant, &Func, &Return, &Yield]);
+}

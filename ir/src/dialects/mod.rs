@@ -1,0 +1,12 @@
+//! The dialects: one file (or folder of op families) each, ending in `register`.
+
+pub mod core;
+
+use crate::core::Registry;
+
+/// A registry of all dialects in the crate.
+pub fn registry() -> Registry {
+    let mut ops = Registry::default();
+    core::register(&mut ops);
+    ops
+}

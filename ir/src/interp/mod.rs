@@ -1,0 +1,122 @@
+//! The interpreter: runs a module by calling each op's `eval`. It is the meaning of the IR.
+
+use cranelift_entity::SecondaryMap;
+
+use crate::core::{
+    Block, Diagnostic, EvalCx, Loc, Module, Op, OpError, OpResult, RunBlock, Tensor, Value,
+};
+use crate::dialects::core::Func;
+
+/// Runs a function on arguments; the error stands at the op that failed.
+pub fn run(module: &Module, func: Op, args: &[Tensor]) -> Result<Vec<Tensor>, Diagnostic> {
+    run_observed(module, func, args, &mut |_, _| {})
+}
+
+/// Runs a function and shows each op with its results to `observe`.
+pub fn run_observed(
+    module: &Module,
+    func: Op,
+    args: &[Tensor],
+    observe: &mut dyn FnMut(Op, &[Tensor]),
+) -> Result<Vec<Tensor>, Diagnostic> {
+    let mut interpreter = Interpreter {
+        module,
+        values: SecondaryMap::new(),
+        observe,
+        at: Loc::Unknown,
+    };
+    let block = Func::block(module.view(func));
+    let result = interpreter.run_block(block, args.to_vec());
+    result.map_err(|error| error.at(interpreter.at))
+}
+
+/// Evaluates a value that depends on constants alone; `None` if it depends on anything else, or
+/// if an op on the way cannot be evaluated.
+pub fn eval_constant(module: &Module, value: Value) -> Option<Tensor> {
+    if let Some(tensor) = module.constant_value(value) {
+        return Some(tensor.clone());
+    }
+    let op = module.defining_op(value)?;
+    let view = module.view(op);
+    if !view.info().has(crate::core::Trait::Pure) || !view.regions().is_empty() {
+        return None;
+    }
+    let operands: Option<Vec<Tensor>> = view
+        .operands()
+        .iter()
+        .map(|&v| eval_constant(module, v))
+        .collect();
+    let results = eval_pure(module, op, &operands?).ok()?;
+    let index = view.results().iter().position(|&r| r == value)?;
+    results.into_iter().nth(index)
+}
+
+/// Evaluates one op without regions.
+pub fn eval_pure(module: &Module, op: Op, operands: &[Tensor]) -> OpResult<Vec<Tensor>> {
+    struct NoBlocks;
+    impl RunBlock for NoBlocks {
+        fn run_block(&mut self, _: Block, _: Vec<Tensor>) -> OpResult<Vec<Tensor>> {
+            Err(OpError::new("the op has regions"))
+        }
+    }
+    let view = module.view(op);
+    let mut blocks = NoBlocks;
+    view.def().eval(
+        view,
+        operands,
+        &mut EvalCx {
+            blocks: &mut blocks,
+        },
+    )
+}
+
+struct Interpreter<'a> {
+    module: &'a Module,
+    values: SecondaryMap<Value, Option<Tensor>>,
+    observe: &'a mut dyn FnMut(Op, &[Tensor]),
+    /// The op under evaluation, for the error.
+    at: Loc,
+}
+
+impl RunBlock for Interpreter<'_> {
+    fn run_block(&mut self, block: Block, args: Vec<Tensor>) -> OpResult<Vec<Tensor>> {
+        let module = self.module;
+        let names = module.block_args(block);
+        if names.len() != args.len() {
+            return Err(OpError::new(format!(
+                "expected {} arguments, found {}",
+                names.len(),
+                args.len()
+            )));
+        }
+        for (&name, arg) in names.iter().zip(args) {
+            self.values[name] = Some(arg);
+        }
+        let end = module.terminator(block);
+        for op in module.ops_in(block) {
+            let view = module.view(op);
+            let operands: Vec<Tensor> = view.operands().iter().map(|&v| self.value(v)).collect();
+            if Some(op) == end {
+                return Ok(operands);
+            }
+            self.at = view.loc().clone();
+            let results = view
+                .def()
+                .eval(view, &operands, &mut EvalCx { blocks: self })?;
+            (self.observe)(op, &results);
+            for (&value, result) in view.results().iter().zip(results) {
+                self.values[value] = Some(result);
+            }
+        }
+        Ok(Vec::new())
+    }
+}
+
+impl Interpreter<'_> {
+    fn value(&self, value: Value) -> Tensor {
+        match &self.values[value] {
+            Some(tensor) => tensor.clone(),
+            None => crate::bug!("{value} is read before it is computed"),
+        }
+    }
+}
