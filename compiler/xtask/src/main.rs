@@ -1,1 +1,47 @@
-fn main() {}
+//! Chores of the project: `cargo xtask --help` lists them.
+//!
+//! It may know of every crate of the workspace, and no crate knows of it. Begin with `ci.rs`, which says what has to hold, or `workspace.rs`, which every chore stands on.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line tool prints"
+)]
+
+mod ci;
+mod python;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of the Lepid project.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Check the layout, the arrows between crates, file lengths, comments and codes.
+    Tidy,
+    /// Run everything that has to be green: formatting, lints, docs, tests, tidy.
+    Ci(ci::Options),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().chore {
+        Chore::Tidy => tidy::main(),
+        Chore::Ci(options) => ci::main(&options),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

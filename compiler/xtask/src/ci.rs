@@ -1,0 +1,215 @@
+//! `cargo xtask ci`: runs every check, tells at the end which held.
+
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use crate::python;
+use crate::tidy;
+use crate::workspace::{self, Result};
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Install the Python packages under target/ and run the checks against ONNX Runtime, too.
+    #[arg(long)]
+    install: bool,
+    /// Leave out the documentation, the scalar run and the checks against other programs.
+    #[arg(long)]
+    quick: bool,
+}
+
+/// How a step ended.
+enum Outcome {
+    Passed,
+    Failed(String),
+    Skipped(String),
+}
+
+struct Step {
+    name: &'static str,
+    run: fn() -> Outcome,
+    /// Which runs have it.
+    when: When,
+}
+
+#[derive(PartialEq)]
+enum When {
+    Always,
+    NotQuick,
+    Install,
+}
+
+const STEPS: &[Step] = &[
+    Step {
+        name: "fmt",
+        run: format,
+        when: When::Always,
+    },
+    Step {
+        name: "clippy",
+        run: clippy,
+        when: When::Always,
+    },
+    Step {
+        name: "doc",
+        run: doc,
+        when: When::NotQuick,
+    },
+    Step {
+        name: "test",
+        run: test,
+        when: When::Always,
+    },
+    Step {
+        name: "test, scalar kernels",
+        run: test_scalar,
+        when: When::NotQuick,
+    },
+    Step {
+        name: "tidy",
+        run: tidy,
+        when: When::Always,
+    },
+    Step {
+        name: "python packages",
+        run: python_packages,
+        when: When::Install,
+    },
+];
+
+pub(crate) fn main(options: &Options) -> Result<ExitCode> {
+    let chosen = STEPS.iter().filter(|step| match step.when {
+        When::Always => true,
+        When::NotQuick => !options.quick,
+        When::Install => options.install && !options.quick,
+    });
+    let mut done = Vec::new();
+    for step in chosen {
+        println!("\n=== {}", step.name);
+        let start = Instant::now();
+        let outcome = (step.run)();
+        done.push((step.name, outcome, workspace::seconds_since(start)));
+    }
+    Ok(summarise(&done))
+}
+
+/// Prints the table and the line that ends the output.
+fn summarise(done: &[(&str, Outcome, f64)]) -> ExitCode {
+    println!("\n{:24} {:>8}  result", "step", "seconds");
+    let (mut passed, mut failed) = (0, 0);
+    for (name, outcome, seconds) in done {
+        let result = match outcome {
+            Outcome::Passed => {
+                passed += 1;
+                "passed".to_owned()
+            }
+            Outcome::Failed(reason) => {
+                failed += 1;
+                format!("FAILED: {reason}")
+            }
+            Outcome::Skipped(reason) => format!("skipped: {reason}"),
+        };
+        println!("{name:24} {seconds:8.1}  {result}");
+    }
+    println!("\n{passed} passed, {failed} failed");
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn format() -> Outcome {
+    with_tool("cargo fmt", &["fmt", "--version"], || {
+        cargo(&["fmt", "--all", "--check"])
+    })
+}
+
+fn clippy() -> Outcome {
+    with_tool("cargo clippy", &["clippy", "--version"], || {
+        cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ])
+    })
+}
+
+fn doc() -> Outcome {
+    let mut command = workspace::cargo();
+    command
+        .args([
+            "doc",
+            "--workspace",
+            "--no-deps",
+            "--document-private-items",
+        ])
+        .env("RUSTDOCFLAGS", "-D warnings");
+    outcome(&mut command)
+}
+
+fn test() -> Outcome {
+    let mut command = workspace::cargo();
+    command
+        .args(["test", "--release", "--workspace", "--no-fail-fast"])
+        .env("INSTA_UPDATE", "no");
+    outcome(&mut command)
+}
+
+/// The kernels for machines without AVX2 are the ones that no developer's machine runs by itself.
+fn test_scalar() -> Outcome {
+    let mut command = workspace::cargo();
+    command
+        .args(["test", "--release", "--no-fail-fast", "--tests"])
+        .args(["--package", "lepid-target-cpu", "--package", "lepid"])
+        .env("LEPID_CPU_ISA", "scalar")
+        .env("INSTA_UPDATE", "no");
+    outcome(&mut command)
+}
+
+fn tidy() -> Outcome {
+    match tidy::run() {
+        Ok(0) => Outcome::Passed,
+        Ok(count) => Outcome::Failed(format!("{count} findings")),
+        Err(error) => Outcome::Failed(error),
+    }
+}
+
+fn python_packages() -> Outcome {
+    if !python::exists() {
+        return missing("python3");
+    }
+    match python::packages(python::REQUIREMENTS) {
+        Ok(_) => Outcome::Passed,
+        Err(error) => Outcome::Failed(error),
+    }
+}
+
+fn cargo(arguments: &[&str]) -> Outcome {
+    outcome(workspace::cargo().args(arguments))
+}
+
+fn outcome(command: &mut Command) -> Outcome {
+    match workspace::run(command) {
+        Ok(()) => Outcome::Passed,
+        Err(error) => Outcome::Failed(error),
+    }
+}
+
+fn with_tool(name: &str, version: &[&str], step: impl FnOnce() -> Outcome) -> Outcome {
+    if workspace::has_program(workspace::cargo().args(version)) {
+        return step();
+    }
+    missing(name)
+}
+
+fn missing(tool: &str) -> Outcome {
+    let reason = format!("`{tool}` is not installed");
+    if workspace::in_ci() {
+        Outcome::Failed(reason)
+    } else {
+        Outcome::Skipped(reason)
+    }
+}
