@@ -31,7 +31,7 @@ pub use op_def::{
     Trait, TypeRule, rule,
 };
 pub use print::{PrintOptions, Resources, print_module, print_op};
-pub use registry::Registry;
+pub use registry::{Registry, nearest};
 pub use tensor::{Bytes, Native, Num, Shape, Tensor};
 pub use types::{Dim, Elem, ExtType, TensorType, Type, TypeKind, TypeParseError};
 pub use verify::verify;

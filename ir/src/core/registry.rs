@@ -37,7 +37,7 @@ impl Registry {
 }
 
 /// The candidate with the smallest edit distance to `name`, at most a third of its length.
-pub(crate) fn nearest<'a>(
+pub fn nearest<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {

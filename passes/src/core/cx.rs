@@ -1,0 +1,124 @@
+//! What a pass may use beside the module.
+
+use std::any::{Any, TypeId};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::str::FromStr;
+
+use indexmap::IndexMap;
+use lepid_ir::core::{
+    Code, Cost, Diagnostic, Diagnostics, Loc, Module, Op, OpView, Registry, Symbol,
+};
+
+use crate::core::{Analysis, PassDef, Step};
+
+/// Whether a target takes an op as it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Legality {
+    Native,
+    /// To be replaced by what `decompose` builds.
+    Expand,
+    /// Not at all, and why: "grouped convolution of more than two axes".
+    Unsupported(String),
+}
+
+/// What the driver knows for all passes of a run.
+pub struct PassEnv<'a> {
+    pub ops: &'a Registry,
+    /// What the target says of an op.
+    pub legality: &'a dyn Fn(OpView<'_>) -> Legality,
+    /// What an op costs on the target.
+    pub cost: &'a dyn Fn(OpView<'_>) -> Cost,
+    /// Facts about the target by name, such as `("layout", "nhwc")`.
+    pub facts: &'a [(&'a str, &'a str)],
+    /// Extents given by the user for named dimensions.
+    pub dims: BTreeMap<Symbol, u64>,
+}
+
+impl<'a> PassEnv<'a> {
+    /// No target in particular: every op is native and costs what the op itself estimates.
+    pub fn generic(ops: &'a Registry) -> PassEnv<'a> {
+        PassEnv {
+            ops,
+            legality: &|_| Legality::Native,
+            cost: &|op| op.def().cost(op),
+            facts: &[],
+            dims: BTreeMap::new(),
+        }
+    }
+
+    /// The value of a fact about the target.
+    pub fn fact(&self, name: &str) -> Option<&'a str> {
+        let fact = self.facts.iter().find(|(n, _)| *n == name);
+        fact.map(|(_, value)| *value)
+    }
+}
+
+/// The context of one pass: its options, the environment, analyses, messages.
+pub struct PassCx<'a> {
+    pub env: &'a PassEnv<'a>,
+    /// Warnings and notes; errors are returned.
+    pub diagnostics: Diagnostics,
+    pass: &'static PassDef,
+    options: &'a BTreeMap<&'static str, String>,
+    analyses: &'a mut AnalysisCache,
+}
+
+/// Analyses by kind and function, until the module changes.
+#[derive(Default)]
+pub(crate) struct AnalysisCache {
+    results: IndexMap<(TypeId, Op), Rc<dyn Any>>,
+}
+
+impl AnalysisCache {
+    pub(crate) fn clear(&mut self) {
+        self.results.clear();
+    }
+}
+
+impl<'a> PassCx<'a> {
+    pub(crate) fn new(
+        env: &'a PassEnv<'a>,
+        step: &'a Step,
+        analyses: &'a mut AnalysisCache,
+    ) -> PassCx<'a> {
+        PassCx {
+            env,
+            diagnostics: Vec::new(),
+            pass: step.pass,
+            options: &step.options,
+            analyses,
+        }
+    }
+
+    /// The value of a declared option, or its default.
+    pub fn option<T: FromStr>(&self, name: &str) -> Result<T, Diagnostics> {
+        let Some(declared) = self.pass.option(name) else {
+            lepid_ir::bug!("pass `{}` declares no option `{name}`", self.pass.name);
+        };
+        let text = self
+            .options
+            .get(declared.name)
+            .map_or(declared.default, String::as_str);
+        text.parse().map_err(|_| {
+            let message = format!(
+                "option `{name}` of pass `{}` cannot be `{text}`",
+                self.pass.name
+            );
+            let help = format!("the default is `{name}={}`", declared.default);
+            vec![Diagnostic::error(Code::PASS_OPTION, Loc::Unknown, message).with_help(help)]
+        })
+    }
+
+    /// An analysis of a function as it was when the pass began: take it before changing anything.
+    pub fn analysis<A: Analysis>(&mut self, module: &Module, func: Op) -> Rc<A> {
+        let key = (TypeId::of::<A>(), func);
+        let cached = self.analyses.results.get(&key).cloned();
+        if let Some(found) = cached.and_then(|any| any.downcast().ok()) {
+            return found;
+        }
+        let computed = Rc::new(A::compute(module, func));
+        self.analyses.results.insert(key, computed.clone());
+        computed
+    }
+}

@@ -1,0 +1,231 @@
+//! Replacing ops so that the types around them stay true, and tables of local patterns.
+
+use std::collections::BTreeSet;
+
+use lepid_ir::core::{
+    Block, Builder, Code, Diagnostic, Diagnostics, Loc, Module, Op, OpDef, OpResult, Trait, Type,
+    Value,
+};
+use lepid_ir::dialects::core::{Call, Func};
+
+use crate::core::Changed;
+
+/// Turns the error of an op into the diagnostics that a pass returns.
+pub trait At<T> {
+    fn at(self, loc: &Loc) -> Result<T, Diagnostics>;
+}
+
+impl<T> At<T> for OpResult<T> {
+    fn at(self, loc: &Loc) -> Result<T, Diagnostics> {
+        self.map_err(|error| vec![error.at(loc.clone())])
+    }
+}
+
+/// The op that defines `value`, if it is of this kind.
+pub fn defined_by(module: &Module, value: Value, def: &dyn OpDef) -> Option<Op> {
+    let op = module.defining_op(value)?;
+    is(module, op, def).then_some(op)
+}
+
+pub fn is(module: &Module, op: Op, def: &dyn OpDef) -> bool {
+    module.op_name(op) == def.info().name
+}
+
+pub fn has_one_use(module: &Module, value: Value) -> bool {
+    module.uses(value).len() == 1
+}
+
+/// Whether an op has no effect but its results, its regions included.
+pub fn is_effect_free(module: &Module, op: Op) -> bool {
+    /// Ops whose effects are those of their regions.
+    const TRANSPARENT: &[&str] = &["tensor.if", "tensor.while"];
+    let own = |op: Op| {
+        let info = module.def(op).info();
+        info.has(Trait::Pure) || TRANSPARENT.contains(&info.name)
+    };
+    let inside = |op: Op| own(op) || module.def(op).info().has(Trait::Terminator);
+    own(op) && module.walk_inside(op).into_iter().all(inside)
+}
+
+/// Replaces an op by values, which may have more precise types, and erases it.
+pub fn replace(module: &mut Module, op: Op, values: &[Value]) -> OpResult<()> {
+    let results = module.results(op).to_vec();
+    let changed: Vec<Value> = results
+        .iter()
+        .zip(values)
+        .filter(|&(&old, &new)| module.value_type(old) != module.value_type(new))
+        .map(|(_, &new)| new)
+        .collect();
+    module.replace_op(op, values);
+    changed
+        .into_iter()
+        .try_for_each(|v| retype_users(module, v))
+}
+
+/// Infers anew what depends on a value whose type was changed.
+pub fn retype_users(module: &mut Module, value: Value) -> OpResult<()> {
+    let users = module.uses(value).iter().map(|u| u.op).collect();
+    retype(module, users)
+}
+
+/// Infers these ops anew, and whatever depends on a type that changes by that.
+pub fn retype(module: &mut Module, mut todo: BTreeSet<Op>) -> OpResult<()> {
+    while let Some(op) = todo.pop_first() {
+        let Some(block) = module.op_block(op) else {
+            continue;
+        };
+        if module.terminator(block) == Some(op) {
+            todo.extend(readers_of_block(module, block));
+            continue;
+        }
+        let view = module.view(op);
+        let types = view.def().infer(view)?;
+        let results = view.results().to_vec();
+        for (result, ty) in results.into_iter().zip(types) {
+            if module.value_type(result) != ty {
+                module.set_value_type(result, ty);
+                todo.extend(module.uses(result).iter().map(|u| u.op));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The ops whose types follow from what a block gives.
+fn readers_of_block(module: &Module, block: Block) -> Vec<Op> {
+    let region = module.block_region(block);
+    let Some(around) = region.and_then(|r| module.region_op(r)) else {
+        return Vec::new();
+    };
+    if !is(module, around, &Func) {
+        return vec![around];
+    }
+    let name = Func::name(module.view(around));
+    let calls = module.walk().into_iter();
+    calls
+        .filter(|&op| is(module, op, &Call) && Call::callee(module.view(op)).as_str() == name)
+        .collect()
+}
+
+/// What a pattern gives: the values that replace the op's results, or nothing if it does not fit.
+/// A pattern that does not fit must not have built anything.
+pub type Rewrite = OpResult<Option<Vec<Value>>>;
+
+/// A local rewrite. `b` stands before the op and has its location.
+pub struct Pattern {
+    pub name: &'static str,
+    /// The op at the root; `*` for any.
+    pub op: &'static str,
+    pub apply: fn(b: &mut Builder<'_>, op: Op) -> Rewrite,
+}
+
+/// Applies patterns until none fits: ops in the order of their ids, patterns in the order of the
+/// table. Pure ops that lose their last use on the way are erased, so that "has one use" is true.
+pub fn apply_patterns(module: &mut Module, patterns: &[Pattern]) -> Result<Changed, Diagnostics> {
+    let mut todo: BTreeSet<Op> = module.walk().into_iter().collect();
+    let mut left = 1000 + 64 * todo.len();
+    let mut changed = Changed::No;
+    while let Some(op) = todo.pop_first() {
+        if module.op_block(op).is_none() {
+            continue;
+        }
+        if is_dead(module, op) {
+            todo.extend(definers(module, op));
+            module.erase(op);
+            changed = Changed::Yes;
+            continue;
+        }
+        let loc = module.loc(op).clone();
+        let Some((name, values)) = first_fit(module, patterns, op).at(&loc)? else {
+            continue;
+        };
+        changed = Changed::Yes;
+        todo.extend(definers(module, op));
+        replace(module, op, &values).at(&loc)?;
+        for &value in &values {
+            // Patterns look a few ops down, so the users of the users may fit now, too.
+            for user in users(module, value) {
+                todo.insert(user);
+                for &result in module.results(user) {
+                    todo.extend(users(module, result));
+                }
+            }
+            todo.extend(new_ops(module, value, op));
+        }
+        left -= 1;
+        if left == 0 {
+            let message = format!("pattern `{name}` and others do not come to an end");
+            return Err(vec![Diagnostic::error(Code::PASS_FAILED, loc, message)]);
+        }
+    }
+    Ok(changed)
+}
+
+fn is_dead(module: &Module, op: Op) -> bool {
+    let results = module.results(op);
+    let unused = results.iter().all(|&r| module.uses(r).is_empty());
+    unused && !results.is_empty() && is_effect_free(module, op)
+}
+
+fn first_fit(
+    module: &mut Module,
+    patterns: &[Pattern],
+    op: Op,
+) -> OpResult<Option<(&'static str, Vec<Value>)>> {
+    let name = module.op_name(op);
+    for pattern in patterns {
+        if pattern.op != name && pattern.op != "*" {
+            continue;
+        }
+        let mut b = Builder::before(module, op);
+        if let Some(values) = (pattern.apply)(&mut b, op)? {
+            return Ok(Some((pattern.name, values)));
+        }
+    }
+    Ok(None)
+}
+
+fn users(module: &Module, value: Value) -> Vec<Op> {
+    module.uses(value).iter().map(|u| u.op).collect()
+}
+
+fn definers(module: &Module, op: Op) -> Vec<Op> {
+    let operands = module.operands(op).iter();
+    operands.filter_map(|&v| module.defining_op(v)).collect()
+}
+
+/// The ops made after `old` that `value` is computed by.
+fn new_ops(module: &Module, value: Value, old: Op) -> Vec<Op> {
+    let mut found = BTreeSet::new();
+    let mut todo = vec![value];
+    while let Some(value) = todo.pop() {
+        if let Some(op) = module.defining_op(value).filter(|&op| op > old)
+            && found.insert(op)
+        {
+            todo.extend(module.operands(op));
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// Builds the op of `op` again on other operands, with the same attributes.
+pub fn rebuild(b: &mut Builder<'_>, op: Op, operands: &[Value]) -> OpResult<Vec<Value>> {
+    let view = b.module.view(op);
+    let def = view.def();
+    let names = view.info().attrs.iter().map(|a| a.name);
+    let attrs: Vec<_> = names.zip(view.attrs().iter().cloned()).collect();
+    let new = b.create(def, operands, &attrs)?;
+    Ok(b.module.results(new).to_vec())
+}
+
+/// Sets the location of what `b` builds to that of all these ops together.
+pub fn fuse_locs(b: &mut Builder<'_>, ops: &[Op]) {
+    let locs = ops.iter().map(|&op| b.module.loc(op));
+    let loc = locs.fold(Loc::Unknown, |all, loc| all.join(loc));
+    b.at(loc);
+}
+
+/// Types of values, for comparing.
+pub fn types_of(module: &Module, values: &[Value]) -> Vec<Type> {
+    values.iter().map(|&v| module.value_type(v)).collect()
+}
