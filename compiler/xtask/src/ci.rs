@@ -3,6 +3,8 @@
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
+use crate::check_models;
+use crate::models;
 use crate::python;
 use crate::tidy;
 use crate::workspace::{self, Result};
@@ -72,6 +74,11 @@ const STEPS: &[Step] = &[
     Step {
         name: "python packages",
         run: python_packages,
+        when: When::Install,
+    },
+    Step {
+        name: "check-models",
+        run: check_models,
         when: When::Install,
     },
 ];
@@ -183,6 +190,21 @@ fn python_packages() -> Outcome {
     }
     match python::packages(python::REQUIREMENTS) {
         Ok(_) => Outcome::Passed,
+        Err(error) => Outcome::Failed(error),
+    }
+}
+
+/// The script that makes the models is not part of the tree, so that its absence is no failure.
+fn check_models() -> Outcome {
+    if !models::can_generate() {
+        return Outcome::Skipped("the shared folder with bench/make_models.py is not there".into());
+    }
+    if !python::exists() {
+        return missing("python3");
+    }
+    match check_models::main(&check_models::Options::everything()) {
+        Ok(ExitCode::SUCCESS) => Outcome::Passed,
+        Ok(_) => Outcome::Failed("see the table of check-models".to_owned()),
         Err(error) => Outcome::Failed(error),
     }
 }

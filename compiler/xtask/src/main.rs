@@ -7,7 +7,9 @@
     reason = "a command-line tool prints"
 )]
 
+mod check_models;
 mod ci;
+mod models;
 mod python;
 mod tidy;
 mod workspace;
@@ -30,12 +32,15 @@ enum Chore {
     Tidy,
     /// Run everything that has to be green: formatting, lints, docs, tests, tidy.
     Ci(ci::Options),
+    /// Compare whole networks with ONNX Runtime, at several batch sizes and thread counts.
+    CheckModels(check_models::Options),
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().chore {
         Chore::Tidy => tidy::main(),
         Chore::Ci(options) => ci::main(&options),
+        Chore::CheckModels(options) => check_models::main(&options),
     };
     match outcome {
         Ok(code) => code,

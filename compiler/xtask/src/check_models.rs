@@ -1,0 +1,237 @@
+//! `cargo xtask check-models`: whole networks give ONNX Runtime's outputs, at each batch size and thread count.
+//!
+//! Per output, the error is the largest difference over the largest magnitude of the reference.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::models::{self, Selection};
+use crate::python;
+use crate::workspace::{self, Result};
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    selection: Selection,
+    /// Batch sizes; the models are rewritten for those other than 1.
+    #[arg(long, value_delimiter = ',', default_value = "1,4", value_name = "N")]
+    batches: Vec<usize>,
+    /// Thread counts.
+    #[arg(long, value_delimiter = ',', default_value = "1,2", value_name = "N")]
+    threads: Vec<usize>,
+    /// The largest error that passes.
+    #[arg(long, default_value_t = 1e-4, value_name = "BOUND")]
+    rtol: f64,
+    /// Write the results to a JSON file, too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+impl Options {
+    /// What a plain `cargo xtask check-models` checks.
+    pub(crate) fn everything() -> Options {
+        use clap::{Args, FromArgMatches};
+        let matches = Options::augment_args(clap::Command::new("check-models"))
+            .get_matches_from(["check-models"]);
+        Options::from_arg_matches(&matches).expect("every option has a default")
+    }
+}
+
+/// What the Python script wrote about one model at one batch size.
+#[derive(Deserialize)]
+struct Reference {
+    model: PathBuf,
+    inputs: Vec<InputFile>,
+    reference: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct InputFile {
+    name: String,
+    file: PathBuf,
+}
+
+/// One run of one model.
+#[derive(Serialize)]
+struct Outcome {
+    model: &'static str,
+    batch: usize,
+    threads: usize,
+    seconds: f64,
+    outputs: usize,
+    max_rel_error: Option<f64>,
+    /// Why it does not pass.
+    failure: Option<String>,
+}
+
+/// What `lepid run --compare --json` prints.
+#[derive(Deserialize)]
+struct RunReport {
+    compare: Vec<OutputError>,
+}
+
+#[derive(Deserialize)]
+struct OutputError {
+    max_rel_error: f64,
+}
+
+pub(crate) fn main(options: &Options) -> Result<ExitCode> {
+    let names = options.selection.names()?;
+    let lepid = workspace::build_lepid()?;
+    let python = python::packages(python::REQUIREMENTS)?;
+    let folder = options.selection.generate(&python)?;
+    let mut outcomes = Vec::new();
+    for name in names {
+        for &batch in &options.batches {
+            let reference = reference(&python, &folder, name, batch)?;
+            for &threads in &options.threads {
+                let outcome = check(&lepid, options, &reference, (name, batch, threads));
+                println!("{}", row(&outcome));
+                outcomes.push(outcome);
+            }
+        }
+    }
+    summarise(options, &outcomes)
+}
+
+/// Asks ONNX Runtime for the outputs, unless it was asked before.
+fn reference(python: &Path, folder: &Path, name: &str, batch: usize) -> Result<Reference> {
+    let out = folder
+        .join("reference")
+        .join(format!("{name}-batch{batch}"));
+    let manifest = out.join("manifest.json");
+    if !manifest.exists() {
+        let mut script = Command::new(python);
+        script.arg(python::scripts().join("reference.py"));
+        script.arg(models::model_file(folder, name)).arg(&out);
+        workspace::run(script.args(["--batch", &batch.to_string()]))?;
+    }
+    let text = fs::read_to_string(&manifest);
+    let text = text.map_err(|error| format!("cannot read {}: {error}", manifest.display()))?;
+    serde_json::from_str(&text).map_err(|error| format!("{}: {error}", manifest.display()))
+}
+
+fn check(
+    lepid: &Path,
+    options: &Options,
+    reference: &Reference,
+    (model, batch, threads): (&'static str, usize, usize),
+) -> Outcome {
+    let mut run = Command::new(lepid);
+    run.arg("run").arg(&reference.model);
+    for input in &reference.inputs {
+        run.arg("--input");
+        run.arg(format!("{}={}", input.name, input.file.display()));
+    }
+    run.arg("--compare").arg(&reference.reference);
+    run.args(["--rtol", &options.rtol.to_string()]);
+    run.args(["--threads", &threads.to_string()]);
+    run.args(["--target", "cpu", "--json"]);
+    let start = Instant::now();
+    let printed = workspace::capture(&mut run);
+    let seconds = workspace::seconds_since(start);
+    let report = printed.and_then(|text| {
+        serde_json::from_str::<RunReport>(&text)
+            .map_err(|error| format!("cannot read what `lepid run --json` printed: {error}"))
+    });
+    let mut outcome = Outcome {
+        model,
+        batch,
+        threads,
+        seconds,
+        outputs: 0,
+        max_rel_error: None,
+        failure: None,
+    };
+    match report {
+        Err(failure) => outcome.failure = Some(failure),
+        Ok(report) => {
+            let errors = report.compare.iter().map(|output| output.max_rel_error);
+            // `max` would drop a NaN.
+            let worst = errors.fold(0.0, |a: f64, b| if b.is_nan() || b > a { b } else { a });
+            outcome.outputs = report.compare.len();
+            outcome.max_rel_error = Some(worst);
+            let close = worst <= options.rtol;
+            if outcome.outputs == 0 {
+                outcome.failure = Some("no output was compared".to_owned());
+            } else if !close {
+                outcome.failure = Some(format!("the error exceeds {}", options.rtol));
+            }
+        }
+    }
+    outcome
+}
+
+fn row(outcome: &Outcome) -> String {
+    let error = match outcome.max_rel_error {
+        Some(error) => format!("{error:.1e}"),
+        None => "-".to_owned(),
+    };
+    let result = match &outcome.failure {
+        Some(failure) => format!("FAILED: {}", first_lines(failure)),
+        None => "passed".to_owned(),
+    };
+    format!(
+        "{:20} {:>5} {:>7} {:>7} {error:>9} {:>7.2}  {result}",
+        outcome.model, outcome.batch, outcome.threads, outcome.outputs, outcome.seconds
+    )
+}
+
+/// The start of a message, for a table; the command line before it is long and known.
+fn first_lines(message: &str) -> String {
+    let lines = message.lines().filter(|line| !line.starts_with('`'));
+    let line = lines.map(str::trim).find(|line| !line.is_empty());
+    line.unwrap_or(message).chars().take(160).collect()
+}
+
+fn summarise(options: &Options, outcomes: &[Outcome]) -> Result<ExitCode> {
+    println!(
+        "\n{:20} {:>5} {:>7} {:>7} {:>9} {:>7}  result",
+        "model", "batch", "threads", "outputs", "error", "seconds"
+    );
+    for outcome in outcomes {
+        println!("{}", row(outcome));
+    }
+    let failed = outcomes.iter().filter(|o| o.failure.is_some()).count();
+    println!(
+        "\n{} runs equal to ONNX Runtime within {}, {failed} not",
+        outcomes.len() - failed,
+        options.rtol
+    );
+    if let Some(path) = &options.json {
+        let text = serde_json::to_string_pretty(outcomes).map_err(|error| error.to_string())?;
+        fs::write(path, text)
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    }
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_what_ci_checks() {
+        let options = Options::everything();
+        assert_eq!(options.batches, [1, 4]);
+        assert_eq!(options.threads, [1, 2]);
+    }
+
+    #[test]
+    fn the_message_counts_not_the_command() {
+        let message =
+            "`lepid run x` failed (exit status: 1)\nerror[E0601]: op `Foo` is not supported\n";
+        assert_eq!(
+            first_lines(message),
+            "error[E0601]: op `Foo` is not supported"
+        );
+    }
+}
