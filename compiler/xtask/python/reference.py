@@ -3,8 +3,8 @@
 
     reference.py MODEL.onnx OUT --batch N [--seed S]
 
-Writes to OUT: model.onnx (only where the batch differs from the model's own), inK.npy, reference.npz (the
-outputs by name) and manifest.json, which is written last and names the others.
+Writes to OUT: model.onnx (only where the batch is not 1, which the models are written for), inK.npy,
+reference.npz (the outputs by name) and manifest.json, which is written last and names the others.
 """
 
 import argparse
@@ -105,8 +105,15 @@ def main():
         if not np.isfinite(output).all():
             raise SystemExit(f"{arguments.model.stem}: ONNX Runtime's output `{name}` is not finite")
     np.savez(arguments.out / "reference.npz", **outputs)
+    description = {
+        "model": str(path),
+        "inputs": manifest,
+        "reference": str(arguments.out / "reference.npz"),
+        # What a worker of the comparison answers to `out`.
+        "first_output": [float(value) for value in outputs[names[0]].ravel()[:4096]],
+    }
     with open(arguments.out / "manifest.json", "w") as file:
-        json.dump({"model": str(path), "inputs": manifest, "reference": str(arguments.out / "reference.npz")}, file, indent=1)
+        json.dump(description, file, indent=1)
 
 
 main()

@@ -2,15 +2,15 @@
 //!
 //! Per output, the error is the largest difference over the largest magnitude of the reference.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use crate::models::{self, Selection};
+use crate::models::Selection;
 use crate::python;
+use crate::reference::Reference;
 use crate::workspace::{self, Result};
 
 #[derive(clap::Args)]
@@ -39,20 +39,6 @@ impl Options {
             .get_matches_from(["check-models"]);
         Options::from_arg_matches(&matches).expect("every option has a default")
     }
-}
-
-/// What the Python script wrote about one model at one batch size.
-#[derive(Deserialize)]
-struct Reference {
-    model: PathBuf,
-    inputs: Vec<InputFile>,
-    reference: PathBuf,
-}
-
-#[derive(Deserialize)]
-struct InputFile {
-    name: String,
-    file: PathBuf,
 }
 
 /// One run of one model.
@@ -87,7 +73,7 @@ pub(crate) fn main(options: &Options) -> Result<ExitCode> {
     let mut outcomes = Vec::new();
     for name in names {
         for &batch in &options.batches {
-            let reference = reference(&python, &folder, name, batch)?;
+            let reference = Reference::make(&python, &folder, name, batch)?;
             for &threads in &options.threads {
                 let outcome = check(&lepid, options, &reference, (name, batch, threads));
                 println!("{}", row(&outcome));
@@ -98,23 +84,6 @@ pub(crate) fn main(options: &Options) -> Result<ExitCode> {
     summarise(options, &outcomes)
 }
 
-/// Asks ONNX Runtime for the outputs, unless it was asked before.
-fn reference(python: &Path, folder: &Path, name: &str, batch: usize) -> Result<Reference> {
-    let out = folder
-        .join("reference")
-        .join(format!("{name}-batch{batch}"));
-    let manifest = out.join("manifest.json");
-    if !manifest.exists() {
-        let mut script = Command::new(python);
-        script.arg(python::scripts().join("reference.py"));
-        script.arg(models::model_file(folder, name)).arg(&out);
-        workspace::run(script.args(["--batch", &batch.to_string()]))?;
-    }
-    let text = fs::read_to_string(&manifest);
-    let text = text.map_err(|error| format!("cannot read {}: {error}", manifest.display()))?;
-    serde_json::from_str(&text).map_err(|error| format!("{}: {error}", manifest.display()))
-}
-
 fn check(
     lepid: &Path,
     options: &Options,
@@ -123,10 +92,7 @@ fn check(
 ) -> Outcome {
     let mut run = Command::new(lepid);
     run.arg("run").arg(&reference.model);
-    for input in &reference.inputs {
-        run.arg("--input");
-        run.arg(format!("{}={}", input.name, input.file.display()));
-    }
+    reference.add_inputs(&mut run);
     run.arg("--compare").arg(&reference.reference);
     run.args(["--rtol", &options.rtol.to_string()]);
     run.args(["--threads", &threads.to_string()]);
@@ -203,9 +169,7 @@ fn summarise(options: &Options, outcomes: &[Outcome]) -> Result<ExitCode> {
         options.rtol
     );
     if let Some(path) = &options.json {
-        let text = serde_json::to_string_pretty(outcomes).map_err(|error| error.to_string())?;
-        fs::write(path, text)
-            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        workspace::write_json(path, &outcomes)?;
     }
     Ok(if failed == 0 {
         ExitCode::SUCCESS

@@ -7,10 +7,12 @@
     reason = "a command-line tool prints"
 )]
 
+mod bench_peers;
 mod check_models;
 mod ci;
 mod models;
 mod python;
+mod reference;
 mod tidy;
 mod workspace;
 
@@ -34,6 +36,8 @@ enum Chore {
     Ci(ci::Options),
     /// Compare whole networks with ONNX Runtime, at several batch sizes and thread counts.
     CheckModels(check_models::Options),
+    /// Time lepid beside other engines, in turns, and print the table.
+    BenchPeers(bench_peers::Options),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +45,7 @@ fn main() -> ExitCode {
         Chore::Tidy => tidy::main(),
         Chore::Ci(options) => ci::main(&options),
         Chore::CheckModels(options) => check_models::main(&options),
+        Chore::BenchPeers(options) => bench_peers::main(&options),
     };
     match outcome {
         Ok(code) => code,

@@ -1,0 +1,200 @@
+//! The numbers of a comparison, and how they are shown.
+
+use serde::Serialize;
+
+use super::peers::Engine;
+
+/// All engines on one model at one thread count.
+#[derive(Serialize)]
+pub(super) struct Group {
+    pub(super) model: &'static str,
+    pub(super) threads: usize,
+    pub(super) flops: f64,
+    /// What the machine's multiply-add units did in the same minutes.
+    pub(super) peak_gflops: f64,
+    pub(super) disturbed_rounds: usize,
+    pub(super) engines: Vec<Measurement>,
+    pub(super) failures: Vec<Failure>,
+}
+
+/// One engine on one model at one thread count.
+#[derive(Serialize)]
+pub(super) struct Measurement {
+    pub(super) engine: Engine,
+    pub(super) median_ms: f64,
+    pub(super) p10_ms: f64,
+    pub(super) min_ms: f64,
+    pub(super) runs: usize,
+    pub(super) clean_rounds: usize,
+    pub(super) load_seconds: f64,
+    pub(super) peak_memory_mb: f64,
+    /// Against ONNX Runtime, over the largest magnitude; NaN where shapes differ.
+    pub(super) error: f64,
+}
+
+/// An engine that has no numbers, and why.
+#[derive(Serialize)]
+pub(super) struct Failure {
+    pub(super) engine: Engine,
+    pub(super) reason: String,
+}
+
+impl Group {
+    pub(super) fn fail(&mut self, engine: Engine, reason: String) {
+        self.failures.push(Failure { engine, reason });
+    }
+
+    pub(super) fn of(&self, engine: Engine) -> Option<&Measurement> {
+        self.engines
+            .iter()
+            .find(|measurement| measurement.engine == engine)
+    }
+
+    /// How many times as fast lepid is as the better of tract and rten.
+    fn ratio(&self) -> Option<f64> {
+        let rivals = [Engine::Tract, Engine::Rten];
+        let times = rivals
+            .iter()
+            .filter_map(|engine| Some(self.of(*engine)?.median_ms));
+        let best = times.reduce(f64::min)?;
+        Some(best / self.of(Engine::Lepid)?.median_ms)
+    }
+
+    fn percent_of_peak(&self, measurement: &Measurement) -> f64 {
+        let gflops = self.flops / measurement.median_ms / 1e6;
+        100.0 * gflops / self.peak_gflops
+    }
+}
+
+/// The middle of some numbers; NaN if there are none.
+pub(super) fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => f64::NAN,
+        count if count % 2 == 1 => sorted[middle],
+        _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
+    }
+}
+
+/// The largest difference over the largest magnitude; NaN if the lengths differ or a value is NaN.
+pub(super) fn relative_error(output: &[f64], reference: &[f64]) -> f64 {
+    if output.len() != reference.len() || output.iter().any(|value| value.is_nan()) {
+        return f64::NAN;
+    }
+    let pairs = output.iter().zip(reference);
+    let difference = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    let magnitude = reference
+        .iter()
+        .map(|value| value.abs())
+        .fold(0.0, f64::max);
+    difference / magnitude.max(f64::MIN_POSITIVE)
+}
+
+fn geometric_mean(values: &[f64]) -> f64 {
+    let sum: f64 = values.iter().map(|value| value.ln()).sum();
+    (sum / values.len() as f64).exp()
+}
+
+pub(super) fn print_group(group: &Group) {
+    println!(
+        "\n{}, threads: {}; {:.3} GFLOP; machine peak {:.0} GFLOP/s; disturbed rounds: {}",
+        group.model,
+        group.threads,
+        group.flops / 1e9,
+        group.peak_gflops,
+        group.disturbed_rounds
+    );
+    for m in &group.engines {
+        println!(
+            "{:6} median {:9.3} ms  p10 {:9.3}  min {:9.3}  {:5.1} % of peak  load {:6.2} s  memory {:6.0} MB  error {:.1e}  rounds {} runs {}",
+            m.engine.name(),
+            m.median_ms,
+            m.p10_ms,
+            m.min_ms,
+            group.percent_of_peak(m),
+            m.load_seconds,
+            m.peak_memory_mb,
+            m.error,
+            m.clean_rounds,
+            m.runs
+        );
+    }
+    for failure in &group.failures {
+        println!("{:6} FAILED: {}", failure.engine.name(), failure.reason);
+    }
+}
+
+/// One row per model and thread count: lepid in full, the medians of the others, the ratio.
+pub(super) fn print_markdown(groups: &[Group]) {
+    let others = [Engine::Tract, Engine::Rten, Engine::Ort, Engine::Ov];
+    let others: Vec<Engine> = others
+        .into_iter()
+        .filter(|engine| groups.iter().any(|group| group.of(*engine).is_some()))
+        .collect();
+    let mut head =
+        "| model | threads | lepid ms (p10, min) | % of peak | load s | MB | error |".to_owned();
+    let mut rule = "|---|---|---|---|---|---|---|".to_owned();
+    for engine in &others {
+        head += &format!(" {} ms |", engine.name());
+        rule += "---|";
+    }
+    println!("\n{head} best of tract, rten / lepid |\n{rule}---|");
+    for group in groups {
+        let mut row = format!("| {} | {} |", group.model, group.threads);
+        row += &match group.of(Engine::Lepid) {
+            Some(m) => format!(
+                " {:.2} ({:.2}, {:.2}) | {:.0} | {:.2} | {:.0} | {:.1e} |",
+                m.median_ms,
+                m.p10_ms,
+                m.min_ms,
+                group.percent_of_peak(m),
+                m.load_seconds,
+                m.peak_memory_mb,
+                m.error
+            ),
+            None => " failed | | | | |".to_owned(),
+        };
+        for engine in &others {
+            row += &match group.of(*engine) {
+                Some(m) => format!(" {:.2} |", m.median_ms),
+                None => " failed |".to_owned(),
+            };
+        }
+        row += &match group.ratio() {
+            Some(ratio) => format!(" {ratio:.2} |"),
+            None => " |".to_owned(),
+        };
+        println!("{row}");
+    }
+    let ratios: Vec<f64> = groups.iter().filter_map(Group::ratio).collect();
+    if !ratios.is_empty() {
+        let slower = ratios.iter().filter(|ratio| **ratio < 1.0).count();
+        println!(
+            "\nGeometric mean of the last column: {:.2} over {} rows; {slower} below 1.",
+            geometric_mean(&ratios),
+            ratios.len()
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_and_means() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(&[]).is_nan());
+        assert!((geometric_mean(&[1.0, 4.0]) - 2.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn errors_are_relative_and_never_hide_a_nan() {
+        assert_eq!(relative_error(&[1.0, 2.5], &[1.0, 2.0]), 0.25);
+        assert!(relative_error(&[1.0, f64::NAN], &[1.0, 2.0]).is_nan());
+        assert!(relative_error(&[1.0], &[1.0, 2.0]).is_nan());
+    }
+}
