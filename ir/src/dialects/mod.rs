@@ -1,6 +1,7 @@
 //! The dialects: one file (or folder of op families) each, ending in `register`.
 
 pub mod core;
+pub mod nn;
 
 use crate::core::Registry;
 
@@ -8,5 +9,6 @@ use crate::core::Registry;
 pub fn registry() -> Registry {
     let mut ops = Registry::default();
     core::register(&mut ops);
+    nn::register(&mut ops);
     ops
 }

@@ -1,0 +1,150 @@
+//! What the ops' type functions share: joining of extents, checks of axes, shapes at run time.
+
+use crate::core::{Dim, OpError, OpResult, OpView, Shape, Tensor, TensorType, Type};
+
+/// Returns a broken rule unless the condition holds.
+macro_rules! ensure {
+    ($condition:expr, $($message:tt)*) => {
+        if !$condition {
+            return Err($crate::core::OpError::new(format!($($message)*)));
+        }
+    };
+}
+pub(super) use ensure;
+
+/// The most elements that a result may have in the interpreter.
+const MAX_ELEMENTS: u64 = 1 << 31;
+
+/// The types of the operands in the IR.
+pub(super) fn operand_types(op: OpView<'_>) -> Vec<TensorType> {
+    (0..op.operands().len())
+        .map(|i| op.operand_tensor(i).clone())
+        .collect()
+}
+
+/// The types of actual operands.
+pub(super) fn tensor_types(x: &[Tensor]) -> Vec<TensorType> {
+    x.iter()
+        .map(|t| TensorType::new(t.elem(), t.shape().iter().map(|&d| Dim::Known(d as u64))))
+        .collect()
+}
+
+/// The single result of an op as `infer` gives it.
+pub(super) fn one(ty: TensorType) -> OpResult<Vec<Type>> {
+    Ok(vec![Type::from(ty)])
+}
+
+/// The shape of a result whose operands were actual tensors.
+pub(super) fn shape_of(ty: &TensorType) -> OpResult<Shape> {
+    match ty.element_count() {
+        Some(n) if n <= MAX_ELEMENTS => Ok(ty
+            .dims
+            .iter()
+            .filter_map(|d| d.known())
+            .map(|n| n as usize)
+            .collect()),
+        _ => Err(OpError::new(format!(
+            "a result of type `{ty}` is too large to compute"
+        ))),
+    }
+}
+
+/// The more precisely known of two extents that must be equal.
+pub(super) fn join(a: Dim, b: Dim, what: &str) -> OpResult<Dim> {
+    ensure!(a.compatible(b), "{what}: {a} and {b} differ");
+    Ok(match (a, b) {
+        (Dim::Known(_), _) | (Dim::Sym(_), Dim::Sym(_) | Dim::Unknown) => a,
+        _ => b,
+    })
+}
+
+/// Joins two lists of extents of equal length.
+pub(super) fn join_all(a: &[Dim], b: &[Dim], what: &str) -> OpResult<Vec<Dim>> {
+    ensure!(
+        a.len() == b.len(),
+        "{what}: ranks {} and {} differ",
+        a.len(),
+        b.len()
+    );
+    a.iter().zip(b).map(|(&a, &b)| join(a, b, what)).collect()
+}
+
+/// All operands have the element of the first.
+pub(super) fn same_elem(op: OpView<'_>, x: &[TensorType]) -> OpResult<()> {
+    for ty in x {
+        ensure!(
+            ty.elem == x[0].elem,
+            "operands of `{}` must have one element type, found `{}` and `{}`",
+            op.name(),
+            x[0].elem,
+            ty.elem
+        );
+    }
+    Ok(())
+}
+
+/// An operand of exactly these extents, some of which may be open.
+pub(super) fn has_dims(ty: &TensorType, dims: &[Dim], name: &str) -> OpResult<()> {
+    let fits = ty.rank() == dims.len() && ty.dims.iter().zip(dims).all(|(a, b)| a.compatible(*b));
+    ensure!(
+        fits,
+        "`{name}` must be `tensor<{}>`, found `tensor<{ty}>`",
+        TensorType::new(ty.elem, dims.iter().copied())
+    );
+    Ok(())
+}
+
+/// At most one optional operand.
+pub(super) fn at_most(op: OpView<'_>, count: usize) -> OpResult<()> {
+    let fixed = op.info().operands.len();
+    ensure!(
+        op.operands().len() <= fixed + count,
+        "`{}` takes at most {} operands, found {}",
+        op.name(),
+        fixed + count,
+        op.operands().len()
+    );
+    Ok(())
+}
+
+/// An axis of a tensor of that rank.
+pub(super) fn axis(axis: i64, rank: usize) -> OpResult<usize> {
+    match usize::try_from(axis) {
+        Ok(axis) if axis < rank => Ok(axis),
+        _ => Err(OpError::new(format!(
+            "axis {axis} is outside of rank {rank}"
+        ))),
+    }
+}
+
+/// Distinct axes, in increasing order.
+pub(super) fn axes(list: &[i64], rank: usize) -> OpResult<Vec<usize>> {
+    let mut out = Vec::with_capacity(list.len().min(rank));
+    for &a in list {
+        let a = axis(a, rank)?;
+        ensure!(!out.contains(&a), "axis {a} is listed twice");
+        out.push(a);
+    }
+    out.sort_unstable();
+    Ok(out)
+}
+
+/// An attribute that names one of a few choices.
+pub(super) fn choice(name: &str, value: &str, choices: &[&str]) -> OpResult<()> {
+    ensure!(
+        choices.contains(&value),
+        "`{name}` must be one of `{}`, found `{value}`",
+        choices.join("`, `")
+    );
+    Ok(())
+}
+
+/// The product of extents before, at and after an axis.
+pub(super) fn split_at(shape: &[usize], axis: usize) -> (usize, usize, usize) {
+    let product = |s: &[usize]| s.iter().product();
+    (
+        product(&shape[..axis]),
+        shape[axis],
+        product(&shape[axis + 1..]),
+    )
+}
