@@ -1,0 +1,422 @@
+//! The `kernel` dialect: what the CPU and the GPU targets generate code for.
+//!
+//! Ops keep value semantics, so that the interpreter defines them and passes may move them; where
+//! a value lies in memory is stated separately by the memory plan (`core.func`). Two kinds:
+//! a *nest* is one loop nest over pure index-wise ops, written as those ops in a region; the
+//! others are an `nn` op with a fused epilogue `act(y + bias + residual)`.
+
+use crate::core::{
+    Cost, Dim, EvalCx, OpDef, OpError, OpInfo, OpResult, OpView, Registry, Tensor, Type, Value,
+};
+use crate::dialects::nn;
+use crate::op;
+
+op! {
+    /// One loop nest: computes the values of `body`, whose arguments are `inputs`, element by
+    /// element, without storing what is in between. All results have one shape.
+    "kernel.nest" => Nest {
+        operands: [; inputs: TENSOR],
+        results: [; results],
+        regions: [body],
+        traits: [Pure, Isolated],
+    }
+}
+
+impl OpDef for Nest {
+    fn info(&self) -> &'static OpInfo {
+        &Nest::INFO
+    }
+    fn infer(&self, op: OpView<'_>) -> OpResult<Vec<Type>> {
+        Ok(Nest::yielded(op)
+            .iter()
+            .map(|&v| op.module.value_type(v))
+            .collect())
+    }
+    fn verify(&self, op: OpView<'_>) -> OpResult<()> {
+        let args = op.module.block_args(Nest::block(op));
+        let fits = args.len() == op.operands().len()
+            && args
+                .iter()
+                .zip(op.operands())
+                .all(|(&a, &v)| op.module.value_type(a) == op.module.value_type(v));
+        match fits {
+            true => Ok(()),
+            false => Err(OpError::new(
+                "the arguments of the body must have the types of the inputs",
+            )),
+        }
+    }
+    fn eval(
+        &self,
+        op: OpView<'_>,
+        operands: &[Tensor],
+        cx: &mut EvalCx<'_>,
+    ) -> OpResult<Vec<Tensor>> {
+        cx.blocks.run_block(Nest::block(op), operands.to_vec())
+    }
+    fn cost(&self, op: OpView<'_>) -> Cost {
+        let inner = op.module.walk_inside(op.op).into_iter();
+        let flops = inner.map(|o| {
+            let view = op.module.view(o);
+            view.def().cost(view).flops
+        });
+        Cost::of(op, flops.sum())
+    }
+}
+
+impl Nest {
+    pub fn block(op: OpView<'_>) -> crate::core::Block {
+        op.module.region_blocks(op.regions()[0])[0]
+    }
+
+    /// The values of the body that become the results.
+    pub fn yielded(op: OpView<'_>) -> &[Value] {
+        match op.module.terminator(Nest::block(op)) {
+            Some(end) => op.module.operands(end),
+            None => &[],
+        }
+    }
+}
+
+/// The activations that an epilogue can apply, by the name in the `act` attribute.
+pub const ACTIVATIONS: &[(&str, fn(f64, f64, f64) -> f64)] = &[
+    ("none", |x, _, _| x),
+    ("relu", |x, _, _| if x < 0.0 { 0.0 } else { x }),
+    ("clip", |x, low, high| if x < low { low } else if x > high { high } else { x }),
+    ("gelu", |x, _, _| nn::activation::gelu(x)),
+    ("gelu_tanh", |x, _, _| nn::activation::gelu_tanh(x)),
+    ("silu", |x, _, _| x * nn::activation::sigmoid(x)),
+    ("sigmoid", |x, _, _| nn::activation::sigmoid(x)),
+    ("tanh", |x, _, _| x.tanh()),
+    ("hard_swish", |x, _, _| x * (x / 6.0 + 0.5).clamp(0.0, 1.0)),
+];
+
+op! {
+    /// `act(conv(x, w) + bias + residual)` on channels-last `x` of rank 4; `bias` and `residual`
+    /// stand in `extras` as far as the attributes of their names say so. `w` is
+    /// [O, I / groups, h, w].
+    "kernel.conv" => Conv {
+        operands: [x: FLOAT_TENSOR, w: FLOAT_TENSOR; extras: FLOAT_TENSOR],
+        attributes: [stride: Ints, dilation: Ints, pad: Ints, groups: Int = 1, layout: Str = "nhwc", bias: Bool = false, residual: Bool = false, act: Str = "none", low: Float = f64::NEG_INFINITY, high: Float = f64::INFINITY],
+        results: [y],
+        traits: [Pure],
+    }
+}
+
+op! {
+    /// `act(x · w + bias + residual)`: `x` is [..., K], `w` [K, N], the result [..., N]; `extras`
+    /// as in `kernel.conv`.
+    "kernel.linear" => Linear {
+        operands: [x: FLOAT_TENSOR, w: FLOAT_TENSOR; extras: FLOAT_TENSOR],
+        attributes: [bias: Bool = false, residual: Bool = false, act: Str = "none", low: Float = f64::NEG_INFINITY, high: Float = f64::INFINITY],
+        results: [y],
+        traits: [Pure],
+    }
+}
+
+macro_rules! fused_op {
+    ($ty:ident, $of:expr) => {
+        impl OpDef for $ty {
+            fn info(&self) -> &'static OpInfo {
+                &$ty::INFO
+            }
+            fn infer(&self, op: OpView<'_>) -> OpResult<Vec<Type>> {
+                $of.infer(op)
+            }
+            fn verify(&self, op: OpView<'_>) -> OpResult<()> {
+                verify_epilogue(op)
+            }
+            fn eval(
+                &self,
+                op: OpView<'_>,
+                operands: &[Tensor],
+                cx: &mut EvalCx<'_>,
+            ) -> OpResult<Vec<Tensor>> {
+                let plain = 2 + usize::from($ty::bias(op));
+                let y = $of.eval(op, &operands[..plain], cx)?;
+                epilogue(op, &y[0], operands)
+            }
+            fn cost(&self, op: OpView<'_>) -> Cost {
+                Cost::of(op, $of.cost(op).flops)
+            }
+        }
+    };
+}
+fused_op!(Conv, nn::Conv);
+fused_op!(Linear, nn::Linear);
+
+/// Where the parts of an epilogue stand among the operands.
+#[derive(Copy, Clone, Debug)]
+pub struct Extras {
+    pub bias: Option<Value>,
+    pub residual: Option<Value>,
+}
+
+/// The epilogue operands of a `kernel.conv` or `kernel.linear`.
+pub fn extras(op: OpView<'_>) -> Extras {
+    let (bias, residual) = (Conv::bias(op), Conv::residual(op));
+    Extras {
+        bias: bias.then(|| op.operand(2)),
+        residual: residual.then(|| op.operand(2 + usize::from(bias))),
+    }
+}
+
+fn verify_epilogue(op: OpView<'_>) -> OpResult<()> {
+    let expected = 2 + usize::from(Conv::bias(op)) + usize::from(Conv::residual(op));
+    if op.operands().len() != expected {
+        return Err(OpError::new(format!(
+            "`bias` and `residual` ask for {expected} operands, found {}",
+            op.operands().len()
+        )));
+    }
+    if let Some(residual) = extras(op).residual
+        && op.module.value_type(residual) != op.result_type(0)
+    {
+        return Err(OpError::new("the residual must have the type of the result"));
+    }
+    match ACTIVATIONS.iter().any(|(name, _)| *name == Conv::act(op)) {
+        true => Ok(()),
+        false => Err(OpError::new(format!(
+            "unknown activation \"{}\"",
+            Conv::act(op)
+        ))),
+    }
+}
+
+fn epilogue(op: OpView<'_>, y: &Tensor, operands: &[Tensor]) -> OpResult<Vec<Tensor>> {
+    let residual = Conv::residual(op).then(|| operands[operands.len() - 1].to_f64s());
+    let (low, high) = (Conv::low(op), Conv::high(op));
+    let Some((_, act)) = ACTIVATIONS.iter().find(|(name, _)| *name == Conv::act(op)) else {
+        crate::bug!("unknown activation passed the verifier");
+    };
+    let values = y.to_f64s().into_iter().enumerate().map(|(i, y)| {
+        let sum = residual.as_ref().map_or(y, |r| y + r[i]);
+        act(sum, low, high)
+    });
+    Ok(vec![Tensor::from_f64s(
+        y.elem(),
+        y.shape().iter().copied(),
+        values,
+    )])
+}
+
+op! {
+    /// `y` [B..., K, N] (or [B..., N, K] with `transpose`) in panels of 16 columns:
+    /// [B..., ceil(N / 16), K, 16], filled up with zeros.
+    "kernel.pack" => Pack {
+        operands: [y: FLOAT_TENSOR],
+        attributes: [transpose: Bool = false],
+        results: [packed],
+        traits: [Pure],
+    }
+}
+
+/// Columns of a packed panel.
+pub const PANEL: usize = 16;
+
+impl OpDef for Pack {
+    fn info(&self) -> &'static OpInfo {
+        &Pack::INFO
+    }
+    fn infer(&self, op: OpView<'_>) -> OpResult<Vec<Type>> {
+        let y = op.operand_tensor(0);
+        if y.rank() < 2 {
+            return Err(OpError::new(format!("expected rank 2 or more, found `{y}`")));
+        }
+        let (batch, last) = y.dims.split_at(y.rank() - 2);
+        let (k, n) = match Pack::transpose(op) {
+            true => (last[1], last[0]),
+            false => (last[0], last[1]),
+        };
+        let panels = n.map(|n| n.div_ceil(PANEL as u64));
+        let packed = [panels, k, Dim::Known(PANEL as u64)];
+        Ok(vec![Type::tensor(
+            y.elem,
+            batch.iter().copied().chain(packed),
+        )])
+    }
+    fn eval(&self, op: OpView<'_>, v: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
+        let (shape, values) = (v[0].shape(), v[0].to_f64s());
+        let rank = shape.len();
+        let transpose = Pack::transpose(op);
+        let (k, n) = match transpose {
+            true => (shape[rank - 1], shape[rank - 2]),
+            false => (shape[rank - 2], shape[rank - 1]),
+        };
+        let batch: usize = shape[..rank - 2].iter().product();
+        let panels = n.div_ceil(PANEL);
+        let mut out = vec![0.0; batch * panels * k * PANEL];
+        for b in 0..batch {
+            for l in 0..k {
+                for j in 0..n {
+                    let from = b * k * n + if transpose { j * k + l } else { l * n + j };
+                    let to = ((b * panels + j / PANEL) * k + l) * PANEL + j % PANEL;
+                    out[to] = values[from];
+                }
+            }
+        }
+        let packed = shape[..rank - 2].iter().copied().chain([panels, k, PANEL]);
+        Ok(vec![Tensor::from_f64s(v[0].elem(), packed, out)])
+    }
+}
+
+op! {
+    /// `scale * (x · y)` for packed `y`: `x` is [B..., M, K], `y` as `kernel.pack` gives it for
+    /// the same batch extents, the result [B..., M, `columns`].
+    "kernel.matmul" => Matmul {
+        operands: [x: FLOAT_TENSOR, y: FLOAT_TENSOR],
+        attributes: [columns: Int, scale: Float = 1.0],
+        results: [z],
+        traits: [Pure],
+    }
+}
+
+impl OpDef for Matmul {
+    fn info(&self) -> &'static OpInfo {
+        &Matmul::INFO
+    }
+    fn infer(&self, op: OpView<'_>) -> OpResult<Vec<Type>> {
+        let (x, y) = (op.operand_tensor(0), op.operand_tensor(1));
+        let rank = x.rank();
+        if rank < 2 || y.rank() != rank + 1 || x.elem != y.elem {
+            return Err(OpError::new(format!("`{x}` and `{y}` do not fit")));
+        }
+        let columns = u64::try_from(Matmul::columns(op)).unwrap_or(0);
+        let panels = Dim::Known(columns.div_ceil(PANEL as u64));
+        let wanted = x.dims[..rank - 2].iter().copied().chain([
+            panels,
+            x.dims[rank - 1],
+            Dim::Known(PANEL as u64),
+        ]);
+        if wanted.zip(&y.dims).any(|(a, b)| !a.compatible(*b)) {
+            return Err(OpError::new(format!(
+                "`{x}` and packed `{y}` do not fit {columns} columns"
+            )));
+        }
+        let mut dims = x.dims.clone();
+        dims[rank - 1] = Dim::Known(columns);
+        Ok(vec![Type::tensor(x.elem, dims)])
+    }
+    fn eval(&self, op: OpView<'_>, v: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
+        let (x, y) = (v[0].to_f64s(), v[1].to_f64s());
+        let rank = v[0].rank();
+        let (m, k) = (v[0].shape()[rank - 2], v[0].shape()[rank - 1]);
+        let n = Matmul::columns(op) as usize;
+        let packed = n.div_ceil(PANEL) * k * PANEL;
+        let batch: usize = v[0].shape()[..rank - 2].iter().product();
+        let mut out = Vec::with_capacity(batch * m * n);
+        for b in 0..batch {
+            let (x, y) = (&x[b * m * k..][..m * k], &y[b * packed..][..packed]);
+            for i in 0..m {
+                for j in 0..n {
+                    let column = &y[j / PANEL * k * PANEL + j % PANEL..];
+                    let sum: f64 = (0..k).map(|l| x[i * k + l] * column[l * PANEL]).sum();
+                    out.push(sum * Matmul::scale(op));
+                }
+            }
+        }
+        let mut shape = v[0].shape().to_vec();
+        shape[rank - 1] = n;
+        Ok(vec![Tensor::from_f64s(v[0].elem(), shape, out)])
+    }
+    fn cost(&self, op: OpView<'_>) -> Cost {
+        let k = op.operand_dims(0).last().and_then(|d| d.known());
+        Cost::of(op, 2.0 * op.result_elements(0) * k.unwrap_or(1) as f64)
+    }
+}
+
+op! {
+    /// The recurrence of one direction of an LSTM (ONNX LSTM, gates in the order i, o, f, c):
+    /// `gates` [T, B, 4 H] are `x · Wᵀ` with both biases, `r` is [4 H, H], `h0` and `c0` [B, H];
+    /// with `peephole` its weights [3 H] (i, o, f) stand in `extras`. Gives `y` [T, B, H], the last
+    /// `h` and `c`. With `reverse` it runs from the last step to the first. `clip` 0 is none.
+    "kernel.lstm" => Lstm {
+        operands: [gates: FLOAT_TENSOR, r: FLOAT_TENSOR, h0: FLOAT_TENSOR, c0: FLOAT_TENSOR; extras: FLOAT_TENSOR],
+        attributes: [reverse: Bool = false, peephole: Bool = false, clip: Float = 0.0],
+        results: [y, h, c],
+        traits: [Pure],
+    }
+}
+
+impl OpDef for Lstm {
+    fn info(&self) -> &'static OpInfo {
+        &Lstm::INFO
+    }
+    fn infer(&self, op: OpView<'_>) -> OpResult<Vec<Type>> {
+        let (gates, h0) = (op.operand_tensor(0), op.operand_tensor(2));
+        let (r, c0) = (op.operand_tensor(1), op.operand_tensor(3));
+        if gates.rank() != 3 || h0.rank() != 2 || r.rank() != 2 || c0 != h0 {
+            return Err(OpError::new(
+                "expected gates [T, B, 4 H], r [4 H, H], h0 and c0 [B, H]",
+            ));
+        }
+        let hidden = h0.dims[1];
+        let four = hidden.times(Dim::Known(4));
+        let fits = gates.dims[2].compatible(four)
+            && r.dims[0].compatible(four)
+            && r.dims[1].compatible(hidden)
+            && gates.dims[1].compatible(h0.dims[0]);
+        if !fits {
+            return Err(OpError::new(format!(
+                "gates `{gates}`, r `{r}` and h0 `{h0}` do not fit"
+            )));
+        }
+        let y = Type::tensor(gates.elem, [gates.dims[0], h0.dims[0], hidden]);
+        let state = op.operand_type(2);
+        Ok(vec![y, state, state])
+    }
+    fn verify(&self, op: OpView<'_>) -> OpResult<()> {
+        match op.operands().len() == 4 + usize::from(Lstm::peephole(op)) {
+            true => Ok(()),
+            false => Err(OpError::new("`peephole` asks for its weights as last operand")),
+        }
+    }
+    fn eval(&self, op: OpView<'_>, v: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
+        let (gates, r) = (v[0].to_f64s(), v[1].to_f64s());
+        let (steps, batch) = (v[0].shape()[0], v[0].shape()[1]);
+        let hidden = v[2].shape()[1];
+        let (mut h, mut c) = (v[2].to_f64s(), v[3].to_f64s());
+        let peephole = Lstm::peephole(op).then(|| v[4].to_f64s());
+        let weight = |gate: usize, j: usize| peephole.as_ref().map_or(0.0, |p| p[gate * hidden + j]);
+        let clip = Lstm::clip(op);
+        let clipped = |x: f64| if clip > 0.0 { x.clamp(-clip, clip) } else { x };
+        let sigmoid = nn::activation::sigmoid;
+        let mut y = vec![0.0; steps * batch * hidden];
+        for step in 0..steps {
+            let t = if Lstm::reverse(op) { steps - 1 - step } else { step };
+            let last = h.clone();
+            for b in 0..batch {
+                for j in 0..hidden {
+                    let gate = |g: usize| {
+                        let row = &r[(g * hidden + j) * hidden..][..hidden];
+                        let h = &last[b * hidden..][..hidden];
+                        let sum: f64 = row.iter().zip(h).map(|(r, h)| r * h).sum();
+                        gates[(t * batch + b) * 4 * hidden + g * hidden + j] + sum
+                    };
+                    let at = b * hidden + j;
+                    let old = c[at];
+                    let i = sigmoid(clipped(gate(0) + weight(0, j) * old));
+                    let f = sigmoid(clipped(gate(2) + weight(2, j) * old));
+                    c[at] = f * old + i * clipped(gate(3)).tanh();
+                    let o = sigmoid(clipped(gate(1) + weight(1, j) * c[at]));
+                    h[at] = o * c[at].tanh();
+                }
+            }
+            y[t * batch * hidden..][..batch * hidden].copy_from_slice(&h);
+        }
+        let (elem, state) = (v[0].elem(), [batch, hidden]);
+        Ok(vec![
+            Tensor::from_f64s(elem, [steps, batch, hidden], y),
+            Tensor::from_f64s(elem, state, h),
+            Tensor::from_f64s(elem, state, c),
+        ])
+    }
+    fn cost(&self, op: OpView<'_>) -> Cost {
+        let hidden = op.operand_dims(2)[1].known().unwrap_or(1) as f64;
+        Cost::of(op, op.result_elements(0) * 8.0 * hidden)
+    }
+}
+
+pub fn register(ops: &mut Registry) {
+    ops.add(&[&Conv, &Linear, &Lstm, &Matmul, &Nest, &Pack]);
+}

@@ -1,0 +1,117 @@
+//! Draws activations and residual additions into the kernel that computes their operand.
+//!
+//! ```text
+//! %1 = kernel.conv(%x, %w, %b) {bias = true, …}
+//! %2 = tensor.add(%1, %r)                        =>  %3 = kernel.conv(%x, %w, %b, %r) {act = "relu",
+//! %3 = nn.relu(%2)                                          bias = true, residual = true, …}
+//! ```
+//!
+//! The fused op stands where the last of them stood, and only if nothing else reads what is
+//! between.
+
+use lepid_ir::core::{Attr, Builder, Module, Op, OpResult, OpView, Value};
+use lepid_ir::dialects::{kernel, nn};
+
+use crate::core::{Changed, PassCx, PassDef, PassResult, Values};
+
+pub const PASS: PassDef = PassDef {
+    name: "fuse-epilogues",
+    summary: "Draws activations and residual additions into the kernel before them.",
+    values: Values::Exact,
+    options: &[],
+    run,
+};
+
+fn run(module: &mut Module, _cx: &mut PassCx<'_>) -> PassResult {
+    let mut changed = Changed::No;
+    for op in module.walk() {
+        // Each step makes a new op in the place of the consumer, which may be followed by more.
+        let mut at = op;
+        while let Some(next) = fuse_next(module, at)
+            .map_err(|error| vec![error.at(module.loc(at).clone())])?
+        {
+            at = next;
+            changed = Changed::Yes;
+        }
+    }
+    Ok(changed)
+}
+
+/// What the only reader of a kernel's result can become part of its epilogue as.
+enum Step {
+    Residual(Value),
+    Act(&'static str, Option<(f64, f64)>),
+}
+
+fn fuse_next(module: &mut Module, op: Op) -> OpResult<Option<Op>> {
+    let view = module.view(op);
+    if module.op_block(op).is_none() || !matches!(view.name(), "kernel.conv" | "kernel.linear") {
+        return Ok(None);
+    }
+    let result = view.result(0);
+    let &[place] = module.uses(result) else {
+        return Ok(None);
+    };
+    let user = module.view(place.op);
+    if module.op_block(place.op) != module.op_block(op) || kernel::Conv::act(view) != "none" {
+        return Ok(None);
+    }
+    let Some(step) = step(view, user, place.operand) else {
+        return Ok(None);
+    };
+    let mut operands = view.operands().to_vec();
+    let names = view.info().attrs.iter().map(|a| a.name);
+    let mut attrs: Vec<(&str, Attr)> = names.zip(view.attrs().iter().cloned()).collect();
+    let mut set = |name: &str, value: Attr| {
+        if let Some(attr) = attrs.iter_mut().find(|(n, _)| *n == name) {
+            attr.1 = value;
+        }
+    };
+    match step {
+        Step::Residual(value) => {
+            operands.push(value);
+            set("residual", true.into());
+        }
+        Step::Act(act, bounds) => {
+            set("act", act.into());
+            if let Some((low, high)) = bounds {
+                set("low", low.into());
+                set("high", high.into());
+            }
+        }
+    }
+    let (def, user) = (view.def(), place.op);
+    let loc = module.loc(op).join(module.loc(user));
+    let mut b = Builder::before(module, user);
+    b.at(loc);
+    let fused = b.create(def, &operands, &attrs)?;
+    let results = module.results(fused).to_vec();
+    module.replace_op(user, &results);
+    module.erase(op);
+    Ok(Some(fused))
+}
+
+fn step(kernel: OpView<'_>, user: OpView<'_>, operand: usize) -> Option<Step> {
+    let act = match user.name() {
+        "tensor.add" => {
+            let other = user.operand(1 - operand);
+            let fits = !kernel::Conv::residual(kernel)
+                && other != kernel.result(0)
+                && user.module.value_type(other) == kernel.result_type(0);
+            return fits.then_some(Step::Residual(other));
+        }
+        "nn.clip" => {
+            let bounds = (nn::Clip::min(user), nn::Clip::max(user));
+            return Some(Step::Act("clip", Some(bounds)));
+        }
+        "nn.gelu" if nn::Gelu::approximate(user) == "tanh" => "gelu_tanh",
+        "nn.gelu" => "gelu",
+        "nn.hard_swish" => "hard_swish",
+        "nn.relu" => "relu",
+        "nn.sigmoid" => "sigmoid",
+        "nn.silu" => "silu",
+        "tensor.tanh" => "tanh",
+        _ => return None,
+    };
+    Some(Step::Act(act, None))
+}

@@ -1,0 +1,221 @@
+//! Groups index-wise ops into loop nests.
+//!
+//! ```text
+//! %1 = tensor.add(%a, %b) : tensor<8x16xf32>            %1 = kernel.nest(%a, %b) : tensor<8x16xf32> {
+//! %2 = tensor.exp(%1) : tensor<8x16xf32>           =>   ^(%2: tensor<8x16xf32>, %3: tensor<8x16xf32>):
+//!                                                         %4 = tensor.add(%2, %3) : tensor<8x16xf32>
+//!                                                         %5 = tensor.exp(%4) : tensor<8x16xf32>
+//!                                                         core.yield(%5)
+//!                                                       }
+//! ```
+//!
+//! A producer joins the nest of its consumer if nothing else reads it. Ops that only move data
+//! join, too, unless they would make the innermost loop of arithmetic walk memory in strides.
+
+use std::collections::{BTreeSet, HashMap};
+
+use lepid_ir::core::{Block, Builder, Module, Op, OpResult, OpView, Tensor, Trait, Value};
+use lepid_ir::dialects::core::{Constant, Yield};
+use lepid_ir::dialects::kernel::Nest;
+use lepid_ir::dialects::tensor;
+
+use crate::core::{Changed, PassCx, PassDef, PassResult, Values};
+
+pub const PASS: PassDef = PassDef {
+    name: "fuse-nests",
+    summary: "Groups index-wise ops into loop nests.",
+    values: Values::Exact,
+    options: &[],
+    run,
+};
+
+/// A nest with more ops than this compiles slowly and spills registers.
+const MOST_OPS: usize = 48;
+
+fn run(module: &mut Module, _cx: &mut PassCx<'_>) -> PassResult {
+    let mut changed = Changed::No;
+    for block in blocks(module) {
+        let ops: Vec<Op> = module.ops_in(block).collect();
+        let mut taken = BTreeSet::new();
+        for &root in ops.iter().rev() {
+            if taken.contains(&root) || !is_root(module.view(root)) {
+                continue;
+            }
+            let group = grow(module, block, root);
+            taken.extend(group.iter().copied());
+            build(module, root, &group)
+                .map_err(|error| vec![error.at(module.loc(root).clone())])?;
+            changed = Changed::Yes;
+        }
+    }
+    Ok(changed)
+}
+
+/// All blocks outside of nests, in order.
+fn blocks(module: &Module) -> Vec<Block> {
+    let ops = module.walk().into_iter();
+    let outside = ops.filter(|&op| module.op_name(op) != "kernel.nest");
+    let regions = outside.flat_map(|op| module.regions(op).to_vec());
+    regions
+        .flat_map(|r| module.region_blocks(r).to_vec())
+        .collect()
+}
+
+fn is_root(view: OpView<'_>) -> bool {
+    view.name() == "tensor.reduce" || is_member(view)
+}
+
+/// Whether an op can stand in a nest: it computes each element from elements at affine indices.
+fn is_member(view: OpView<'_>) -> bool {
+    match view.name() {
+        "tensor.broadcast" | "tensor.transpose" | "tensor.slice" | "tensor.reverse"
+        | "tensor.pad" | "tensor.concat" | "tensor.iota" => true,
+        _ => view.info().has(Trait::Elementwise),
+    }
+}
+
+/// Whether an op only moves elements.
+fn is_move(view: OpView<'_>) -> bool {
+    is_member(view) && !view.info().has(Trait::Elementwise)
+}
+
+/// Whether reading through the op keeps neighbours of the last axis neighbours.
+fn keeps_rows(view: OpView<'_>) -> bool {
+    match view.name() {
+        "tensor.transpose" => {
+            let perm = tensor::Transpose::perm(view);
+            perm.last().is_none_or(|&p| p as usize + 1 == perm.len())
+        }
+        "tensor.slice" => tensor::Slice::step(view).last().is_none_or(|&s| s == 1),
+        "tensor.reverse" => {
+            let rank = view.operand_tensor(0).rank();
+            tensor::Reverse::axes(view).iter().all(|&a| a as usize + 1 != rank)
+        }
+        _ => true,
+    }
+}
+
+/// The ops of the nest around `root`, `root` first.
+fn grow(module: &Module, block: Block, root: Op) -> Vec<Op> {
+    let mut group = vec![root];
+    let mut next = 0;
+    let reduces = module.op_name(root) == "tensor.reduce";
+    while next < group.len() && group.len() < MOST_OPS {
+        let view = module.view(group[next]);
+        next += 1;
+        for &operand in view.operands() {
+            let Some(op) = module.defining_op(operand) else {
+                continue;
+            };
+            let producer = module.view(op);
+            let joins = module.op_block(op) == Some(block)
+                && is_member(producer)
+                && !group.contains(&op)
+                && module.uses(operand).iter().all(|u| group.contains(&u.op))
+                && fits(module, &group, view, producer, reduces);
+            if joins {
+                group.push(op);
+            }
+        }
+    }
+    group
+}
+
+fn fits(module: &Module, group: &[Op], consumer: OpView<'_>, producer: OpView<'_>, reduces: bool) -> bool {
+    // A reduction is not cut into pieces.
+    if reduces && matches!(producer.name(), "tensor.concat" | "tensor.pad") {
+        return false;
+    }
+    let all_moves = group.iter().all(|&op| is_move(module.view(op)));
+    match (is_move(producer), all_moves) {
+        (true, true) => true,
+        (true, false) => keeps_rows(producer),
+        // Arithmetic below data movement: only if the movement keeps rows, and nothing is
+        // computed twice.
+        (false, _) => {
+            let kept = group.iter().all(|&op| keeps_rows(module.view(op)));
+            kept && consumer.name() != "tensor.broadcast"
+        }
+    }
+}
+
+/// Replaces `root` by a nest of the group.
+fn build(module: &mut Module, root: Op, group: &[Op]) -> OpResult<()> {
+    // In program order, so that each op of the body follows its operands.
+    let block = module.op_block(root);
+    let order: Vec<Op> = match block {
+        Some(block) => module.ops_in(block).filter(|op| group.contains(op)).collect(),
+        None => lepid_ir::bug!("the root of a nest is not in a block"),
+    };
+    let mut inputs: Vec<Value> = Vec::new();
+    let mut constants: Vec<Value> = Vec::new();
+    for &op in &order {
+        for &value in module.operands(op) {
+            let inside = module.defining_op(value).is_some_and(|d| group.contains(&d));
+            let list = match splat(module, value) {
+                Some(_) => &mut constants,
+                None => &mut inputs,
+            };
+            if !inside && !list.contains(&value) {
+                list.push(value);
+            }
+        }
+    }
+    let types: Vec<_> = inputs.iter().map(|&v| module.value_type(v)).collect();
+    let loc = order.iter().fold(module.loc(root).clone(), |loc, &op| loc.join(module.loc(op)));
+    let mut b = Builder::before(module, root);
+    b.at(loc);
+    let region = b.region(&types, |b, args| {
+        let mut map: HashMap<Value, Value> = inputs.iter().copied().zip(args.iter().copied()).collect();
+        for &value in &constants {
+            if let Some(tensor) = splat(b.module, value) {
+                let copy = b.one(&Constant, &[], &[("value", tensor.into())])?;
+                map.insert(value, copy);
+            }
+        }
+        for &op in &order {
+            let operands: Vec<Value> = b.module.operands(op).iter().map(|v| map[v]).collect();
+            let copy = clone_op(b, op, &operands)?;
+            let pairs: Vec<(Value, Value)> = b
+                .module
+                .results(op)
+                .iter()
+                .copied()
+                .zip(b.module.results(copy).iter().copied())
+                .collect();
+            map.extend(pairs);
+        }
+        let result = map[&b.module.results(root)[0]];
+        b.create(&Yield, &[result], &[])?;
+        Ok(())
+    })?;
+    let nest = b.create_with_regions(&Nest, &inputs, &[], &[region])?;
+    let results = module.results(nest).to_vec();
+    module.replace_op(root, &results);
+    for &op in order.iter().rev().filter(|&&op| op != root) {
+        module.erase(op);
+    }
+    Ok(())
+}
+
+/// Copies an op without regions at the builder's point, on other operands.
+fn clone_op(b: &mut Builder<'_>, op: Op, operands: &[Value]) -> OpResult<Op> {
+    let def = b.module.def(op);
+    let names = def.info().attrs.iter().map(|a| a.name);
+    let attrs: Vec<_> = names.zip(b.module.attrs(op).to_vec()).collect();
+    let loc = b.module.loc(op).clone();
+    b.at(loc);
+    b.create(def, operands, &attrs)
+}
+
+/// The value of a constant that is the same everywhere.
+fn splat(module: &Module, value: Value) -> Option<Tensor> {
+    let tensor = module.constant_value(value)?;
+    if tensor.is_empty() {
+        return None;
+    }
+    let size = tensor.elem().bytes();
+    let bytes = tensor.bytes();
+    let same = tensor.len() <= 1 << 16 && bytes.chunks(size).all(|c| c == &bytes[..size]);
+    same.then(|| tensor.clone())
+}

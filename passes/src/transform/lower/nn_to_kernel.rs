@@ -1,0 +1,369 @@
+//! Lowers the heavy `nn` ops on `f32` to `kernel` ops.
+//!
+//! ```text
+//! nn.conv (channels last, constant weights)   => kernel.conv
+//! nn.linear (constant weights)                => kernel.linear
+//! nn.matmul, tensor.contract                  => kernel.pack and kernel.matmul
+//! nn.lstm                                     => kernel.linear and kernel.lstm, per direction
+//! tensor.contract of other elements           => tensor.broadcast, mul, reduce
+//! tensor.window                               => one strided tensor.slice per position
+//! ```
+//!
+//! Weights count as constant if they are computed from constants alone; such an expression is
+//! left as it is for the target, which evaluates it while it packs.
+
+use lepid_ir::core::{
+    Attr, Builder, Dim, Elem, Module, Num, Op, OpError, OpResult, Tensor, Trait, Type, Value,
+};
+use lepid_ir::dialects::core::constant;
+use lepid_ir::dialects::{kernel, nn, tensor};
+
+use crate::core::{Changed, PassCx, PassDef, PassResult, Values};
+
+pub const PASS: PassDef = PassDef {
+    name: "nn-to-kernel",
+    summary: "Lowers convolutions, products and recurrences to kernels.",
+    values: Values::Exact,
+    options: &[],
+    run,
+};
+
+fn run(module: &mut Module, _cx: &mut PassCx<'_>) -> PassResult {
+    let mut changed = Changed::No;
+    for op in module.walk() {
+        if inside_nest(module, op) {
+            continue;
+        }
+        let loc = module.loc(op).clone();
+        let mut b = Builder::before(module, op);
+        let lowered = match b.module.op_name(op) {
+            "nn.conv" => conv(&mut b, op),
+            "nn.linear" => linear(&mut b, op),
+            "nn.matmul" => matmul(&mut b, op),
+            "tensor.contract" => contract(&mut b, op),
+            "tensor.window" => window(&mut b, op),
+            "nn.lstm" => lstm(&mut b, op),
+            _ => Ok(None),
+        };
+        if let Some(values) = lowered.map_err(|error| vec![error.at(loc)])? {
+            module.replace_op(op, &values);
+            changed = Changed::Yes;
+        }
+    }
+    Ok(changed)
+}
+
+fn inside_nest(module: &Module, op: Op) -> bool {
+    module.parent_op(op).is_some_and(|p| module.op_name(p) == "kernel.nest")
+}
+
+/// Whether a value is computed from constants alone.
+pub fn is_constant_expression(module: &Module, value: Value) -> bool {
+    let Some(op) = module.defining_op(value) else {
+        return false;
+    };
+    let view = module.view(op);
+    view.info().has(Trait::Pure)
+        && view.regions().is_empty()
+        && view.operands().iter().all(|&v| is_constant_expression(module, v))
+}
+
+fn conv(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
+    let view = b.view(op);
+    let (x, w) = (view.operand_tensor(0), view.operand_tensor(1));
+    let spatial = x.rank().saturating_sub(2);
+    let ready = x.elem == Elem::F32
+        && nn::Conv::layout(view) == "nhwc"
+        && matches!(spatial, 1 | 2)
+        && is_constant_expression(b.module, view.operand(1));
+    if !ready {
+        return Ok(None);
+    }
+    let mut operands = view.operands().to_vec();
+    let has_bias = operands.len() == 3;
+    let mut stride = nn::Conv::stride(view);
+    let mut dilation = nn::Conv::dilation(view);
+    let mut pad = nn::Conv::pad(view);
+    let groups = nn::Conv::groups(view);
+    let result = view.result_type(0);
+    if spatial == 1 {
+        // One row of pixels.
+        let (xd, wd) = (x.dims.clone(), w.dims.clone());
+        operands[0] = tensor::reshape(b, operands[0], &[xd[0], Dim::Known(1), xd[1], xd[2]])?;
+        operands[1] = tensor::reshape(b, operands[1], &[wd[0], wd[1], Dim::Known(1), wd[2]])?;
+        stride.insert(0, 1);
+        dilation.insert(0, 1);
+        pad = vec![0, pad[0], 0, pad[1]];
+    }
+    let attrs = [
+        ("stride", stride.into()),
+        ("dilation", dilation.into()),
+        ("pad", pad.into()),
+        ("groups", groups.into()),
+        ("bias", has_bias.into()),
+    ];
+    let mut y = b.one(&kernel::Conv, &operands, &attrs)?;
+    if spatial == 1 {
+        y = tensor::reshape(b, y, dims_of(result))?;
+    }
+    Ok(Some(vec![y]))
+}
+
+fn linear(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
+    let view = b.view(op);
+    if view.operand_tensor(0).elem != Elem::F32 {
+        return Ok(None);
+    }
+    let operands = view.operands().to_vec();
+    let has_bias = operands.len() == 3;
+    if is_constant_expression(b.module, operands[1]) {
+        let y = b.one(&kernel::Linear, &operands, &[("bias", has_bias.into())])?;
+        return Ok(Some(vec![y]));
+    }
+    let result = view.result_type(0);
+    let (k, n) = {
+        let w = view.operand_dims(1);
+        (w[0], w[1])
+    };
+    let rows = view.operand_dims(0).iter().rev().skip(1).fold(Dim::Known(1), |n, d| n.times(*d));
+    let x = tensor::reshape(b, operands[0], &[rows, k])?;
+    let mut y = packed_product(b, x, operands[1], false, n)?;
+    y = tensor::reshape(b, y, dims_of(result))?;
+    if has_bias {
+        let bias = tensor::broadcast_to(b, operands[2], dims_of(result))?;
+        y = b.one(&tensor::Add, &[y, bias], &[])?;
+    }
+    Ok(Some(vec![y]))
+}
+
+/// `x` [B..., M, K] times `y` [B..., K, N] or, transposed, [B..., N, K].
+fn packed_product(b: &mut Builder<'_>, x: Value, y: Value, transpose: bool, n: Dim) -> OpResult<Value> {
+    let Some(columns) = n.known() else {
+        return Err(OpError::new("the extents of a product must be known here")
+            .help("bind the dimensions first, with `refine`"));
+    };
+    // A transposition of the last two axes is free while packing.
+    let (y, transpose) = match b.module.defining_op(y) {
+        Some(op) if b.module.op_name(op) == "tensor.transpose" && swaps_last(b.module, op) => {
+            (b.module.operands(op)[0], !transpose)
+        }
+        _ => (y, transpose),
+    };
+    let packed = b.one(&kernel::Pack, &[y], &[("transpose", transpose.into())])?;
+    b.one(&kernel::Matmul, &[x, packed], &[("columns", (columns as i64).into())])
+}
+
+fn swaps_last(module: &Module, transpose: Op) -> bool {
+    let perm = tensor::Transpose::perm(module.view(transpose));
+    let rank = perm.len();
+    let expected = (0..rank as i64 - 2).chain([rank as i64 - 1, rank as i64 - 2]);
+    rank >= 2 && perm.iter().copied().eq(expected)
+}
+
+fn matmul(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
+    let view = b.view(op);
+    let (x, y) = (view.operand_tensor(0), view.operand_tensor(1));
+    if x.elem != Elem::F32 {
+        return Ok(None);
+    }
+    let (xd, yd) = (x.dims.clone(), y.dims.clone());
+    let operands = view.operands().to_vec();
+    if yd.len() == 2 && is_constant_expression(b.module, operands[1]) {
+        return Ok(Some(vec![b.one(&kernel::Linear, &operands, &[])?]));
+    }
+    let out = dims_of(view.result_type(0)).to_vec();
+    let batch = &out[..out.len() - 2];
+    let full = |tail: &[Dim]| -> Vec<Dim> { batch.iter().chain(tail).copied().collect() };
+    let x_full = full(&xd[xd.len() - 2..]);
+    let y_full = full(&yd[yd.len() - 2..]);
+    let x = match x_full == xd {
+        true => operands[0],
+        false => tensor::broadcast_to(b, operands[0], &x_full)?,
+    };
+    let y = match y_full == yd {
+        true => operands[1],
+        false => tensor::broadcast_to(b, operands[1], &y_full)?,
+    };
+    Ok(Some(vec![packed_product(b, x, y, false, yd[yd.len() - 1])?]))
+}
+
+fn dims_of(ty: Type) -> &'static [Dim] {
+    match ty.as_tensor() {
+        Some(t) => &t.dims,
+        None => lepid_ir::bug!("{ty} is not a tensor"),
+    }
+}
+
+fn axes(list: Vec<i64>) -> Vec<usize> {
+    list.into_iter().map(|a| a as usize).collect()
+}
+
+fn contract(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
+    let view = b.view(op);
+    let (x, y) = (view.operand(0), view.operand(1));
+    let (xd, yd) = (view.operand_dims(0), view.operand_dims(1));
+    let (bx, by) = (axes(tensor::Contract::batch_x(view)), axes(tensor::Contract::batch_y(view)));
+    let (cx, cy) = (
+        axes(tensor::Contract::contract_x(view)),
+        axes(tensor::Contract::contract_y(view)),
+    );
+    let free = |rank: usize, used: [&Vec<usize>; 2]| -> Vec<usize> {
+        (0..rank).filter(|a| !used.iter().any(|u| u.contains(a))).collect()
+    };
+    let (fx, fy) = (free(xd.len(), [&bx, &cx]), free(yd.len(), [&by, &cy]));
+    let result = view.result_type(0);
+    let elem = result.elem().unwrap_or(Elem::F32);
+    let plain = view.operand_type(0).elem() == Some(elem);
+    let product = |d: &[Dim], a: &[usize]| a.iter().fold(Dim::Known(1), |n, &i| n.times(d[i]));
+    if elem == Elem::F32 && plain {
+        let order = |parts: [&[usize]; 3]| -> Vec<usize> { parts.concat() };
+        let batch: Vec<Dim> = bx.iter().map(|&a| xd[a]).collect();
+        let (m, k, n) = (product(xd, &fx), product(xd, &cx), product(yd, &fy));
+        let xt = tensor::transpose(b, x, &order([&bx, &fx, &cx]))?;
+        let yt = tensor::transpose(b, y, &order([&by, &cy, &fy]))?;
+        let shape = |tail: [Dim; 2]| -> Vec<Dim> { batch.iter().copied().chain(tail).collect() };
+        let xm = tensor::reshape(b, xt, &shape([m, k]))?;
+        let ym = tensor::reshape(b, yt, &shape([k, n]))?;
+        let z = packed_product(b, xm, ym, false, n)?;
+        return Ok(Some(vec![tensor::reshape(b, z, dims_of(result))?]));
+    }
+    // Everything else: all products side by side, summed in one nest.
+    let all: Vec<Dim> = bx
+        .iter()
+        .chain(&fx)
+        .map(|&a| xd[a])
+        .chain(fy.iter().map(|&a| yd[a]))
+        .chain(cx.iter().map(|&a| xd[a]))
+        .collect();
+    let (batch, mine, theirs) = (bx.len(), fx.len(), fy.len());
+    let place = |operand: Value, parts: [&[usize]; 3], at: Vec<i64>, b: &mut Builder<'_>| {
+        let wide = tensor::cast(b, operand, elem)?;
+        let moved = tensor::transpose(b, wide, &parts.concat())?;
+        let attrs = [("shape", Attr::dims(all.iter().copied())), ("axes", at.into())];
+        b.one(&tensor::Broadcast, &[moved], &attrs)
+    };
+    let total = all.len() as i64;
+    let (first_y, first_k) = ((batch + mine) as i64, (batch + mine + theirs) as i64);
+    let x_axes: Vec<i64> = (0..first_y).chain(first_k..total).collect();
+    let y_axes: Vec<i64> = (0..batch as i64).chain(first_y..total).collect();
+    let xb = place(x, [&bx, &fx, &cx], x_axes, b)?;
+    let yb = place(y, [&by, &fy, &cy], y_axes, b)?;
+    let z = b.one(&tensor::Mul, &[xb, yb], &[])?;
+    let summed: Vec<i64> = (first_k..total).collect();
+    let attrs = [("kind", "sum".into()), ("axes", summed.into())];
+    Ok(Some(vec![b.one(&tensor::Reduce, &[z], &attrs)?]))
+}
+
+fn window(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
+    let view = b.view(op);
+    let x = view.operand(0);
+    let elem = view.operand_tensor(0).elem;
+    let (size, stride) = (tensor::Window::size(view), tensor::Window::stride(view));
+    let dilation = tensor::Window::dilation(view);
+    let (low, high) = (tensor::Window::low(view), tensor::Window::high(view));
+    let Some(out) = view.result_tensor(0).known_dims() else {
+        return Ok(None);
+    };
+    let (def, fill): (&'static dyn lepid_ir::core::OpDef, Num) = match tensor::Window::kind(view) {
+        "sum" => (&tensor::Add, Num::Int(0)),
+        "max" => (&tensor::Max, tensor::lowest(elem)),
+        _ => (&tensor::Min, tensor::highest(elem)),
+    };
+    let fill = constant(b, Tensor::scalar(elem, fill))?;
+    let attrs = [("low", low.into()), ("high", high.into())];
+    let padded = b.one(&tensor::Pad, &[x, fill], &attrs)?;
+    let mut sum: Option<Value> = None;
+    let positions: i64 = size.iter().product();
+    for position in 0..positions {
+        let mut rest = position;
+        let mut start = vec![0; size.len()];
+        for axis in (0..size.len()).rev() {
+            start[axis] = rest % size[axis] * dilation[axis];
+            rest /= size[axis];
+        }
+        let stop: Vec<i64> = (0..size.len())
+            .map(|a| start[a] + (out[a] as i64 - 1) * stride[a] + 1)
+            .collect();
+        let attrs = [
+            ("start", start.into()),
+            ("stop", stop.into()),
+            ("step", stride.clone().into()),
+        ];
+        let part = b.one(&tensor::Slice, &[padded], &attrs)?;
+        sum = Some(match sum {
+            None => part,
+            Some(sum) => b.one(def, &[sum, part], &[])?,
+        });
+    }
+    Ok(sum.map(|s| vec![s]))
+}
+
+fn lstm(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
+    let view = b.view(op);
+    let operands = view.operands().to_vec();
+    let (xd, h0d) = (view.operand_dims(0), view.operand_dims(4));
+    let has_lengths = operands.len() > 7;
+    let usual = nn::Lstm::activations(view)
+        .chunks(3)
+        .all(|a| a.len() == 3 && a[0].eq_ignore_ascii_case("sigmoid") && a[1].eq_ignore_ascii_case("tanh") && a[2].eq_ignore_ascii_case("tanh"));
+    let constant_weights = is_constant_expression(b.module, operands[1])
+        && is_constant_expression(b.module, operands[2]);
+    let ready = view.operand_tensor(0).elem == Elem::F32
+        && usual
+        && !nn::Lstm::input_forget(view)
+        && !has_lengths
+        && constant_weights;
+    let known = (xd[0].known(), xd[1].known(), xd[2].known(), h0d[2].known());
+    let (true, (Some(steps), Some(batch), Some(_), Some(hidden))) = (ready, known) else {
+        return Ok(None);
+    };
+    let clip = nn::Lstm::clip(view).unwrap_or(0.0);
+    let directions: &[bool] = match nn::Lstm::direction(view) {
+        "forward" => &[false],
+        "reverse" => &[true],
+        _ => &[false, true],
+    };
+    let known_dims = |list: &[u64]| -> Vec<Dim> { list.iter().map(|&n| Dim::Known(n)).collect() };
+    let four = 4 * hidden;
+    let mut parts: [Vec<Value>; 3] = Default::default();
+    for (d, &reverse) in directions.iter().enumerate() {
+        let pick = |b: &mut Builder<'_>, value: Value| -> OpResult<Value> {
+            let dims = dims_of(b.value_type(value)).to_vec();
+            let one = tensor::slice_axis(b, value, 0, d as i64, d as i64 + 1)?;
+            tensor::reshape(b, one, &dims[1..])
+        };
+        let (w, r) = (pick(b, operands[1])?, pick(b, operands[2])?);
+        let both = pick(b, operands[3])?;
+        let wb = tensor::slice_axis(b, both, 0, 0, four as i64)?;
+        let rb = tensor::slice_axis(b, both, 0, four as i64, 2 * four as i64)?;
+        let bias = b.one(&tensor::Add, &[wb, rb], &[])?;
+        let wt = tensor::transpose(b, w, &[1, 0])?;
+        let gates = b.one(&kernel::Linear, &[operands[0], wt, bias], &[("bias", true.into())])?;
+        let mut inputs = vec![gates, r, pick(b, operands[4])?, pick(b, operands[5])?];
+        let peephole = operands.len() > 6;
+        if peephole {
+            inputs.push(pick(b, operands[6])?);
+        }
+        let attrs = [
+            ("reverse", reverse.into()),
+            ("peephole", peephole.into()),
+            ("clip", clip.into()),
+        ];
+        let step = b.create(&kernel::Lstm, &inputs, &attrs)?;
+        let results = b.module.results(step).to_vec();
+        parts[0].push(tensor::reshape(b, results[0], &known_dims(&[steps, 1, batch, hidden]))?);
+        for state in 1..3 {
+            let shape = known_dims(&[1, batch, hidden]);
+            parts[state].push(tensor::reshape(b, results[state], &shape)?);
+        }
+    }
+    let [y, h, c] = parts;
+    let mut joined = Vec::new();
+    for (list, axis) in [(y, 1), (h, 0), (c, 0)] {
+        joined.push(match list.len() {
+            1 => list[0],
+            _ => tensor::concat(b, &list, axis)?,
+        });
+    }
+    Ok(Some(joined))
+}

@@ -1,0 +1,270 @@
+//! Gives each value of a function a place in one arena.
+//!
+//! ```text
+//! func @main(%0: tensor<4xf32>) -> (…)   =>   func @main(%0: tensor<4xf32>) -> (…)
+//!                                               attributes {arena_bytes = 64, slots = [-1, 0, …]}
+//! ```
+//!
+//! `slots` has one number per value of the body, in the order of [`values`]: a byte offset, or -1
+//! for what does not lie in the arena (arguments, constants and what is computed from them, results
+//! that go straight to an output). A reshape shares the place of its operand. Two values that are
+//! alive together never overlap. Offsets are given greedily, the largest values first, over the
+//! interference graph.
+
+use std::collections::BTreeMap;
+
+use lepid_ir::core::{Attr, Block, Module, Op, Value};
+use lepid_ir::dialects::core::Func;
+use petgraph::graphmap::UnGraphMap;
+
+use crate::core::{Changed, PassCx, PassDef, PassResult, Values};
+use crate::transform::lower::nn_to_kernel::is_constant_expression;
+
+pub const PASS: PassDef = PassDef {
+    name: "memory-plan",
+    summary: "Gives each value a place in one arena.",
+    values: Values::Exact,
+    options: &[],
+    run,
+};
+
+/// Offsets are multiples of a cache line.
+const ALIGN: u64 = 64;
+
+fn run(module: &mut Module, _cx: &mut PassCx<'_>) -> PassResult {
+    let mut changed = Changed::No;
+    for func in module.funcs().collect::<Vec<Op>>() {
+        let plan = plan(module, func);
+        let slots: Vec<i64> = plan.slots.clone();
+        let before = (
+            Func::slots(module.view(func)),
+            Func::arena_bytes(module.view(func)),
+        );
+        if before != (slots.clone(), plan.arena_bytes as i64) {
+            module.set_attr(func, "slots", slots.into());
+            module.set_attr(func, "arena_bytes", Attr::Int(plan.arena_bytes as i64));
+            changed = Changed::Yes;
+        }
+    }
+    Ok(changed)
+}
+
+/// Where the values of a function lie.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub arena_bytes: u64,
+    /// One per value of [`values`].
+    pub slots: Vec<i64>,
+}
+
+/// The values of a function's body that a plan speaks of, outside of nests, in program order:
+/// each block's arguments, then each op's results followed by what its regions define.
+pub fn values(module: &Module, func: Op) -> Vec<Value> {
+    let mut out = Vec::new();
+    collect(module, Func::block(module.view(func)), &mut out);
+    out
+}
+
+fn collect(module: &Module, block: Block, out: &mut Vec<Value>) {
+    out.extend_from_slice(module.block_args(block));
+    for op in module.ops_in(block) {
+        out.extend_from_slice(module.results(op));
+        for inner in inner_blocks(module, op) {
+            collect(module, inner, out);
+        }
+    }
+}
+
+/// The blocks of an op that hold storage: those of a nest do not.
+fn inner_blocks(module: &Module, op: Op) -> Vec<Block> {
+    if module.op_name(op) == "kernel.nest" {
+        return Vec::new();
+    }
+    let regions = module.regions(op).iter();
+    regions.flat_map(|&r| module.region_blocks(r).to_vec()).collect()
+}
+
+/// The value whose place `value` shares: itself, unless it is a reshape.
+pub fn storage(module: &Module, value: Value) -> Value {
+    let mut at = value;
+    while let Some(op) = module.defining_op(at)
+        && module.op_name(op) == "tensor.reshape"
+    {
+        at = module.operands(op)[0];
+    }
+    at
+}
+
+/// The results of a function that are computed where the caller wants them: result number i has
+/// the storage `direct[i]`, if it has one of its own that no other result took before.
+pub fn direct_outputs(module: &Module, func: Op) -> Vec<Option<Value>> {
+    let mut taken: Vec<Value> = Vec::new();
+    let block = Func::block(module.view(func));
+    let returned = Func::returned(module.view(func)).iter();
+    returned
+        .map(|&value| {
+            let root = storage(module, value);
+            let op = module.defining_op(root)?;
+            let own = module.op_block(op) == Some(block)
+                && !is_constant_expression(module, root)
+                && module.regions(op).iter().all(|_| module.op_name(op) == "kernel.nest")
+                && !taken.contains(&root);
+            own.then(|| {
+                taken.push(root);
+                root
+            })
+        })
+        .collect()
+}
+
+#[derive(Copy, Clone)]
+struct Interval {
+    first: usize,
+    last: usize,
+    bytes: u64,
+}
+
+/// Plans one function.
+pub fn plan(module: &Module, func: Op) -> Plan {
+    let mut intervals: BTreeMap<Value, Interval> = BTreeMap::new();
+    let mut clock = 0;
+    let outputs: Vec<Value> = direct_outputs(module, func).into_iter().flatten().collect();
+    walk(
+        module,
+        Func::block(module.view(func)),
+        &mut clock,
+        &mut intervals,
+        true,
+    );
+    intervals.retain(|value, _| !outputs.contains(value));
+    let offsets = place(&intervals);
+    let arena_bytes = intervals
+        .iter()
+        .map(|(value, i)| offsets[value] + i.bytes)
+        .max()
+        .unwrap_or(0);
+    let slots = values(module, func)
+        .into_iter()
+        .map(|value| {
+            let root = storage(module, value);
+            offsets.get(&root).map_or(-1, |&offset| offset as i64)
+        })
+        .collect();
+    Plan {
+        arena_bytes: arena_bytes.next_multiple_of(ALIGN),
+        slots,
+    }
+}
+
+/// Gives each stored value its time of life, in ticks of one op each.
+fn walk(
+    module: &Module,
+    block: Block,
+    clock: &mut usize,
+    intervals: &mut BTreeMap<Value, Interval>,
+    outermost: bool,
+) {
+    // The arguments of a function lie where the caller put them; those of other blocks are ours.
+    if !outermost {
+        for &arg in module.block_args(block) {
+            start(module, arg, *clock, intervals);
+        }
+    }
+    let entered = *clock;
+    for op in module.ops_in(block) {
+        *clock += 1;
+        for &operand in module.operands(op) {
+            extend(module, operand, *clock, intervals);
+        }
+        // Results of an op with regions are written at the end of them; their place must be free
+        // while the regions run, in which another path may write it.
+        if !is_stored_elsewhere(module, op) {
+            for &result in module.results(op) {
+                start(module, result, *clock, intervals);
+            }
+        }
+        for inner in inner_blocks(module, op) {
+            walk(module, inner, clock, intervals, false);
+        }
+        for &result in module.results(op) {
+            extend(module, result, *clock, intervals);
+        }
+    }
+    *clock += 1;
+    if !outermost {
+        // A loop may run the block again: what it reads from outside, and its own arguments, live
+        // until it ends.
+        for interval in intervals.values_mut() {
+            if interval.first <= entered && interval.last > entered {
+                interval.last = interval.last.max(*clock);
+            }
+        }
+        for &arg in module.block_args(block) {
+            extend(module, arg, *clock, intervals);
+        }
+    }
+}
+
+/// Whether the results of an op need no place of their own.
+fn is_stored_elsewhere(module: &Module, op: Op) -> bool {
+    let results = module.results(op);
+    module.op_name(op) == "tensor.reshape"
+        || results.iter().all(|&r| is_constant_expression(module, r))
+}
+
+fn start(module: &Module, value: Value, at: usize, intervals: &mut BTreeMap<Value, Interval>) {
+    let ty = module.value_type(value);
+    let bytes = ty.as_tensor().and_then(|t| Some(t.element_count()? * t.elem.bytes() as u64));
+    if let Some(bytes) = bytes {
+        let interval = Interval {
+            first: at,
+            last: at,
+            bytes: bytes.max(1),
+        };
+        intervals.insert(value, interval);
+    }
+}
+
+fn extend(module: &Module, value: Value, at: usize, intervals: &mut BTreeMap<Value, Interval>) {
+    if let Some(interval) = intervals.get_mut(&storage(module, value)) {
+        interval.last = interval.last.max(at);
+    }
+}
+
+/// Offsets without overlap of what is alive together.
+fn place(intervals: &BTreeMap<Value, Interval>) -> BTreeMap<Value, u64> {
+    let mut graph: UnGraphMap<Value, ()> = UnGraphMap::new();
+    let mut by_start: Vec<(Value, Interval)> = intervals.iter().map(|(&v, &i)| (v, i)).collect();
+    by_start.sort_by_key(|(value, i)| (i.first, *value));
+    let mut alive: Vec<(Value, Interval)> = Vec::new();
+    for &(value, interval) in &by_start {
+        graph.add_node(value);
+        alive.retain(|(_, other)| other.last >= interval.first);
+        for &(other, _) in &alive {
+            graph.add_edge(value, other, ());
+        }
+        alive.push((value, interval));
+    }
+    let mut by_size = by_start;
+    by_size.sort_by_key(|(value, i)| (std::cmp::Reverse(i.bytes), i.first, *value));
+    let mut offsets: BTreeMap<Value, u64> = BTreeMap::new();
+    for (value, interval) in by_size {
+        let mut taken: Vec<(u64, u64)> = graph
+            .neighbors(value)
+            .filter_map(|other| {
+                let at = *offsets.get(&other)?;
+                Some((at, at + intervals[&other].bytes))
+            })
+            .collect();
+        taken.sort_unstable();
+        let mut at = 0u64;
+        for (first, end) in taken {
+            if at + interval.bytes <= first {
+                break;
+            }
+            at = at.max(end.next_multiple_of(ALIGN));
+        }
+        offsets.insert(value, at);
+    }
+    offsets
+}

@@ -1,0 +1,162 @@
+//! The `Target` trait and the values that cross it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lepid_ir::core::{Cost, Diagnostic, Diagnostics, Module, Op, OpView, Registry, Tensor};
+use lepid_passes::core::{Legality, PassRegistry};
+
+use crate::{Package, Signature};
+
+/// An option of a target, as `lepid list targets` shows it.
+#[derive(Copy, Clone, Debug)]
+pub struct TargetOption {
+    pub name: &'static str,
+    pub default: &'static str,
+    pub help: &'static str,
+}
+
+/// Facts about a target.
+#[derive(Copy, Clone, Debug)]
+pub struct TargetInfo {
+    pub name: &'static str,
+    pub summary: &'static str,
+    pub options: &'static [TargetOption],
+    /// Facts that tools may ask for, by name: `("layout", "nhwc")`.
+    pub capabilities: &'static [(&'static str, &'static str)],
+}
+
+/// Values of a target's options; what is not set has its declared default.
+#[derive(Clone, Debug, Default)]
+pub struct TargetOptions {
+    pub values: BTreeMap<String, String>,
+}
+
+impl TargetOptions {
+    /// The value of a declared option.
+    pub fn get<'a>(&'a self, info: &'a TargetInfo, name: &str) -> Option<&'a str> {
+        let set = self.values.get(name).map(String::as_str);
+        let default = info.options.iter().find(|o| o.name == name);
+        set.or(default.map(|o| o.default))
+    }
+}
+
+/// What `emit` may use beside the module.
+pub struct EmitCx<'a> {
+    /// The function to compile.
+    pub func: Op,
+    pub options: &'a TargetOptions,
+}
+
+/// How to load a package.
+#[derive(Copy, Clone, Debug)]
+pub struct LoadOptions {
+    /// Threads that one run may use, the caller's among them.
+    pub threads: usize,
+    /// Whether `Executable::profile` will be asked.
+    pub profile: bool,
+}
+
+impl Default for LoadOptions {
+    fn default() -> LoadOptions {
+        LoadOptions {
+            threads: 1,
+            profile: false,
+        }
+    }
+}
+
+/// Why a package cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("the target `{0}` compiles only: its packages cannot be run here")]
+    CompileOnly(&'static str),
+    #[error("the package was made for the target `{0}`")]
+    WrongTarget(String),
+    #[error("the package needs the CPU feature {0}, which this machine does not have")]
+    MissingFeature(String),
+    #[error("the package is damaged: {0}")]
+    Damaged(String),
+    #[error("memory for the package cannot be had: {0}")]
+    Memory(#[from] std::io::Error),
+}
+
+/// The time that one op took in the profiled runs.
+#[derive(Clone, Debug)]
+pub struct OpTime {
+    /// The op in the package's module.
+    pub op: Op,
+    pub time: Duration,
+    pub calls: u64,
+}
+
+/// A loaded package.
+pub trait Executable: Send {
+    fn signature(&self) -> &Signature;
+
+    /// Runs once. Inputs must have the signature's types; `Err` for what only a run can find.
+    fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Diagnostic>;
+
+    /// Runs once on the inputs of the last `run` without giving the outputs, for timing.
+    fn rerun(&mut self) -> Result<(), Diagnostic>;
+
+    /// Times per op since loading; empty unless loaded with `profile`.
+    fn profile(&self) -> Vec<OpTime> {
+        Vec::new()
+    }
+}
+
+/// A target: what it takes, how to bring a module there, and what it makes of it.
+pub trait Target: Send + Sync {
+    fn info(&self) -> &TargetInfo;
+
+    /// Whether `emit` takes this op as it is.
+    fn legality(&self, op: OpView<'_>) -> Legality;
+
+    /// The pipeline that brings an expanded module to what `emit` accepts.
+    fn pipeline(&self) -> &str;
+
+    /// Compiles a function of which every op is native.
+    fn emit(&self, module: &Module, cx: &EmitCx<'_>) -> Result<Package, Diagnostics>;
+
+    /// The cost of an op here; `None` for the op's own estimate.
+    fn cost(&self, _op: OpView<'_>) -> Option<Cost> {
+        None
+    }
+
+    /// Adds ops and passes of the target's own.
+    fn register(&self, _ops: &mut Registry, _passes: &mut PassRegistry) {}
+
+    /// Makes a package of this target ready to run.
+    fn load(
+        &self,
+        _package: &Package,
+        _options: &LoadOptions,
+    ) -> Result<Box<dyn Executable>, LoadError> {
+        Err(LoadError::CompileOnly(self.info().name))
+    }
+}
+
+/// The targets that a driver knows, sorted by name.
+#[derive(Default)]
+pub struct TargetRegistry {
+    targets: BTreeMap<&'static str, Box<dyn Target>>,
+}
+
+impl TargetRegistry {
+    /// Adds a target. Panics on a second one of the same name.
+    pub fn add(&mut self, target: Box<dyn Target>) {
+        let name = target.info().name;
+        if self.targets.insert(name, target).is_some() {
+            lepid_ir::bug!("target `{name}` is registered twice");
+        }
+    }
+
+    pub fn get(&self, name: &str) -> Option<&dyn Target> {
+        self.targets.get(name).map(|t| t.as_ref())
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &dyn Target> {
+        self.targets.values().map(|t| t.as_ref())
+    }
+}

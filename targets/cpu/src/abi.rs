@@ -1,0 +1,41 @@
+//! What generated code and the run time share: the context that every generated function takes.
+//!
+//! Generated code has no relocations: data, kernels and other functions are all reached through
+//! the context, so a program is one position-independent blob.
+
+use std::ffi::c_void;
+
+use lepid_ukernels::{Pool, Table};
+
+use crate::support::Support;
+
+/// The argument of every generated function. Generated code reads the fields by their offsets.
+#[repr(C)]
+pub(crate) struct Ctx {
+    /// Intermediate values; offsets are stated by the memory plan.
+    pub(crate) arena: *mut u8,
+    /// Constants and packed weights.
+    pub(crate) weights: *const u8,
+    pub(crate) inputs: *const *const u8,
+    pub(crate) outputs: *const *mut u8,
+    /// Microkernels of the machine's best instruction set.
+    pub(crate) kernels: *const Table,
+    /// Routines that no microkernel and no generated loop does.
+    pub(crate) support: *const Support,
+    /// Addresses of the generated tasks, by number.
+    pub(crate) tasks: *const *const u8,
+    pub(crate) pool: *const Pool,
+    /// Per thread `scratch_stride` bytes.
+    pub(crate) scratch: *mut u8,
+    pub(crate) scratch_stride: usize,
+    /// Zeros, as long as the widest row of a padded convolution.
+    pub(crate) zeros: *const f32,
+    /// Null, or where `Support::tick` adds up times.
+    pub(crate) profiler: *mut c_void,
+}
+
+/// A generated task: does its share, `part` of `parts`, of one op.
+pub(crate) type TaskFn = unsafe extern "C" fn(ctx: *const c_void, part: usize, parts: usize);
+
+/// The generated program: runs all tasks in order.
+pub(crate) type MainFn = unsafe extern "C" fn(ctx: *const Ctx);

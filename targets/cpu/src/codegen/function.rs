@@ -1,0 +1,289 @@
+//! One generated function under construction: addresses, loops, calls.
+
+use std::mem::offset_of;
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{
+    AbiParam, BlockArg, Function, InstBuilder, MemFlagsData, SigRef, Signature, StackSlot,
+    StackSlotData, StackSlotKind, Type, Value, types,
+};
+use cranelift_codegen::isa::CallConv;
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+
+use crate::abi::Ctx;
+use crate::places::Place;
+
+/// Memory that the plan vouches for: aligned to its element, never trapping.
+pub(crate) const MEMORY: MemFlagsData = MemFlagsData::trusted();
+
+/// A function `(ctx, part, parts)` that is being built.
+pub(crate) struct Gen<'f> {
+    pub(crate) b: FunctionBuilder<'f>,
+    pub(crate) ctx: Value,
+    pub(crate) part: Value,
+    pub(crate) parts: Value,
+    call_conv: CallConv,
+}
+
+impl<'f> Gen<'f> {
+    /// Starts a function in its entry block.
+    pub(crate) fn new(
+        func: &'f mut Function,
+        frontend: &'f mut FunctionBuilderContext,
+        call_conv: CallConv,
+    ) -> Gen<'f> {
+        func.signature = task_signature(call_conv);
+        let mut b = FunctionBuilder::new(func, frontend);
+        let entry = b.create_block();
+        b.append_block_params_for_function_params(entry);
+        b.switch_to_block(entry);
+        b.seal_block(entry);
+        let params = b.block_params(entry).to_vec();
+        Gen {
+            b,
+            ctx: params[0],
+            part: params[1],
+            parts: params[2],
+            call_conv,
+        }
+    }
+
+    /// Ends the function.
+    pub(crate) fn finish(mut self, config: cranelift_codegen::isa::TargetFrontendConfig) {
+        self.b.ins().return_(&[]);
+        self.b.finalize(config);
+    }
+
+    pub(crate) fn int(&mut self, value: i64) -> Value {
+        self.b.ins().iconst(types::I64, value)
+    }
+
+    pub(crate) fn f32(&mut self, value: f32) -> Value {
+        self.b.ins().f32const(value)
+    }
+
+    pub(crate) fn add_int(&mut self, x: Value, offset: i64) -> Value {
+        match offset {
+            0 => x,
+            _ => self.b.ins().iadd_imm_s(x, offset),
+        }
+    }
+
+    pub(crate) fn add(&mut self, x: Value, y: Value) -> Value {
+        self.b.ins().iadd(x, y)
+    }
+
+    pub(crate) fn mul_int(&mut self, x: Value, factor: i64) -> Value {
+        match factor {
+            1 => x,
+            f if f > 0 && (f as u64).is_power_of_two() => {
+                let shift = self.int(i64::from(f.trailing_zeros()));
+                self.b.ins().ishl(x, shift)
+            }
+            _ => {
+                let factor = self.int(factor);
+                self.b.ins().imul(x, factor)
+            }
+        }
+    }
+
+    /// The smaller of two signed integers.
+    pub(crate) fn min(&mut self, x: Value, y: Value) -> Value {
+        let less = self.b.ins().icmp(IntCC::SignedLessThan, x, y);
+        self.b.ins().select(less, x, y)
+    }
+
+    /// The larger of two signed integers.
+    pub(crate) fn max(&mut self, x: Value, y: Value) -> Value {
+        let less = self.b.ins().icmp(IntCC::SignedLessThan, x, y);
+        self.b.ins().select(less, y, x)
+    }
+
+    pub(crate) fn load(&mut self, ty: Type, address: Value, offset: i32) -> Value {
+        self.b.ins().load(ty, MEMORY, address, offset)
+    }
+
+    pub(crate) fn store(&mut self, value: Value, address: Value, offset: i32) {
+        self.b.ins().store(MEMORY, value, address, offset);
+    }
+
+    /// A pointer field of the context, by its offset.
+    pub(crate) fn ctx_pointer(&mut self, field: usize) -> Value {
+        let flags = MEMORY.with_readonly();
+        self.b.ins().load(types::I64, flags, self.ctx, field as i32)
+    }
+
+    /// The address of the first byte of a place.
+    pub(crate) fn address(&mut self, place: Place) -> Value {
+        match place {
+            Place::Arena(offset) => {
+                let base = self.ctx_pointer(offset_of!(Ctx, arena));
+                self.add_int(base, offset as i64)
+            }
+            Place::Weights(offset) => {
+                let base = self.ctx_pointer(offset_of!(Ctx, weights));
+                self.add_int(base, offset as i64)
+            }
+            Place::Input(index) => {
+                let table = self.ctx_pointer(offset_of!(Ctx, inputs));
+                self.load(types::I64, table, 8 * index as i32)
+            }
+            Place::Output(index) => {
+                let table = self.ctx_pointer(offset_of!(Ctx, outputs));
+                self.load(types::I64, table, 8 * index as i32)
+            }
+        }
+    }
+
+    /// This thread's scratch memory.
+    pub(crate) fn scratch(&mut self) -> Value {
+        let base = self.ctx_pointer(offset_of!(Ctx, scratch));
+        let stride = self.ctx_pointer(offset_of!(Ctx, scratch_stride));
+        let offset = self.b.ins().imul(stride, self.part);
+        self.add(base, offset)
+    }
+
+    /// A block of stack memory, aligned to 16 bytes.
+    pub(crate) fn stack(&mut self, bytes: usize) -> StackSlot {
+        let data = StackSlotData::new(StackSlotKind::ExplicitSlot, bytes as u32, 4);
+        self.b.create_sized_stack_slot(data)
+    }
+
+    pub(crate) fn stack_address(&mut self, slot: StackSlot) -> Value {
+        self.b.ins().stack_addr(types::I64, slot, 0)
+    }
+
+    /// `for i in (start..end).step_by(step)`: `body` gets `i`.
+    pub(crate) fn for_range(
+        &mut self,
+        start: Value,
+        end: Value,
+        step: i64,
+        body: impl FnOnce(&mut Gen<'f>, Value),
+    ) {
+        self.fold_range(start, end, step, &[], |g, i, _| {
+            body(g, i);
+            Vec::new()
+        });
+    }
+
+    /// A loop that carries values: `body` gets `i` and the values, and gives the next ones.
+    pub(crate) fn fold_range(
+        &mut self,
+        start: Value,
+        end: Value,
+        step: i64,
+        init: &[Value],
+        body: impl FnOnce(&mut Gen<'f>, Value, &[Value]) -> Vec<Value>,
+    ) -> Vec<Value> {
+        let (header, inside, exit) = (
+            self.b.create_block(),
+            self.b.create_block(),
+            self.b.create_block(),
+        );
+        let i = self.b.append_block_param(header, types::I64);
+        let carried: Vec<Value> = init
+            .iter()
+            .map(|&v| {
+                let ty = self.b.func.dfg.value_type(v);
+                self.b.append_block_param(header, ty)
+            })
+            .collect();
+        self.jump(header, start, init);
+        self.b.switch_to_block(header);
+        let more = self.b.ins().icmp(IntCC::SignedLessThan, i, end);
+        self.b.ins().brif(more, inside, &[], exit, &[]);
+        self.b.switch_to_block(inside);
+        self.b.seal_block(inside);
+        let next = body(self, i, &carried);
+        let after = self.b.ins().iadd_imm_s(i, step);
+        self.jump(header, after, &next);
+        self.b.seal_block(header);
+        self.b.switch_to_block(exit);
+        self.b.seal_block(exit);
+        carried
+    }
+
+    fn jump(&mut self, to: cranelift_codegen::ir::Block, i: Value, values: &[Value]) {
+        let args: Vec<BlockArg> = std::iter::once(&i)
+            .chain(values)
+            .map(|&v| BlockArg::Value(v))
+            .collect();
+        self.b.ins().jump(to, &args);
+    }
+
+    /// Runs `body` only if `condition` is not zero.
+    pub(crate) fn when(&mut self, condition: Value, body: impl FnOnce(&mut Gen<'f>)) {
+        let (inside, exit) = (self.b.create_block(), self.b.create_block());
+        self.b.ins().brif(condition, inside, &[], exit, &[]);
+        self.b.switch_to_block(inside);
+        self.b.seal_block(inside);
+        body(self);
+        self.b.ins().jump(exit, &[]);
+        self.b.switch_to_block(exit);
+        self.b.seal_block(exit);
+    }
+
+    /// This part's share of `0..total` in whole units of `unit`: `[start, end)`.
+    pub(crate) fn share(&mut self, total: i64, unit: i64) -> (Value, Value) {
+        let units = self.int(total.div_euclid(unit) + i64::from(total % unit != 0));
+        let total = self.int(total);
+        let bound = |g: &mut Gen<'f>, part: Value| {
+            let scaled = g.b.ins().imul(units, part);
+            let at = g.b.ins().udiv(scaled, g.parts);
+            let at = g.mul_int(at, unit);
+            g.min(at, total)
+        };
+        let next = self.b.ins().iadd_imm_s(self.part, 1);
+        let start = bound(self, self.part);
+        let end = bound(self, next);
+        (start, end)
+    }
+
+    /// A signature of values in and out.
+    pub(crate) fn signature(&mut self, params: &[Type], returns: &[Type]) -> SigRef {
+        let mut signature = Signature::new(self.call_conv);
+        signature.params = params.iter().map(|&t| AbiParam::new(t)).collect();
+        signature.returns = returns.iter().map(|&t| AbiParam::new(t)).collect();
+        self.b.import_signature(signature)
+    }
+
+    /// Calls a function pointer that stands at `offset` of the table in a field of the context.
+    pub(crate) fn call_table(
+        &mut self,
+        table_field: usize,
+        offset: usize,
+        args: &[Value],
+        returns: &[Type],
+    ) -> Vec<Value> {
+        let table = self.ctx_pointer(table_field);
+        let flags = MEMORY.with_readonly();
+        let callee = self.b.ins().load(types::I64, flags, table, offset as i32);
+        let params: Vec<Type> = args.iter().map(|&v| self.b.func.dfg.value_type(v)).collect();
+        let signature = self.signature(&params, returns);
+        let call = self.b.ins().call_indirect(signature, callee, args);
+        self.b.inst_results(call).to_vec()
+    }
+
+    /// Calls a microkernel by its offset in the kernel table.
+    pub(crate) fn kernel(&mut self, offset: usize, args: &[Value], returns: &[Type]) -> Vec<Value> {
+        self.call_table(offset_of!(Ctx, kernels), offset, args, returns)
+    }
+
+    /// Calls a support routine by its offset in the support table.
+    pub(crate) fn support(
+        &mut self,
+        offset: usize,
+        args: &[Value],
+        returns: &[Type],
+    ) -> Vec<Value> {
+        self.call_table(offset_of!(Ctx, support), offset, args, returns)
+    }
+}
+
+/// `(ctx, part, parts)`, in the C convention.
+pub(crate) fn task_signature(call_conv: CallConv) -> Signature {
+    let mut signature = Signature::new(call_conv);
+    signature.params = vec![AbiParam::new(types::I64); 3];
+    signature
+}

@@ -1,0 +1,921 @@
+//! Loop nests: `kernel.nest` as loops over its result, with every index an affine function.
+//!
+//! Each value of the body is asked for at an index: a vector of affine functions of the loop
+//! variables. Index-wise ops pass the index on, changed; arguments load. Where a concat or a pad
+//! would need a branch, the domain is cut there, so that each piece is free of branches.
+
+use std::collections::{HashMap, HashSet};
+
+use cranelift_codegen::ir::{InstBuilder, Value, types};
+use lepid_ir::core::{Elem, Module, Op, OpView, Value as IrValue};
+use lepid_ir::dialects::{kernel::Nest, tensor};
+
+use crate::codegen::function::Gen;
+use crate::codegen::scalar::{self, Lanes};
+use crate::places::Place;
+
+/// `base + Σ coef[k] * loop variable k`.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Affine {
+    coef: Vec<i64>,
+    base: i64,
+}
+
+impl Affine {
+    fn axis(axes: usize, axis: usize) -> Affine {
+        let mut coef = vec![0; axes];
+        coef[axis] = 1;
+        Affine { coef, base: 0 }
+    }
+
+    fn constant(axes: usize, base: i64) -> Affine {
+        Affine {
+            coef: vec![0; axes],
+            base,
+        }
+    }
+
+    fn scaled(&self, factor: i64, offset: i64) -> Affine {
+        Affine {
+            coef: self.coef.iter().map(|c| c * factor).collect(),
+            base: self.base * factor + offset,
+        }
+    }
+
+    /// The one axis that it depends on.
+    fn only_axis(&self) -> Option<(usize, i64)> {
+        let found = self.coef.iter().position(|&c| c != 0)?;
+        Some((found, self.coef[found]))
+    }
+
+    /// The smallest value over a domain.
+    fn least(&self, domain: &Domain) -> i64 {
+        let terms = self.coef.iter().zip(domain);
+        let sum: i64 = terms
+            .map(|(&c, &(low, high))| if c < 0 { c * (high - 1) } else { c * low })
+            .sum();
+        self.base + sum
+    }
+}
+
+/// One affine index per axis of a value.
+type Index = Vec<Affine>;
+
+/// Half-open ranges of the loop variables.
+type Domain = Vec<(i64, i64)>;
+
+/// The kinds of op that a nest may hold, by what they do with the index.
+enum Kind {
+    /// The operands are read at the same index.
+    Pointwise,
+    /// The only operand is read at a changed index.
+    Moved(Index),
+    /// The operand of that number is read at a changed index.
+    Chosen(usize, Index),
+    /// The fill value of a pad.
+    Fill,
+    Iota(Affine),
+    Constant,
+}
+
+/// What a nest computes: the op, and the places of its inputs and results.
+pub(crate) struct NestIo<'a> {
+    pub(crate) module: &'a Module,
+    pub(crate) op: Op,
+    pub(crate) inputs: &'a [Place],
+    pub(crate) results: &'a [Place],
+}
+
+/// Emits this part's share of a nest.
+pub(crate) fn emit(g: &mut Gen<'_>, io: &NestIo<'_>) -> Result<(), String> {
+    let view = io.module.view(io.op);
+    let roots = Nest::yielded(view);
+    let reduce = io
+        .module
+        .defining_op(roots[0])
+        .filter(|&op| io.module.op_name(op) == "tensor.reduce");
+    let nest = NestBody {
+        io,
+        args: io.module.block_args(Nest::block(view)),
+        roots,
+    };
+    match reduce {
+        Some(op) => nest.emit_reduce(g, op),
+        None => nest.emit_map(g),
+    }
+}
+
+struct NestBody<'a> {
+    io: &'a NestIo<'a>,
+    args: &'a [IrValue],
+    roots: &'a [IrValue],
+}
+
+/// A memory access of a piece: a pointer that moves by `coef` elements per step of each loop.
+struct Access {
+    place: Place,
+    elem: Elem,
+    base: i64,
+    coef: Vec<i64>,
+}
+
+/// A piece ready for emission: loops with extents, and the accesses under them.
+struct Piece {
+    extents: Vec<i64>,
+    accesses: Vec<Access>,
+    /// Which access serves an argument at an index.
+    of: HashMap<(usize, Index), usize>,
+    /// The access of each result.
+    results: Vec<usize>,
+    /// The first value of each loop variable, before axes were dropped or joined.
+    domain: Domain,
+    uses_iota: bool,
+}
+
+impl NestBody<'_> {
+    fn module(&self) -> &Module {
+        self.io.module
+    }
+
+    fn dims(&self, value: IrValue) -> Vec<i64> {
+        dims(self.module(), value)
+    }
+
+    fn emit_map(&self, g: &mut Gen<'_>) -> Result<(), String> {
+        let shape = self.dims(self.roots[0]);
+        let axes = shape.len();
+        let index: Index = (0..axes).map(|a| Affine::axis(axes, a)).collect();
+        let domain: Domain = shape.iter().map(|&n| (0, n)).collect();
+        for domain in self.pieces(domain, self.roots, &index)? {
+            let mut piece = self.piece(domain, self.roots, &index)?;
+            for (i, &root) in self.roots.iter().enumerate() {
+                let linear = linear_index(&self.dims(root), &index, axes);
+                piece.results.push(piece.accesses.len());
+                piece.accesses.push(self.access(self.io.results[i], root, &linear));
+            }
+            piece.join_axes(axes);
+            let vector = self.vectorises(&piece, self.roots);
+            self.emit_loops(g, &piece, vector, &|g, at| {
+                let mut memo = HashMap::new();
+                for (i, &root) in self.roots.iter().enumerate() {
+                    let value = self.value(g, &piece, at, root, &index, &mut memo);
+                    let access = piece.results[i];
+                    at.store(g, &piece, access, value);
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Cuts a domain where a concat or a pad changes sides.
+    fn pieces(&self, domain: Domain, roots: &[IrValue], index: &Index) -> Result<Vec<Domain>, String> {
+        let mut done = Vec::new();
+        let mut todo = vec![domain];
+        while let Some(domain) = todo.pop() {
+            if domain.iter().any(|&(low, high)| low >= high) {
+                continue;
+            }
+            let mut cut = None;
+            for &root in roots {
+                cut = cut.or(self.find_cut(root, index, &domain)?);
+            }
+            match cut {
+                None => done.push(domain),
+                Some((axis, at)) => {
+                    let (mut left, mut right) = (domain.clone(), domain);
+                    left[axis].1 = at;
+                    right[axis].0 = at;
+                    todo.push(right);
+                    todo.push(left);
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    /// The first place where an op of the body changes sides inside of the domain.
+    fn find_cut(
+        &self,
+        value: IrValue,
+        index: &Index,
+        domain: &Domain,
+    ) -> Result<Option<(usize, i64)>, String> {
+        let Some(op) = self.module().defining_op(value) else {
+            return Ok(None);
+        };
+        let view = self.module().view(op);
+        let bounds: Vec<(usize, i64)> = match view.name() {
+            "tensor.concat" => {
+                let axis = tensor::Concat::axis(view) as usize;
+                let mut at = 0;
+                let bounds = view.operands().iter().map(|&v| {
+                    at += self.dims(v)[axis];
+                    (axis, at)
+                });
+                bounds.collect()
+            }
+            "tensor.pad" => {
+                let low = tensor::Pad::low(view);
+                let inner = self.dims(view.operand(0));
+                let bounds = low.iter().zip(&inner).enumerate();
+                bounds
+                    .flat_map(|(a, (&low, &n))| [(a, low), (a, low + n)])
+                    .collect()
+            }
+            _ => Vec::new(),
+        };
+        for (axis, bound) in bounds {
+            let Some((var, c)) = index[axis].only_axis() else {
+                continue;
+            };
+            // index >= bound first holds (or last holds, going down) at this variable value.
+            let distance = bound - index[axis].base;
+            let at = match c > 0 {
+                true => -(-distance).div_euclid(c),
+                false => distance.div_euclid(c) + 1,
+            };
+            if domain[var].0 < at && at < domain[var].1 {
+                return Ok(Some((var, at)));
+            }
+        }
+        let kind = self.kind(view, index, domain)?;
+        match kind {
+            Kind::Pointwise => {
+                for &operand in view.operands() {
+                    if let Some(cut) = self.find_cut(operand, index, domain)? {
+                        return Ok(Some(cut));
+                    }
+                }
+                Ok(None)
+            }
+            Kind::Moved(inner) => self.find_cut(view.operand(0), &inner, domain),
+            Kind::Chosen(i, inner) => self.find_cut(view.operand(i), &inner, domain),
+            Kind::Fill | Kind::Iota(_) | Kind::Constant => Ok(None),
+        }
+    }
+
+    /// What an op does with the index, on a domain that lies on one side of all cuts.
+    fn kind(&self, view: OpView<'_>, index: &Index, domain: &Domain) -> Result<Kind, String> {
+        let axes = domain.len();
+        Ok(match view.name() {
+            "core.constant" => Kind::Constant,
+            "tensor.iota" => Kind::Iota(index[tensor::Iota::axis(view) as usize].clone()),
+            "tensor.broadcast" => {
+                let from = self.dims(view.operand(0));
+                let to = self.dims(view.result(0));
+                let map = tensor::Broadcast::axes(view);
+                let inner = map.iter().zip(&from).map(|(&a, &n)| match n == 1 && to[a as usize] != 1 {
+                    true => Affine::constant(axes, 0),
+                    false => index[a as usize].clone(),
+                });
+                Kind::Moved(inner.collect())
+            }
+            "tensor.transpose" => {
+                let perm = tensor::Transpose::perm(view);
+                let mut inner = index.clone();
+                for (result_axis, &operand_axis) in perm.iter().enumerate() {
+                    inner[operand_axis as usize] = index[result_axis].clone();
+                }
+                Kind::Moved(inner)
+            }
+            "tensor.slice" => {
+                let (start, step) = (tensor::Slice::start(view), tensor::Slice::step(view));
+                let parts = index.iter().zip(start.iter().zip(&step));
+                Kind::Moved(parts.map(|(i, (&s, &d))| i.scaled(d, s)).collect())
+            }
+            "tensor.reverse" => {
+                let mut inner = index.clone();
+                let from = self.dims(view.operand(0));
+                for a in tensor::Reverse::axes(view) {
+                    inner[a as usize] = index[a as usize].scaled(-1, from[a as usize] - 1);
+                }
+                Kind::Moved(inner)
+            }
+            // Only extents of 1 come and go.
+            "tensor.reshape" => {
+                let to = self.dims(view.result(0));
+                let mut kept = index.iter().zip(&to).filter(|(_, n)| **n != 1).map(|(i, _)| i.clone());
+                let from = self.dims(view.operand(0));
+                let inner: Index = from
+                    .iter()
+                    .map(|&n| match n {
+                        1 => Affine::constant(axes, 0),
+                        _ => kept.next().unwrap_or(Affine::constant(axes, 0)),
+                    })
+                    .collect();
+                Kind::Moved(inner)
+            }
+            "tensor.concat" => {
+                let axis = tensor::Concat::axis(view) as usize;
+                let at = index[axis].least(domain);
+                let mut first = 0;
+                for (i, &operand) in view.operands().iter().enumerate() {
+                    let n = self.dims(operand)[axis];
+                    if at < first + n {
+                        let mut inner = index.clone();
+                        inner[axis].base -= first;
+                        return Ok(Kind::Chosen(i, inner));
+                    }
+                    first += n;
+                }
+                return Err("an index is outside of a concat".into());
+            }
+            "tensor.pad" => {
+                let low = tensor::Pad::low(view);
+                let from = self.dims(view.operand(0));
+                let mut inner = index.clone();
+                for (a, i) in inner.iter_mut().enumerate() {
+                    i.base -= low[a];
+                    let at = i.least(domain);
+                    if at < 0 || at >= from[a] {
+                        return Ok(Kind::Fill);
+                    }
+                }
+                Kind::Chosen(0, inner)
+            }
+            _ if scalar::is_pointwise(view) => Kind::Pointwise,
+            name => return Err(format!("`{name}` cannot stand in a loop nest")),
+        })
+    }
+
+    /// Collects the accesses of the body over one piece.
+    fn piece(&self, domain: Domain, roots: &[IrValue], index: &Index) -> Result<Piece, String> {
+        let mut piece = Piece {
+            extents: domain.iter().map(|&(low, high)| high - low).collect(),
+            accesses: Vec::new(),
+            of: HashMap::new(),
+            results: Vec::new(),
+            domain,
+            uses_iota: false,
+        };
+        let mut visited = HashSet::new();
+        for &root in roots {
+            self.collect(root, index, &mut piece, &mut visited)?;
+        }
+        Ok(piece)
+    }
+
+    fn collect(
+        &self,
+        value: IrValue,
+        index: &Index,
+        piece: &mut Piece,
+        visited: &mut HashSet<(IrValue, Index)>,
+    ) -> Result<(), String> {
+        if !visited.insert((value, index.clone())) {
+            return Ok(());
+        }
+        let Some(op) = self.module().defining_op(value) else {
+            let arg = self.argument(value);
+            let linear = linear_index(&self.dims(value), index, piece.domain.len());
+            piece.of.insert((arg, index.clone()), piece.accesses.len());
+            let access = self.access(self.io.inputs[arg], value, &linear);
+            piece.accesses.push(access);
+            return Ok(());
+        };
+        let view = self.module().view(op);
+        match self.kind(view, index, &piece.domain)? {
+            Kind::Pointwise => {
+                for &operand in view.operands() {
+                    self.collect(operand, index, piece, visited)?;
+                }
+            }
+            Kind::Moved(inner) => self.collect(view.operand(0), &inner, piece, visited)?,
+            Kind::Chosen(i, inner) => self.collect(view.operand(i), &inner, piece, visited)?,
+            Kind::Fill => self.collect(view.operand(1), &Vec::new(), piece, visited)?,
+            Kind::Iota(_) => piece.uses_iota = true,
+            Kind::Constant => {}
+        }
+        Ok(())
+    }
+
+    fn argument(&self, value: IrValue) -> usize {
+        match self.args.iter().position(|&a| a == value) {
+            Some(arg) => arg,
+            None => lepid_ir::bug!("a nest reads a value from outside"),
+        }
+    }
+
+    fn access(&self, place: Place, value: IrValue, linear: &Affine) -> Access {
+        Access {
+            place,
+            elem: elem(self.module(), value),
+            base: linear.base,
+            coef: linear.coef.clone(),
+        }
+    }
+
+    /// Whether the innermost loop of a piece can run four elements at a time.
+    fn vectorises(&self, piece: &Piece, roots: &[IrValue]) -> bool {
+        let Some(last) = piece.extents.len().checked_sub(1) else {
+            return false;
+        };
+        let contiguous = piece.accesses.iter().enumerate().all(|(i, a)| {
+            let stored = piece.results.contains(&i);
+            a.elem == Elem::F32 && (a.coef[last] == 1 || (a.coef[last] == 0 && !stored))
+        });
+        contiguous
+            && !piece.uses_iota
+            && piece.extents[last] >= 4
+            && roots.iter().all(|&r| self.is_vector(r))
+    }
+
+    fn is_vector(&self, value: IrValue) -> bool {
+        let Some(op) = self.module().defining_op(value) else {
+            return elem(self.module(), value) == Elem::F32;
+        };
+        let view = self.module().view(op);
+        let fits = match view.name() {
+            "core.constant" => elem(self.module(), value) == Elem::F32,
+            _ if scalar::is_pointwise(view) => scalar::has_vector_form(view),
+            _ => elem(self.module(), value) == Elem::F32,
+        };
+        fits && view.operands().iter().all(|&v| self.is_vector(v))
+    }
+
+    /// The value of the body at an index, at the current point of the loops.
+    fn value(
+        &self,
+        g: &mut Gen<'_>,
+        piece: &Piece,
+        at: &Point,
+        value: IrValue,
+        index: &Index,
+        memo: &mut HashMap<(IrValue, Index), Value>,
+    ) -> Value {
+        let key = (value, index.clone());
+        if let Some(&known) = memo.get(&key) {
+            return known;
+        }
+        let result = match self.module().defining_op(value) {
+            None => {
+                let access = piece.of[&(self.argument(value), index.clone())];
+                at.load(g, piece, access)
+            }
+            Some(op) => {
+                let view = self.module().view(op);
+                let kind = match self.kind(view, index, &piece.domain) {
+                    Ok(kind) => kind,
+                    Err(error) => lepid_ir::bug!("{error}"),
+                };
+                match kind {
+                    Kind::Pointwise => {
+                        let args: Vec<Value> = view
+                            .operands()
+                            .iter()
+                            .map(|&v| self.value(g, piece, at, v, index, memo))
+                            .collect();
+                        scalar::apply(g, view, &args, at.lanes)
+                    }
+                    Kind::Moved(inner) => self.value(g, piece, at, view.operand(0), &inner, memo),
+                    Kind::Chosen(i, inner) => {
+                        self.value(g, piece, at, view.operand(i), &inner, memo)
+                    }
+                    Kind::Fill => self.value(g, piece, at, view.operand(1), &Vec::new(), memo),
+                    Kind::Iota(affine) => {
+                        let mut sum = g.int(affine.base);
+                        for (k, &c) in affine.coef.iter().enumerate() {
+                            if c != 0 {
+                                let scaled = g.mul_int(at.variables[k], c);
+                                sum = g.add(sum, scaled);
+                            }
+                        }
+                        scalar::from_index(g, sum, elem(self.module(), value))
+                    }
+                    Kind::Constant => {
+                        let tensor = match self.module().constant_value(value) {
+                            Some(tensor) => tensor,
+                            None => lepid_ir::bug!("a constant without a value"),
+                        };
+                        scalar::constant(g, tensor, at.lanes)
+                    }
+                }
+            }
+        };
+        memo.insert(key, result);
+        result
+    }
+
+    /// Loops around `body`, the outermost shared among the parts.
+    fn emit_loops(
+        &self,
+        g: &mut Gen<'_>,
+        piece: &Piece,
+        vector: bool,
+        body: &dyn Fn(&mut Gen<'_>, &Point),
+    ) {
+        let pointers = self.pointers(g, piece);
+        let origin: Vec<Value> = piece.domain.iter().map(|&(low, _)| g.int(low)).collect();
+        let outer = Outer {
+            pointers,
+            variables: origin,
+        };
+        match piece.extents.is_empty() {
+            // One element: the first part does it.
+            true => {
+                let first = g.b.ins().icmp_imm_u(
+                    cranelift_codegen::ir::condcodes::IntCC::Equal,
+                    g.part,
+                    0,
+                );
+                g.when(first, |g| {
+                    body(g, &Point::scalar(&outer.pointers, &outer.variables));
+                });
+            }
+            false => self.emit_level(g, piece, vector, 0, &outer, body),
+        }
+    }
+
+    fn pointers(&self, g: &mut Gen<'_>, piece: &Piece) -> Vec<Value> {
+        let addresses = piece.accesses.iter().map(|a| {
+            let base = g.address(a.place);
+            g.add_int(base, a.base * a.elem.bytes() as i64)
+        });
+        addresses.collect()
+    }
+
+    fn emit_level(
+        &self,
+        g: &mut Gen<'_>,
+        piece: &Piece,
+        vector: bool,
+        level: usize,
+        outer: &Outer,
+        body: &dyn Fn(&mut Gen<'_>, &Point),
+    ) {
+        let last = level + 1 == piece.extents.len();
+        let extent = piece.extents[level];
+        let (start, end) = match level {
+            // Whole cache lines, so that no line is written by two threads.
+            0 => g.share(extent, if last { 16 } else { 1 }),
+            _ => (g.int(0), g.int(extent)),
+        };
+        if !last {
+            g.for_range(start, end, 1, |g, i| {
+                let inner = outer.advanced(g, piece, level, i);
+                self.emit_level(g, piece, vector, level + 1, &inner, body);
+            });
+            return;
+        }
+        let mut from = start;
+        if vector {
+            let hoisted: Vec<Option<Value>> = piece
+                .accesses
+                .iter()
+                .enumerate()
+                .map(|(k, a)| {
+                    let fixed = a.coef[level] == 0 && !piece.results.contains(&k);
+                    fixed.then(|| {
+                        let x = g.load(types::F32, outer.pointers[k], 0);
+                        g.b.ins().splat(types::F32X4, x)
+                    })
+                })
+                .collect();
+            let count = g.b.ins().isub(end, start);
+            let count = g.b.ins().band_imm_s(count, -4);
+            let stop = g.add(start, count);
+            g.for_range(start, stop, 4, |g, i| {
+                let inner = outer.advanced(g, piece, level, i);
+                let point = Point {
+                    lane_axis: level,
+                    pointers: inner.pointers,
+                    variables: inner.variables,
+                    hoisted: hoisted.clone(),
+                    lanes: Lanes::Four,
+                };
+                body(g, &point);
+            });
+            from = stop;
+        }
+        g.for_range(from, end, 1, |g, i| {
+            let inner = outer.advanced(g, piece, level, i);
+            body(g, &Point::scalar(&inner.pointers, &inner.variables));
+        });
+    }
+
+    /// A reduction: loops over the kept axes around loops over the reduced ones.
+    fn emit_reduce(&self, g: &mut Gen<'_>, reduce: Op) -> Result<(), String> {
+        let view = self.module().view(reduce);
+        let source = view.operand(0);
+        let shape = self.dims(source);
+        let reduced: Vec<usize> = tensor::Reduce::axes(view).iter().map(|&a| a as usize).collect();
+        let kept: Vec<usize> = (0..shape.len()).filter(|a| !reduced.contains(a)).collect();
+        let order: Vec<usize> = kept.iter().chain(&reduced).copied().collect();
+        let axes = shape.len();
+        let mut index: Index = vec![Affine::constant(axes, 0); axes];
+        for (k, &a) in order.iter().enumerate() {
+            index[a] = Affine::axis(axes, k);
+        }
+        let domain: Domain = order.iter().map(|&a| (0, shape[a])).collect();
+        if self.find_cut(source, &index, &domain)?.is_some() {
+            return Err("a reduction over a concat or a pad must be two nests".into());
+        }
+        let kept_shape: Vec<i64> = kept.iter().map(|&a| shape[a]).collect();
+        let result_index: Index = (0..kept.len()).map(|k| Affine::axis(axes, k)).collect();
+        let linear = linear_index(&kept_shape, &result_index, axes);
+        let kind = scalar::Reduction::from_name(tensor::Reduce::kind(view))
+            .ok_or("unknown kind of reduction")?;
+        let ty = elem(self.module(), source);
+        if domain.iter().take(kept.len()).any(|d| d.1 == 0) {
+            return Ok(());
+        }
+        // An empty reduction reads nothing; the loops below then run zero times.
+        let mut piece = self.piece(domain, &[source], &index)?;
+        piece.results.push(piece.accesses.len());
+        piece
+            .accesses
+            .push(self.access(self.io.results[0], self.roots[0], &linear));
+        let split = piece.join_axes(kept.len());
+        let last = piece.extents.len();
+        let along = |axis: usize| {
+            piece.accesses[..piece.accesses.len() - 1]
+                .iter()
+                .all(|a| a.elem == Elem::F32 && matches!(a.coef[axis], 0 | 1))
+        };
+        let vector_body = !piece.uses_iota && self.is_vector(source) && ty == Elem::F32;
+        let store = piece.results[0];
+        // Four results at a time, if they lie side by side.
+        let columns = split > 0
+            && vector_body
+            && along(split - 1)
+            && piece.accesses[store].coef[split - 1] == 1
+            && piece.extents[split - 1] >= 4;
+        // Or four elements of one reduction at a time.
+        let rows = !columns && vector_body && last > split && along(last - 1) && piece.extents[last - 1] >= 4;
+        let outer_piece = Piece {
+            extents: piece.extents[..split].to_vec(),
+            accesses: Vec::new(),
+            of: HashMap::new(),
+            results: vec![store],
+            domain: piece.domain.clone(),
+            uses_iota: piece.uses_iota,
+        };
+        let body = |g: &mut Gen<'_>, at: &Point| {
+            let total = self.reduce_loops(g, &piece, split, at, kind, ty, source, &index, rows);
+            at.store(g, &piece, store, total);
+        };
+        self.emit_kept(g, &piece, &outer_piece.extents, columns, &body);
+        Ok(())
+    }
+
+    /// The loops over the kept axes of a reduction.
+    fn emit_kept(
+        &self,
+        g: &mut Gen<'_>,
+        piece: &Piece,
+        extents: &[i64],
+        columns: bool,
+        body: &dyn Fn(&mut Gen<'_>, &Point),
+    ) {
+        let view = Piece {
+            extents: extents.to_vec(),
+            accesses: piece.accesses.iter().map(Access::copy).collect(),
+            of: HashMap::new(),
+            results: (0..piece.accesses.len()).collect(),
+            domain: piece.domain.clone(),
+            uses_iota: piece.uses_iota,
+        };
+        self.emit_loops(g, &view, columns, body);
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one recursion over one set of loop facts")]
+    fn reduce_loops(
+        &self,
+        g: &mut Gen<'_>,
+        piece: &Piece,
+        level: usize,
+        at: &Point,
+        kind: scalar::Reduction,
+        ty: Elem,
+        source: IrValue,
+        index: &Index,
+        rows: bool,
+    ) -> Value {
+        let neutral = scalar::neutral(g, kind, ty, at.lanes);
+        if level == piece.extents.len() {
+            let value = self.value(g, piece, at, source, index, &mut HashMap::new());
+            return scalar::combine(g, kind, ty, neutral, value, at.lanes);
+        }
+        let extent = piece.extents[level];
+        let outer = Outer {
+            pointers: at.pointers.clone(),
+            variables: at.variables.clone(),
+        };
+        let (zero, end) = (g.int(0), g.int(extent));
+        let innermost = level + 1 == piece.extents.len();
+        if innermost && rows {
+            // Four partial sums of four lanes each hide the latency of the addition.
+            let four = scalar::neutral(g, kind, ty, Lanes::Four);
+            let blocks = extent / 16 * 16;
+            let stop = g.int(blocks);
+            let mut sums = g.fold_range(zero, stop, 16, &[four; 4], |g, i, sums| {
+                (0..4)
+                    .map(|k| {
+                        let i = g.add_int(i, 4 * k as i64);
+                        let point = outer.advanced(g, piece, level, i).point(Lanes::Four, level);
+                        let value = self.value(g, piece, &point, source, index, &mut HashMap::new());
+                        scalar::combine(g, kind, ty, sums[k], value, Lanes::Four)
+                    })
+                    .collect()
+            });
+            let quads = extent / 4 * 4;
+            let (from, to) = (g.int(blocks), g.int(quads));
+            let first = sums[0];
+            sums[0] = g.fold_range(from, to, 4, &[first], |g, i, sum| {
+                let point = outer.advanced(g, piece, level, i).point(Lanes::Four, level);
+                let value = self.value(g, piece, &point, source, index, &mut HashMap::new());
+                vec![scalar::combine(g, kind, ty, sum[0], value, Lanes::Four)]
+            })[0];
+            let left = scalar::combine(g, kind, ty, sums[0], sums[1], Lanes::Four);
+            let right = scalar::combine(g, kind, ty, sums[2], sums[3], Lanes::Four);
+            let both = scalar::combine(g, kind, ty, left, right, Lanes::Four);
+            let lanes: Vec<Value> = (0..4).map(|l| g.b.ins().extractlane(both, l)).collect();
+            let total = lanes[1..].iter().fold(lanes[0], |sum, &x| {
+                scalar::combine(g, kind, ty, sum, x, Lanes::One)
+            });
+            let (from, to) = (g.int(quads), g.int(extent));
+            return g.fold_range(from, to, 1, &[total], |g, i, sum| {
+                let point = outer.advanced(g, piece, level, i).point(Lanes::One, level);
+                let value = self.value(g, piece, &point, source, index, &mut HashMap::new());
+                vec![scalar::combine(g, kind, ty, sum[0], value, Lanes::One)]
+            })[0];
+        }
+        g.fold_range(zero, end, 1, &[neutral], |g, i, sum| {
+            let point = outer.advanced(g, piece, level, i).point(at.lanes, at.lane_axis);
+            let value = match innermost {
+                true => self.value(g, piece, &point, source, index, &mut HashMap::new()),
+                false => self.reduce_loops(
+                    g, piece, level + 1, &point, kind, ty, source, index, rows,
+                ),
+            };
+            vec![scalar::combine(g, kind, ty, sum[0], value, at.lanes)]
+        })[0]
+    }
+}
+
+impl Access {
+    fn copy(&self) -> Access {
+        Access {
+            coef: self.coef.clone(),
+            ..*self
+        }
+    }
+}
+
+impl Piece {
+    /// Drops axes of extent 1 and joins neighbours that every access walks as one. Axes before
+    /// `boundary` never join those after it; gives the boundary among the axes that are left.
+    fn join_axes(&mut self, boundary: usize) -> usize {
+        for access in &mut self.accesses {
+            for (k, &(low, _)) in self.domain.iter().enumerate() {
+                access.base += access.coef[k] * low;
+            }
+        }
+        if self.uses_iota {
+            // The loop variables must stay what the indices name.
+            return boundary;
+        }
+        let mut left = boundary;
+        let mut k = 0;
+        while k < self.extents.len() {
+            let next_joins = k + 1 < self.extents.len()
+                && k + 1 != left
+                && self.accesses.iter().all(|a| a.coef[k] == a.coef[k + 1] * self.extents[k + 1]);
+            if self.extents[k] == 1 || next_joins {
+                if next_joins {
+                    self.extents[k + 1] *= self.extents[k];
+                }
+                self.extents.remove(k);
+                for access in &mut self.accesses {
+                    access.coef.remove(k);
+                }
+                if k < left {
+                    left -= 1;
+                }
+            } else {
+                k += 1;
+            }
+        }
+        left
+    }
+}
+
+/// The pointers and loop variables outside of the loop at hand.
+struct Outer {
+    pointers: Vec<Value>,
+    variables: Vec<Value>,
+}
+
+impl Outer {
+    /// The same one loop further in, at `i`.
+    fn advanced(&self, g: &mut Gen<'_>, piece: &Piece, level: usize, i: Value) -> Outer {
+        let mut pointers = Vec::with_capacity(self.pointers.len());
+        for (access, &pointer) in piece.accesses.iter().zip(&self.pointers) {
+            let step = access.coef[level] * access.elem.bytes() as i64;
+            pointers.push(match step {
+                0 => pointer,
+                _ => {
+                    let offset = g.mul_int(i, step);
+                    g.add(pointer, offset)
+                }
+            });
+        }
+        let mut variables = self.variables.clone();
+        if piece.uses_iota {
+            variables[level] = g.add_int(i, piece.domain[level].0);
+        }
+        Outer {
+            pointers,
+            variables,
+        }
+    }
+
+    fn point(self, lanes: Lanes, lane_axis: usize) -> Point {
+        Point {
+            lane_axis,
+            hoisted: vec![None; self.pointers.len()],
+            pointers: self.pointers,
+            variables: self.variables,
+            lanes,
+        }
+    }
+}
+
+/// The innermost point of the loops: where to load and store, and how wide.
+struct Point {
+    pointers: Vec<Value>,
+    variables: Vec<Value>,
+    /// Splats of what does not change in the innermost loop.
+    hoisted: Vec<Option<Value>>,
+    lanes: Lanes,
+    /// The loop whose steps are the lanes.
+    lane_axis: usize,
+}
+
+impl Point {
+    fn scalar(pointers: &[Value], variables: &[Value]) -> Point {
+        Point {
+            lane_axis: 0,
+            pointers: pointers.to_vec(),
+            variables: variables.to_vec(),
+            hoisted: vec![None; pointers.len()],
+            lanes: Lanes::One,
+        }
+    }
+
+    fn load(&self, g: &mut Gen<'_>, piece: &Piece, access: usize) -> Value {
+        let a = &piece.accesses[access];
+        match (self.lanes, self.hoisted[access]) {
+            (Lanes::Four, Some(splat)) => splat,
+            (Lanes::Four, None) if a.coef[self.lane_axis] == 0 => {
+                let x = g.load(types::F32, self.pointers[access], 0);
+                g.b.ins().splat(types::F32X4, x)
+            }
+            (Lanes::Four, None) => {
+                let flags = cranelift_codegen::ir::MemFlagsData::new().with_notrap();
+                g.b.ins().load(types::F32X4, flags, self.pointers[access], 0)
+            }
+            (Lanes::One, _) => scalar::load(g, a.elem, self.pointers[access]),
+        }
+    }
+
+    fn store(&self, g: &mut Gen<'_>, piece: &Piece, access: usize, value: Value) {
+        let a = &piece.accesses[access];
+        match self.lanes {
+            Lanes::Four => {
+                let flags = cranelift_codegen::ir::MemFlagsData::new().with_notrap();
+                g.b.ins().store(flags, value, self.pointers[access], 0);
+            }
+            Lanes::One => scalar::store(g, a.elem, value, self.pointers[access]),
+        }
+    }
+}
+
+fn linear_index(shape: &[i64], index: &Index, axes: usize) -> Affine {
+    let mut out = Affine::constant(axes, 0);
+    let mut stride = 1;
+    for (n, i) in shape.iter().zip(index).rev() {
+        out.base += stride * i.base;
+        for (sum, c) in out.coef.iter_mut().zip(&i.coef) {
+            *sum += stride * c;
+        }
+        stride *= n;
+    }
+    out
+}
+
+/// The extents of a value, which are known once the target emits.
+pub(crate) fn dims(module: &Module, value: IrValue) -> Vec<i64> {
+    let ty = module.value_type(value);
+    match ty.as_tensor().and_then(|t| t.known_dims()) {
+        Some(dims) => dims.iter().map(|&d| d as i64).collect(),
+        None => lepid_ir::bug!("extents of {ty} are not known"),
+    }
+}
+
+pub(crate) fn elem(module: &Module, value: IrValue) -> Elem {
+    match module.value_type(value).elem() {
+        Some(elem) => elem,
+        None => lepid_ir::bug!("a value is not a tensor"),
+    }
+}

@@ -1,0 +1,681 @@
+//! Index-wise ops on one element, or on four `f32` at once.
+//!
+//! 16-bit floats are computed in `f32` and rounded after each op, as the interpreter rounds.
+//! Sub-byte integers are held in bytes and narrowed after each op. A truth value is 0 or 1 in one
+//! byte, or a mask in each of four lanes.
+
+use std::mem::offset_of;
+
+use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value, types};
+use lepid_ir::core::{Elem, Num, OpView, Tensor, Trait};
+use lepid_ir::dialects::{nn, tensor};
+use lepid_ukernels::Table;
+
+use crate::codegen::function::Gen;
+use crate::support::{Support, function_number};
+
+/// How many elements a value holds.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Lanes {
+    One,
+    Four,
+}
+
+/// The register type of one element.
+pub(crate) fn register(elem: Elem) -> Type {
+    match elem {
+        Elem::F64 => types::F64,
+        Elem::F32 | Elem::F16 | Elem::BF16 => types::F32,
+        Elem::I64 | Elem::U64 => types::I64,
+        Elem::I32 | Elem::U32 => types::I32,
+        Elem::I16 | Elem::U16 => types::I16,
+        Elem::I8 | Elem::U8 | Elem::I4 | Elem::U4 | Elem::Bool => types::I8,
+    }
+}
+
+/// Loads one element into its register form.
+pub(crate) fn load(g: &mut Gen<'_>, elem: Elem, address: Value) -> Value {
+    match elem {
+        Elem::F16 => {
+            let bits = g.load(types::I16, address, 0);
+            let bits = g.b.ins().uextend(types::I32, bits);
+            g.support(offset_of!(Support, f16_to_f32), &[bits], &[types::F32])[0]
+        }
+        Elem::BF16 => {
+            let bits = g.load(types::I16, address, 0);
+            let bits = g.b.ins().uextend(types::I32, bits);
+            let bits = g.b.ins().ishl_imm_u(bits, 16);
+            g.b.ins().bitcast(types::F32, MemFlagsData::new(), bits)
+        }
+        _ => g.load(register(elem), address, 0),
+    }
+}
+
+/// Stores one element from its register form.
+pub(crate) fn store(g: &mut Gen<'_>, elem: Elem, value: Value, address: Value) {
+    match elem {
+        Elem::F16 => {
+            let bits = g.support(offset_of!(Support, f32_to_f16), &[value], &[types::I32])[0];
+            let bits = g.b.ins().ireduce(types::I16, bits);
+            g.store(bits, address, 0);
+        }
+        Elem::BF16 => {
+            let bits = g.support(offset_of!(Support, f32_to_bf16), &[value], &[types::I32])[0];
+            let bits = g.b.ins().ireduce(types::I16, bits);
+            g.store(bits, address, 0);
+        }
+        _ => g.store(value, address, 0),
+    }
+}
+
+/// Whether an op of a nest reads all operands at the index of its result.
+pub(crate) fn is_pointwise(view: OpView<'_>) -> bool {
+    view.info().has(Trait::Elementwise)
+}
+
+/// Whether the code for four lanes exists. Operands are `f32` or masks.
+pub(crate) fn has_vector_form(view: OpView<'_>) -> bool {
+    let float = |i: usize| view.operand_type(i).elem() == Some(Elem::F32);
+    match view.name() {
+        "tensor.select" => float(1),
+        "tensor.and" | "tensor.or" | "tensor.not" => false,
+        "tensor.cast" | "tensor.bitcast" | "tensor.sign" | "tensor.rem" | "tensor.atan2" => false,
+        "tensor.is_nan" | "tensor.compare" => float(0),
+        name => {
+            view.result_type(0).elem() == Some(Elem::F32)
+                && (unary_kernel(name).is_some()
+                    || matches!(
+                        name,
+                        "tensor.add" | "tensor.sub" | "tensor.mul" | "tensor.div" | "tensor.max"
+                            | "tensor.min" | "tensor.neg" | "tensor.abs" | "tensor.sqrt"
+                            | "tensor.rsqrt" | "tensor.floor" | "tensor.ceil" | "tensor.round"
+                            | "tensor.pow" | "nn.relu" | "nn.clip" | "nn.leaky_relu"
+                    ))
+        }
+    }
+}
+
+/// A constant that is the same everywhere.
+pub(crate) fn constant(g: &mut Gen<'_>, tensor: &Tensor, lanes: Lanes) -> Value {
+    let value = number(g, tensor.elem(), tensor.num(0));
+    spread(g, value, lanes)
+}
+
+fn spread(g: &mut Gen<'_>, value: Value, lanes: Lanes) -> Value {
+    match lanes {
+        Lanes::One => value,
+        Lanes::Four => g.b.ins().splat(types::F32X4, value),
+    }
+}
+
+fn number(g: &mut Gen<'_>, elem: Elem, num: Num) -> Value {
+    match register(elem) {
+        types::F64 => g.b.ins().f64const(num.as_f64()),
+        types::F32 => g.b.ins().f32const(num.as_f64() as f32),
+        ty => {
+            let bits = num.as_i128() as i64;
+            let masked = match ty.bits() {
+                64 => bits,
+                n => bits & ((1i64 << n) - 1),
+            };
+            g.b.ins().iconst(ty, masked)
+        }
+    }
+}
+
+fn float(g: &mut Gen<'_>, value: f64, elem: Elem, lanes: Lanes) -> Value {
+    let value = number(g, elem, Num::Float(value));
+    spread(g, value, lanes)
+}
+
+/// An `i64` index as an element.
+pub(crate) fn from_index(g: &mut Gen<'_>, index: Value, elem: Elem) -> Value {
+    convert(g, index, Elem::I64, elem)
+}
+
+/// The four-lane and one-lane microkernels of a function of `f32`.
+fn unary_kernel(name: &str) -> Option<(usize, usize)> {
+    Some(match name {
+        "tensor.exp" => (offset_of!(Table, exp_x4), offset_of!(Table, exp_x1)),
+        "tensor.log" => (offset_of!(Table, log_x4), offset_of!(Table, log_x1)),
+        "tensor.tanh" => (offset_of!(Table, tanh_x4), offset_of!(Table, tanh_x1)),
+        "tensor.erf" => (offset_of!(Table, erf_x4), offset_of!(Table, erf_x1)),
+        "tensor.sin" => (offset_of!(Table, sin_x4), offset_of!(Table, sin_x1)),
+        "tensor.cos" => (offset_of!(Table, cos_x4), offset_of!(Table, cos_x1)),
+        "nn.sigmoid" => (offset_of!(Table, sigmoid_x4), offset_of!(Table, sigmoid_x1)),
+        "nn.silu" => (offset_of!(Table, silu_x4), offset_of!(Table, silu_x1)),
+        "nn.gelu" => (offset_of!(Table, gelu_x4), offset_of!(Table, gelu_x1)),
+        _ => return None,
+    })
+}
+
+/// Applies an op to register values.
+pub(crate) fn apply(g: &mut Gen<'_>, view: OpView<'_>, args: &[Value], lanes: Lanes) -> Value {
+    let elem = |i: usize| match view.operand_type(i).elem() {
+        Some(elem) => elem,
+        None => lepid_ir::bug!("an operand is not a tensor"),
+    };
+    let name = view.name();
+    match name {
+        "tensor.select" => return select(g, elem(1), args, lanes),
+        "tensor.compare" => {
+            return compare(g, elem(0), tensor::Compare::direction(view), args, lanes);
+        }
+        "tensor.cast" => return convert(g, args[0], elem(0), tensor::Cast::to(view)),
+        "tensor.bitcast" => return bitcast(g, args[0], elem(0), tensor::Bitcast::to(view)),
+        _ => {}
+    }
+    let ty = elem(0);
+    let value = match ty {
+        _ if ty.is_float() => float_op(g, view, ty, args, lanes),
+        _ => int_op(g, view, ty, args),
+    };
+    let result = view.result_type(0).elem();
+    match result {
+        Some(result) => round(g, value, result),
+        None => value,
+    }
+}
+
+/// Brings a register value back to what its element can hold.
+fn round(g: &mut Gen<'_>, value: Value, elem: Elem) -> Value {
+    match elem {
+        Elem::F16 => {
+            let bits = g.support(offset_of!(Support, f32_to_f16), &[value], &[types::I32])[0];
+            g.support(offset_of!(Support, f16_to_f32), &[bits], &[types::F32])[0]
+        }
+        Elem::BF16 => {
+            let bits = g.support(offset_of!(Support, f32_to_bf16), &[value], &[types::I32])[0];
+            let bits = g.b.ins().ishl_imm_u(bits, 16);
+            g.b.ins().bitcast(types::F32, MemFlagsData::new(), bits)
+        }
+        Elem::U4 => g.b.ins().band_imm_s(value, 0xf),
+        Elem::I4 => {
+            let up = g.b.ins().ishl_imm_u(value, 4);
+            g.b.ins().sshr_imm_u(up, 4)
+        }
+        _ => value,
+    }
+}
+
+fn float_op(
+    g: &mut Gen<'_>,
+    view: OpView<'_>,
+    ty: Elem,
+    x: &[Value],
+    lanes: Lanes,
+) -> Value {
+    let name = view.name();
+    match name {
+        "tensor.add" => g.b.ins().fadd(x[0], x[1]),
+        "tensor.sub" => g.b.ins().fsub(x[0], x[1]),
+        "tensor.mul" => g.b.ins().fmul(x[0], x[1]),
+        "tensor.div" => g.b.ins().fdiv(x[0], x[1]),
+        "tensor.max" => extreme(g, FloatCC::GreaterThan, x[0], x[1], lanes),
+        "tensor.min" => extreme(g, FloatCC::LessThan, x[0], x[1], lanes),
+        "tensor.neg" => g.b.ins().fneg(x[0]),
+        "tensor.abs" => g.b.ins().fabs(x[0]),
+        "tensor.sqrt" => g.b.ins().sqrt(x[0]),
+        "tensor.rsqrt" => {
+            let root = g.b.ins().sqrt(x[0]);
+            let one = float(g, 1.0, ty, lanes);
+            g.b.ins().fdiv(one, root)
+        }
+        "tensor.floor" => g.b.ins().floor(x[0]),
+        "tensor.ceil" => g.b.ins().ceil(x[0]),
+        "tensor.round" => g.b.ins().nearest(x[0]),
+        "tensor.sign" => {
+            let (zero, one, minus) = (
+                float(g, 0.0, ty, lanes),
+                float(g, 1.0, ty, lanes),
+                float(g, -1.0, ty, lanes),
+            );
+            let up = pick(g, FloatCC::GreaterThan, x[0], zero, one, x[0], lanes);
+            pick(g, FloatCC::LessThan, x[0], zero, minus, up, lanes)
+        }
+        "tensor.is_nan" => match lanes {
+            Lanes::One => g.b.ins().fcmp(FloatCC::Unordered, x[0], x[0]),
+            Lanes::Four => g.b.ins().fcmp(FloatCC::Unordered, x[0], x[0]),
+        },
+        "tensor.is_inf" => {
+            let mut found = g.b.ins().iconst(types::I8, 0);
+            for (wanted, value) in [
+                (tensor::IsInf::positive(view), f64::INFINITY),
+                (tensor::IsInf::negative(view), f64::NEG_INFINITY),
+            ] {
+                if wanted {
+                    let value = float(g, value, ty, lanes);
+                    let is = g.b.ins().fcmp(FloatCC::Equal, x[0], value);
+                    found = g.b.ins().bor(found, is);
+                }
+            }
+            found
+        }
+        "nn.relu" => {
+            let zero = float(g, 0.0, ty, lanes);
+            pick(g, FloatCC::LessThan, x[0], zero, zero, x[0], lanes)
+        }
+        "nn.leaky_relu" => {
+            let zero = float(g, 0.0, ty, lanes);
+            let alpha = float(g, nn::LeakyRelu::alpha(view), ty, lanes);
+            let scaled = g.b.ins().fmul(x[0], alpha);
+            pick(g, FloatCC::LessThan, x[0], zero, scaled, x[0], lanes)
+        }
+        "nn.clip" => {
+            let low = float(g, nn::Clip::min(view), ty, lanes);
+            let high = float(g, nn::Clip::max(view), ty, lanes);
+            let raised = pick(g, FloatCC::LessThan, x[0], low, low, x[0], lanes);
+            pick(g, FloatCC::GreaterThan, raised, high, high, raised, lanes)
+        }
+        _ => function(g, view, ty, x, lanes),
+    }
+}
+
+/// A function that is not an instruction: a microkernel for `f32`, the C library's for `f64`.
+fn function(
+    g: &mut Gen<'_>,
+    view: OpView<'_>,
+    ty: Elem,
+    x: &[Value],
+    lanes: Lanes,
+) -> Value {
+    let name = view.name();
+    let tanh_form = name == "nn.gelu" && nn::Gelu::approximate(view) == "tanh";
+    let kernel = match name {
+        "tensor.pow" => Some((offset_of!(Table, pow_x4), offset_of!(Table, pow_x1))),
+        "nn.gelu" if tanh_form => Some((
+            offset_of!(Table, gelu_tanh_x4),
+            offset_of!(Table, gelu_tanh_x1),
+        )),
+        _ => unary_kernel(name),
+    };
+    match (register(ty), kernel, lanes) {
+        (types::F32, Some((_, x1)), Lanes::One) => g.kernel(x1, x, &[types::F32])[0],
+        (types::F32, Some((x4, _)), Lanes::Four) => g.kernel(x4, x, &[types::F32X4])[0],
+        _ => {
+            let short = name.rsplit('.').next().unwrap_or(name);
+            let Some(number) = function_number(short) else {
+                lepid_ir::bug!("`{name}` has no code for {ty}");
+            };
+            let wide: Vec<Value> = x
+                .iter()
+                .map(|&v| match register(ty) {
+                    types::F32 => g.b.ins().fpromote(types::F64, v),
+                    _ => v,
+                })
+                .collect();
+            let number = g.b.ins().iconst(types::I32, i64::from(number));
+            let second = wide.get(1).copied().unwrap_or(wide[0]);
+            let out = g.support(
+                offset_of!(Support, function),
+                &[number, wide[0], second],
+                &[types::F64],
+            )[0];
+            match register(ty) {
+                types::F32 => g.b.ins().fdemote(types::F32, out),
+                _ => out,
+            }
+        }
+    }
+}
+
+/// `x` where `x cc y` or `x` is NaN, else `y`: the larger or smaller, NaN if either is.
+fn extreme(g: &mut Gen<'_>, cc: FloatCC, x: Value, y: Value, lanes: Lanes) -> Value {
+    let chosen = pick(g, cc, x, y, x, y, lanes);
+    pick(g, FloatCC::Unordered, x, x, x, chosen, lanes)
+}
+
+/// `yes` where `x cc y`, else `no`.
+fn pick(
+    g: &mut Gen<'_>,
+    cc: FloatCC,
+    x: Value,
+    y: Value,
+    yes: Value,
+    no: Value,
+    lanes: Lanes,
+) -> Value {
+    let mask = g.b.ins().fcmp(cc, x, y);
+    match lanes {
+        Lanes::One => g.b.ins().select(mask, yes, no),
+        Lanes::Four => blend(g, mask, yes, no),
+    }
+}
+
+fn blend(g: &mut Gen<'_>, mask: Value, yes: Value, no: Value) -> Value {
+    let flags = MemFlagsData::new().with_endianness(cranelift_codegen::ir::Endianness::Little);
+    let mask = g.b.ins().bitcast(types::F32X4, flags, mask);
+    g.b.ins().bitselect(mask, yes, no)
+}
+
+fn select(g: &mut Gen<'_>, _ty: Elem, args: &[Value], lanes: Lanes) -> Value {
+    match lanes {
+        Lanes::One => g.b.ins().select(args[0], args[1], args[2]),
+        Lanes::Four => blend(g, args[0], args[1], args[2]),
+    }
+}
+
+fn compare(
+    g: &mut Gen<'_>,
+    ty: Elem,
+    direction: &str,
+    x: &[Value],
+    _lanes: Lanes,
+) -> Value {
+    if ty.is_float() {
+        let cc = match direction {
+            "eq" => FloatCC::Equal,
+            "ne" => FloatCC::NotEqual,
+            "lt" => FloatCC::LessThan,
+            "le" => FloatCC::LessThanOrEqual,
+            "gt" => FloatCC::GreaterThan,
+            _ => FloatCC::GreaterThanOrEqual,
+        };
+        return g.b.ins().fcmp(cc, x[0], x[1]);
+    }
+    let signed = ty.is_signed_int();
+    let cc = match (direction, signed) {
+        ("eq", _) => IntCC::Equal,
+        ("ne", _) => IntCC::NotEqual,
+        ("lt", true) => IntCC::SignedLessThan,
+        ("le", true) => IntCC::SignedLessThanOrEqual,
+        ("gt", true) => IntCC::SignedGreaterThan,
+        (_, true) => IntCC::SignedGreaterThanOrEqual,
+        ("lt", false) => IntCC::UnsignedLessThan,
+        ("le", false) => IntCC::UnsignedLessThanOrEqual,
+        ("gt", false) => IntCC::UnsignedGreaterThan,
+        (_, false) => IntCC::UnsignedGreaterThanOrEqual,
+    };
+    g.b.ins().icmp(cc, x[0], x[1])
+}
+
+fn int_op(g: &mut Gen<'_>, view: OpView<'_>, ty: Elem, x: &[Value]) -> Value {
+    let signed = ty.is_signed_int();
+    let reg = register(ty);
+    match view.name() {
+        "tensor.add" => g.b.ins().iadd(x[0], x[1]),
+        "tensor.sub" => g.b.ins().isub(x[0], x[1]),
+        "tensor.mul" => g.b.ins().imul(x[0], x[1]),
+        "tensor.div" | "tensor.rem" => divide(g, view.name() == "tensor.rem", signed, reg, x),
+        "tensor.max" if signed => g.b.ins().smax(x[0], x[1]),
+        "tensor.max" => g.b.ins().umax(x[0], x[1]),
+        "tensor.min" if signed => g.b.ins().smin(x[0], x[1]),
+        "tensor.min" => g.b.ins().umin(x[0], x[1]),
+        "tensor.and" => g.b.ins().band(x[0], x[1]),
+        "tensor.or" => g.b.ins().bor(x[0], x[1]),
+        "tensor.xor" => g.b.ins().bxor(x[0], x[1]),
+        "tensor.not" => g.b.ins().bxor_imm_s(x[0], 1),
+        "tensor.bit_not" => g.b.ins().bnot(x[0]),
+        "tensor.neg" => g.b.ins().ineg(x[0]),
+        "tensor.abs" if signed => g.b.ins().iabs(x[0]),
+        "tensor.abs" | "tensor.floor" | "tensor.ceil" | "tensor.round" => x[0],
+        "tensor.sign" => {
+            let zero = g.b.ins().iconst(reg, 0);
+            let one = g.b.ins().iconst(reg, 1);
+            let up = g.b.ins().icmp(IntCC::NotEqual, x[0], zero);
+            let up = g.b.ins().select(up, one, zero);
+            if !signed {
+                return up;
+            }
+            let minus = g.b.ins().ineg(one);
+            let down = g.b.ins().icmp(IntCC::SignedLessThan, x[0], zero);
+            g.b.ins().select(down, minus, up)
+        }
+        "nn.relu" if signed => {
+            let zero = g.b.ins().iconst(reg, 0);
+            g.b.ins().smax(x[0], zero)
+        }
+        "tensor.shl" | "tensor.shr" => shift(g, view.name() == "tensor.shl", signed, ty, x),
+        "tensor.pow" => {
+            let wide: Vec<Value> = x
+                .iter()
+                .map(|&v| convert(g, v, ty, Elem::I64))
+                .collect();
+            let out = g.support(offset_of!(Support, pow_int), &wide, &[types::I64])[0];
+            convert(g, out, Elem::I64, ty)
+        }
+        name => lepid_ir::bug!("`{name}` has no code for {ty}"),
+    }
+}
+
+/// Total: division by zero gives 0, and the least number by -1 wraps.
+fn divide(g: &mut Gen<'_>, rem: bool, signed: bool, reg: Type, x: &[Value]) -> Value {
+    let zero = g.b.ins().iconst(reg, 0);
+    let one = g.b.ins().iconst(reg, 1);
+    let by_zero = g.b.ins().icmp(IntCC::Equal, x[1], zero);
+    let mut by = g.b.ins().select(by_zero, one, x[1]);
+    let mut negated = None;
+    if signed {
+        let minus = g.b.ins().ineg(one);
+        let is_minus = g.b.ins().icmp(IntCC::Equal, x[1], minus);
+        by = g.b.ins().select(is_minus, one, by);
+        negated = Some(is_minus);
+    }
+    let plain = match (rem, signed) {
+        (true, true) => g.b.ins().srem(x[0], by),
+        (true, false) => g.b.ins().urem(x[0], by),
+        (false, true) => g.b.ins().sdiv(x[0], by),
+        (false, false) => g.b.ins().udiv(x[0], by),
+    };
+    let special = match (rem, negated) {
+        (false, Some(is_minus)) => {
+            let minus = g.b.ins().ineg(x[0]);
+            g.b.ins().select(is_minus, minus, plain)
+        }
+        _ => plain,
+    };
+    g.b.ins().select(by_zero, zero, special)
+}
+
+/// Shifts by the width or more give what shifting bit by bit would.
+fn shift(g: &mut Gen<'_>, left: bool, signed: bool, ty: Elem, x: &[Value]) -> Value {
+    let reg = register(ty);
+    let width = i64::from(ty.bits());
+    let limit = g.b.ins().iconst(reg, width - 1);
+    let far = g.b.ins().icmp(IntCC::UnsignedGreaterThan, x[1], limit);
+    let zero = g.b.ins().iconst(reg, 0);
+    match (left, signed) {
+        (true, _) => {
+            let near = g.b.ins().ishl(x[0], x[1]);
+            g.b.ins().select(far, zero, near)
+        }
+        (false, false) => {
+            let near = g.b.ins().ushr(x[0], x[1]);
+            g.b.ins().select(far, zero, near)
+        }
+        (false, true) => {
+            let by = g.b.ins().select(far, limit, x[1]);
+            g.b.ins().sshr(x[0], by)
+        }
+    }
+}
+
+/// The same number as another element. Floats to integers truncate, saturate, and NaN gives 0.
+pub(crate) fn convert(g: &mut Gen<'_>, x: Value, from: Elem, to: Elem) -> Value {
+    if from == to {
+        return x;
+    }
+    let (source, target) = (register(from), register(to));
+    let value = match (from.is_float(), to.is_float()) {
+        (true, true) => match (source, target) {
+            (types::F64, types::F32) if to == Elem::F16 => {
+                // Straight from f64: rounding twice would differ.
+                let bits = g.support(offset_of!(Support, f64_to_f16), &[x], &[types::I32])[0];
+                return g.support(offset_of!(Support, f16_to_f32), &[bits], &[types::F32])[0];
+            }
+            (types::F64, types::F32) if to == Elem::BF16 => {
+                let bits = g.support(offset_of!(Support, f64_to_bf16), &[x], &[types::I32])[0];
+                let bits = g.b.ins().ishl_imm_u(bits, 16);
+                return g.b.ins().bitcast(types::F32, MemFlagsData::new(), bits);
+            }
+            (types::F64, types::F32) => g.b.ins().fdemote(types::F32, x),
+            (types::F32, types::F64) => g.b.ins().fpromote(types::F64, x),
+            _ => x,
+        },
+        (true, false) if to == Elem::Bool => {
+            let zero = number(g, from, Num::Float(0.0));
+            return g.b.ins().fcmp(FloatCC::NotEqual, x, zero);
+        }
+        (true, false) => return float_to_int(g, x, to),
+        (false, true) => {
+            let wide = widen(g, x, from);
+            let float = match from == Elem::U64 {
+                true => g.b.ins().fcvt_from_uint(types::F64, wide),
+                false => g.b.ins().fcvt_from_sint(types::F64, wide),
+            };
+            match target {
+                types::F64 => return float,
+                // One rounding: straight to f32 where the integer may not fit f64's digits.
+                _ if to == Elem::F32 => match from == Elem::U64 {
+                    true => g.b.ins().fcvt_from_uint(types::F32, wide),
+                    false => g.b.ins().fcvt_from_sint(types::F32, wide),
+                },
+                _ => return convert(g, float, Elem::F64, to),
+            }
+        }
+        (false, false) if to == Elem::Bool => {
+            let zero = g.b.ins().iconst(source, 0);
+            return g.b.ins().icmp(IntCC::NotEqual, x, zero);
+        }
+        (false, false) => {
+            let wide = widen(g, x, from);
+            match target {
+                types::I64 => wide,
+                _ => g.b.ins().ireduce(target, wide),
+            }
+        }
+    };
+    round(g, value, to)
+}
+
+/// An integer in 64 bits, by the sign of its element.
+fn widen(g: &mut Gen<'_>, x: Value, from: Elem) -> Value {
+    match (register(from), from.is_signed_int()) {
+        (types::I64, _) => x,
+        (_, true) => g.b.ins().sextend(types::I64, x),
+        (_, false) => g.b.ins().uextend(types::I64, x),
+    }
+}
+
+fn float_to_int(g: &mut Gen<'_>, x: Value, to: Elem) -> Value {
+    let bits = to.bits();
+    if bits == 64 {
+        return match to.is_signed_int() {
+            true => g.b.ins().fcvt_to_sint_sat(types::I64, x),
+            false => g.b.ins().fcvt_to_uint_sat(types::I64, x),
+        };
+    }
+    let wide = g.b.ins().fcvt_to_sint_sat(types::I64, x);
+    let (low, high) = match to.is_signed_int() {
+        true => (-(1i64 << (bits - 1)), (1i64 << (bits - 1)) - 1),
+        false => (0, (1i64 << bits) - 1),
+    };
+    let (low, high) = (g.int(low), g.int(high));
+    let clamped = g.max(wide, low);
+    let clamped = g.min(clamped, high);
+    g.b.ins().ireduce(register(to), clamped)
+}
+
+fn bitcast(g: &mut Gen<'_>, x: Value, from: Elem, to: Elem) -> Value {
+    // 16-bit floats live in f32 registers, so their bits are fetched first.
+    let bits = match from {
+        Elem::F16 => {
+            let bits = g.support(offset_of!(Support, f32_to_f16), &[x], &[types::I32])[0];
+            g.b.ins().ireduce(types::I16, bits)
+        }
+        Elem::BF16 => {
+            let bits = g.support(offset_of!(Support, f32_to_bf16), &[x], &[types::I32])[0];
+            g.b.ins().ireduce(types::I16, bits)
+        }
+        Elem::F32 => g.b.ins().bitcast(types::I32, MemFlagsData::new(), x),
+        Elem::F64 => g.b.ins().bitcast(types::I64, MemFlagsData::new(), x),
+        _ => x,
+    };
+    match to {
+        Elem::F16 => {
+            let bits = g.b.ins().uextend(types::I32, bits);
+            g.support(offset_of!(Support, f16_to_f32), &[bits], &[types::F32])[0]
+        }
+        Elem::BF16 => {
+            let bits = g.b.ins().uextend(types::I32, bits);
+            let bits = g.b.ins().ishl_imm_u(bits, 16);
+            g.b.ins().bitcast(types::F32, MemFlagsData::new(), bits)
+        }
+        Elem::F32 => g.b.ins().bitcast(types::F32, MemFlagsData::new(), bits),
+        Elem::F64 => g.b.ins().bitcast(types::F64, MemFlagsData::new(), bits),
+        _ => bits,
+    }
+}
+
+/// A reduction, as `tensor.reduce` names it.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Reduction {
+    Sum,
+    Prod,
+    Max,
+    Min,
+    Any,
+    All,
+}
+
+impl Reduction {
+    pub(crate) fn from_name(name: &str) -> Option<Reduction> {
+        Some(match name {
+            "sum" => Reduction::Sum,
+            "prod" => Reduction::Prod,
+            "max" => Reduction::Max,
+            "min" => Reduction::Min,
+            "any" => Reduction::Any,
+            "all" => Reduction::All,
+            _ => return None,
+        })
+    }
+}
+
+/// The value that changes nothing.
+pub(crate) fn neutral(g: &mut Gen<'_>, kind: Reduction, ty: Elem, lanes: Lanes) -> Value {
+    let bits = ty.bits();
+    let (least, greatest) = match (ty.is_float(), ty.is_signed_int()) {
+        (true, _) => (Num::Float(f64::NEG_INFINITY), Num::Float(f64::INFINITY)),
+        (_, true) => (
+            Num::Int(-(1i128 << (bits - 1))),
+            Num::Int((1i128 << (bits - 1)) - 1),
+        ),
+        _ => (Num::Int(0), Num::Int((1i128 << bits) - 1)),
+    };
+    let num = match kind {
+        Reduction::Sum | Reduction::Any => Num::Int(0),
+        Reduction::Prod | Reduction::All => Num::Int(1),
+        Reduction::Max => least,
+        Reduction::Min => greatest,
+    };
+    let value = number(g, ty, num);
+    spread(g, value, lanes)
+}
+
+/// One more step of a reduction.
+pub(crate) fn combine(
+    g: &mut Gen<'_>,
+    kind: Reduction,
+    ty: Elem,
+    sum: Value,
+    x: Value,
+    lanes: Lanes,
+) -> Value {
+    let signed = ty.is_signed_int();
+    match (kind, ty.is_float()) {
+        (Reduction::Sum, true) => g.b.ins().fadd(sum, x),
+        (Reduction::Sum, false) => g.b.ins().iadd(sum, x),
+        (Reduction::Prod, true) => g.b.ins().fmul(sum, x),
+        (Reduction::Prod, false) => g.b.ins().imul(sum, x),
+        (Reduction::Max, true) => extreme(g, FloatCC::GreaterThan, sum, x, lanes),
+        (Reduction::Min, true) => extreme(g, FloatCC::LessThan, sum, x, lanes),
+        (Reduction::Max, false) if signed => g.b.ins().smax(sum, x),
+        (Reduction::Max, false) => g.b.ins().umax(sum, x),
+        (Reduction::Min, false) if signed => g.b.ins().smin(sum, x),
+        (Reduction::Min, false) => g.b.ins().umin(sum, x),
+        (Reduction::Any, _) => g.b.ins().bor(sum, x),
+        (Reduction::All, _) => g.b.ins().band(sum, x),
+    }
+}

@@ -1,0 +1,109 @@
+//! Routines that generated code calls where neither a loop of its own nor a microkernel fits:
+//! conversions and functions that the instruction set lacks.
+
+use half::{bf16, f16};
+
+/// The table of routines. Generated code reads the fields by their offsets.
+#[repr(C)]
+pub(crate) struct Support {
+    pub(crate) f16_to_f32: extern "C" fn(u32) -> f32,
+    pub(crate) f32_to_f16: extern "C" fn(f32) -> u32,
+    pub(crate) f32_to_bf16: extern "C" fn(f32) -> u32,
+    pub(crate) f64_to_f16: extern "C" fn(f64) -> u32,
+    pub(crate) f64_to_bf16: extern "C" fn(f64) -> u32,
+    /// One function of one or two `f64`; which one is the number of its row in [`FUNCTIONS`].
+    pub(crate) function: extern "C" fn(u32, f64, f64) -> f64,
+    pub(crate) pow_int: extern "C" fn(i64, i64) -> i64,
+    pub(crate) copy: unsafe extern "C" fn(*mut u8, *const u8, usize),
+    pub(crate) tick: unsafe extern "C" fn(*mut crate::run::Profiler, usize),
+}
+
+/// The functions behind [`Support::function`].
+pub(crate) const FUNCTIONS: &[(&str, fn(f64, f64) -> f64)] = &[
+    ("acos", |x, _| x.acos()),
+    ("acosh", |x, _| x.acosh()),
+    ("asin", |x, _| x.asin()),
+    ("asinh", |x, _| x.asinh()),
+    ("atan", |x, _| x.atan()),
+    ("atan2", f64::atan2),
+    ("atanh", |x, _| x.atanh()),
+    ("cos", |x, _| x.cos()),
+    ("cosh", |x, _| x.cosh()),
+    ("erf", |x, _| lepid_ir::dialects::tensor::erf(x)),
+    ("exp", |x, _| x.exp()),
+    ("log", |x, _| x.ln()),
+    ("pow", f64::powf),
+    ("rem", |x, y| x % y),
+    ("sin", |x, _| x.sin()),
+    ("sinh", |x, _| x.sinh()),
+    ("tan", |x, _| x.tan()),
+    ("tanh", |x, _| x.tanh()),
+];
+
+/// The number of a function in [`FUNCTIONS`].
+pub(crate) fn function_number(name: &str) -> Option<u32> {
+    let at = FUNCTIONS.iter().position(|(n, _)| *n == name)?;
+    Some(at as u32)
+}
+
+/// The only table.
+pub(crate) static SUPPORT: Support = Support {
+    f16_to_f32,
+    f32_to_f16,
+    f32_to_bf16,
+    f64_to_f16,
+    f64_to_bf16,
+    function,
+    pow_int,
+    copy,
+    tick: crate::run::tick,
+};
+
+extern "C" fn f16_to_f32(bits: u32) -> f32 {
+    f16::from_bits(bits as u16).to_f32()
+}
+
+extern "C" fn f32_to_f16(x: f32) -> u32 {
+    u32::from(f16::from_f32(x).to_bits())
+}
+
+extern "C" fn f32_to_bf16(x: f32) -> u32 {
+    u32::from(bf16::from_f32(x).to_bits())
+}
+
+extern "C" fn f64_to_f16(x: f64) -> u32 {
+    u32::from(f16::from_f64(x).to_bits())
+}
+
+extern "C" fn f64_to_bf16(x: f64) -> u32 {
+    u32::from(bf16::from_f64(x).to_bits())
+}
+
+extern "C" fn function(number: u32, x: f64, y: f64) -> f64 {
+    (FUNCTIONS[number as usize].1)(x, y)
+}
+
+/// Wraps; a negative exponent gives 1 / xⁿ truncated, and 0 for x = 0.
+extern "C" fn pow_int(x: i64, n: i64) -> i64 {
+    match (x, n) {
+        (_, 0..) => {
+            let (mut base, mut n, mut out) = (x, n, 1i64);
+            while n > 0 {
+                if n & 1 == 1 {
+                    out = out.wrapping_mul(base);
+                }
+                base = base.wrapping_mul(base);
+                n >>= 1;
+            }
+            out
+        }
+        (1, _) => 1,
+        (-1, n) => 1 - 2 * (n & 1),
+        _ => 0,
+    }
+}
+
+unsafe extern "C" fn copy(to: *mut u8, from: *const u8, bytes: usize) {
+    // SAFETY: generated code passes two places of the plan, which hold `bytes` each and differ.
+    unsafe { std::ptr::copy_nonoverlapping(from, to, bytes) }
+}
