@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::core::{
-    Attr, AttrKind, Block, Builder, Code, Diagnostic, Loc, Op, OpView, Tensor, Type, TypeKind,
-    Value,
+    Attr, AttrKind, Block, Builder, Code, Diagnostic, Loc, Op, OpView, Symbol, Tensor, Type,
+    TypeKind, Value,
 };
 
 /// Facts about an op that hold for each use of it.
@@ -199,6 +199,11 @@ impl std::ops::Add for Cost {
 pub trait RunBlock {
     /// Runs a block on arguments; gives the values of its terminator's operands.
     fn run_block(&mut self, block: Block, args: Vec<Tensor>) -> OpResult<Vec<Tensor>>;
+
+    /// The extent of that name in this run of the function, if one is bound to it.
+    fn extent(&self, _name: Symbol) -> Option<u64> {
+        None
+    }
 }
 
 /// What `eval` may use beside its operands.

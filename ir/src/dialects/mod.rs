@@ -2,6 +2,7 @@
 
 pub mod core;
 pub mod nn;
+pub mod tensor;
 
 use crate::core::Registry;
 
@@ -10,5 +11,6 @@ pub fn registry() -> Registry {
     let mut ops = Registry::default();
     core::register(&mut ops);
     nn::register(&mut ops);
+    tensor::register(&mut ops);
     ops
 }

@@ -1,9 +1,12 @@
 //! The interpreter: runs a module by calling each op's `eval`. It is the meaning of the IR.
 
+use std::collections::BTreeMap;
+
 use cranelift_entity::SecondaryMap;
 
 use crate::core::{
-    Block, Diagnostic, EvalCx, Loc, Module, Op, OpError, OpResult, RunBlock, Tensor, Value,
+    Block, Diagnostic, Dim, EvalCx, Loc, Module, Op, OpError, OpResult, RunBlock, Symbol, Tensor,
+    Trait, Value,
 };
 use crate::dialects::core::Func;
 
@@ -22,6 +25,7 @@ pub fn run_observed(
     let mut interpreter = Interpreter {
         module,
         values: SecondaryMap::new(),
+        extents: BTreeMap::new(),
         observe,
         at: Loc::Unknown,
     };
@@ -73,6 +77,8 @@ pub fn eval_pure(module: &Module, op: Op, operands: &[Tensor]) -> OpResult<Vec<T
 struct Interpreter<'a> {
     module: &'a Module,
     values: SecondaryMap<Value, Option<Tensor>>,
+    /// What the named extents of the current function are in this run.
+    extents: BTreeMap<Symbol, u64>,
     observe: &'a mut dyn FnMut(Op, &[Tensor]),
     /// The op under evaluation, for the error.
     at: Loc,
@@ -80,6 +86,25 @@ struct Interpreter<'a> {
 
 impl RunBlock for Interpreter<'_> {
     fn run_block(&mut self, block: Block, args: Vec<Tensor>) -> OpResult<Vec<Tensor>> {
+        let module = self.module;
+        let region_op = module.block_region(block).and_then(|r| module.region_op(r));
+        if region_op.is_some_and(|op| module.def(op).info().has(Trait::Isolated)) {
+            // The names of a function mean nothing outside of it.
+            let outer = std::mem::take(&mut self.extents);
+            let results = self.run_ops(block, args);
+            self.extents = outer;
+            return results;
+        }
+        self.run_ops(block, args)
+    }
+
+    fn extent(&self, name: Symbol) -> Option<u64> {
+        self.extents.get(&name).copied()
+    }
+}
+
+impl Interpreter<'_> {
+    fn run_ops(&mut self, block: Block, args: Vec<Tensor>) -> OpResult<Vec<Tensor>> {
         let module = self.module;
         let names = module.block_args(block);
         if names.len() != args.len() {
@@ -89,8 +114,9 @@ impl RunBlock for Interpreter<'_> {
                 args.len()
             )));
         }
-        for (&name, arg) in names.iter().zip(args) {
-            self.values[name] = Some(arg);
+        for (i, (&name, arg)) in names.iter().zip(args).enumerate() {
+            self.define(name, arg)
+                .map_err(|error| OpError::new(format!("argument {i} {error}")))?;
         }
         let end = module.terminator(block);
         for op in module.ops_in(block) {
@@ -105,14 +131,41 @@ impl RunBlock for Interpreter<'_> {
                 .eval(view, &operands, &mut EvalCx { blocks: self })?;
             (self.observe)(op, &results);
             for (&value, result) in view.results().iter().zip(results) {
-                self.values[value] = Some(result);
+                self.define(value, result).map_err(|error| {
+                    OpError::new(format!("the result of `{}` {error}", view.name()))
+                })?;
             }
         }
         Ok(Vec::new())
     }
-}
 
-impl Interpreter<'_> {
+    /// Gives a value its tensor, which must be of its type.
+    fn define(&mut self, value: Value, tensor: Tensor) -> OpResult<()> {
+        if let Some(ty) = self.module.value_type(value).as_tensor() {
+            if ty.elem != tensor.elem() || ty.rank() != tensor.rank() {
+                let found = tensor.ty();
+                return Err(OpError::new(format!(
+                    "must be `tensor<{ty}>`, found `{found}`"
+                )));
+            }
+            for (&dim, &found) in ty.dims.iter().zip(tensor.shape()) {
+                let found = found as u64;
+                let expected = match dim {
+                    Dim::Known(n) => n,
+                    Dim::Sym(name) => *self.extents.entry(name).or_insert(found),
+                    Dim::Unknown => found,
+                };
+                if expected != found {
+                    return Err(OpError::new(format!(
+                        "has an extent {found} where `{dim}` of `tensor<{ty}>` is {expected}"
+                    )));
+                }
+            }
+        }
+        self.values[value] = Some(tensor);
+        Ok(())
+    }
+
     fn value(&self, value: Value) -> Tensor {
         match &self.values[value] {
             Some(tensor) => tensor.clone(),
