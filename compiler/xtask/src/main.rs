@@ -11,6 +11,7 @@ mod bench_peers;
 mod check_models;
 mod ci;
 mod models;
+mod new;
 mod python;
 mod reference;
 mod tidy;
@@ -38,6 +39,9 @@ enum Chore {
     CheckModels(check_models::Options),
     /// Time lepid beside other engines, in turns, and print the table.
     BenchPeers(bench_peers::Options),
+    /// Write the skeleton of an op, a pass or a target.
+    #[command(subcommand)]
+    New(new::Options),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         Chore::Ci(options) => ci::main(&options),
         Chore::CheckModels(options) => check_models::main(&options),
         Chore::BenchPeers(options) => bench_peers::main(&options),
+        Chore::New(options) => new::main(&options),
     };
     match outcome {
         Ok(code) => code,
