@@ -82,14 +82,33 @@ impl Nest {
 pub const ACTIVATIONS: &[(&str, fn(f64, f64, f64) -> f64)] = &[
     ("none", |x, _, _| x),
     ("relu", |x, _, _| if x < 0.0 { 0.0 } else { x }),
-    ("clip", |x, low, high| if x < low { low } else if x > high { high } else { x }),
-    ("gelu", |x, _, _| nn::activation::gelu(x)),
-    ("gelu_tanh", |x, _, _| nn::activation::gelu_tanh(x)),
-    ("silu", |x, _, _| x * nn::activation::sigmoid(x)),
-    ("sigmoid", |x, _, _| nn::activation::sigmoid(x)),
+    ("clip", |x, low, high| {
+        if x < low {
+            low
+        } else if x > high {
+            high
+        } else {
+            x
+        }
+    }),
+    ("gelu", |x, _, _| {
+        0.5 * x * (1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2))
+    }),
+    ("gelu_tanh", |x, _, _| gelu_tanh(x)),
+    ("silu", |x, _, _| x * sigmoid(x)),
+    ("sigmoid", |x, _, _| sigmoid(x)),
     ("tanh", |x, _, _| x.tanh()),
     ("hard_swish", |x, _, _| x * (x / 6.0 + 0.5).clamp(0.0, 1.0)),
 ];
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+fn gelu_tanh(x: f64) -> f64 {
+    let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
+    0.5 * x * (1.0 + inner.tanh())
+}
 
 op! {
     /// `act(conv(x, w) + bias + residual)` on channels-last `x` of rank 4; `bias` and `residual`
@@ -172,7 +191,9 @@ fn verify_epilogue(op: OpView<'_>) -> OpResult<()> {
     if let Some(residual) = extras(op).residual
         && op.module.value_type(residual) != op.result_type(0)
     {
-        return Err(OpError::new("the residual must have the type of the result"));
+        return Err(OpError::new(
+            "the residual must have the type of the result",
+        ));
     }
     match ACTIVATIONS.iter().any(|(name, _)| *name == Conv::act(op)) {
         true => Ok(()),
@@ -221,7 +242,9 @@ impl OpDef for Pack {
     fn infer(&self, op: OpView<'_>) -> OpResult<Vec<Type>> {
         let y = op.operand_tensor(0);
         if y.rank() < 2 {
-            return Err(OpError::new(format!("expected rank 2 or more, found `{y}`")));
+            return Err(OpError::new(format!(
+                "expected rank 2 or more, found `{y}`"
+            )));
         }
         let (batch, last) = y.dims.split_at(y.rank() - 2);
         let (k, n) = match Pack::transpose(op) {
@@ -368,7 +391,9 @@ impl OpDef for Lstm {
     fn verify(&self, op: OpView<'_>) -> OpResult<()> {
         match op.operands().len() == 4 + usize::from(Lstm::peephole(op)) {
             true => Ok(()),
-            false => Err(OpError::new("`peephole` asks for its weights as last operand")),
+            false => Err(OpError::new(
+                "`peephole` asks for its weights as last operand",
+            )),
         }
     }
     fn eval(&self, op: OpView<'_>, v: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
@@ -377,13 +402,17 @@ impl OpDef for Lstm {
         let hidden = v[2].shape()[1];
         let (mut h, mut c) = (v[2].to_f64s(), v[3].to_f64s());
         let peephole = Lstm::peephole(op).then(|| v[4].to_f64s());
-        let weight = |gate: usize, j: usize| peephole.as_ref().map_or(0.0, |p| p[gate * hidden + j]);
+        let weight =
+            |gate: usize, j: usize| peephole.as_ref().map_or(0.0, |p| p[gate * hidden + j]);
         let clip = Lstm::clip(op);
         let clipped = |x: f64| if clip > 0.0 { x.clamp(-clip, clip) } else { x };
-        let sigmoid = nn::activation::sigmoid;
         let mut y = vec![0.0; steps * batch * hidden];
         for step in 0..steps {
-            let t = if Lstm::reverse(op) { steps - 1 - step } else { step };
+            let t = if Lstm::reverse(op) {
+                steps - 1 - step
+            } else {
+                step
+            };
             let last = h.clone();
             for b in 0..batch {
                 for j in 0..hidden {

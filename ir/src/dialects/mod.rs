@@ -1,6 +1,7 @@
 //! The dialects: one file (or folder of op families) each, ending in `register`.
 
 pub mod core;
+pub mod kernel;
 pub mod nn;
 pub mod tensor;
 
@@ -10,6 +11,7 @@ use crate::core::Registry;
 pub fn registry() -> Registry {
     let mut ops = Registry::default();
     core::register(&mut ops);
+    kernel::register(&mut ops);
     nn::register(&mut ops);
     tensor::register(&mut ops);
     ops

@@ -27,8 +27,8 @@ fn run(module: &mut Module, _cx: &mut PassCx<'_>) -> PassResult {
     for op in module.walk() {
         // Each step makes a new op in the place of the consumer, which may be followed by more.
         let mut at = op;
-        while let Some(next) = fuse_next(module, at)
-            .map_err(|error| vec![error.at(module.loc(at).clone())])?
+        while let Some(next) =
+            fuse_next(module, at).map_err(|error| vec![error.at(module.loc(at).clone())])?
         {
             at = next;
             changed = Changed::Yes;

@@ -89,7 +89,9 @@ fn keeps_rows(view: OpView<'_>) -> bool {
         "tensor.slice" => tensor::Slice::step(view).last().is_none_or(|&s| s == 1),
         "tensor.reverse" => {
             let rank = view.operand_tensor(0).rank();
-            tensor::Reverse::axes(view).iter().all(|&a| a as usize + 1 != rank)
+            tensor::Reverse::axes(view)
+                .iter()
+                .all(|&a| a as usize + 1 != rank)
         }
         _ => true,
     }
@@ -121,7 +123,13 @@ fn grow(module: &Module, block: Block, root: Op) -> Vec<Op> {
     group
 }
 
-fn fits(module: &Module, group: &[Op], consumer: OpView<'_>, producer: OpView<'_>, reduces: bool) -> bool {
+fn fits(
+    module: &Module,
+    group: &[Op],
+    consumer: OpView<'_>,
+    producer: OpView<'_>,
+    reduces: bool,
+) -> bool {
     // A reduction is not cut into pieces.
     if reduces && matches!(producer.name(), "tensor.concat" | "tensor.pad") {
         return false;
@@ -144,14 +152,19 @@ fn build(module: &mut Module, root: Op, group: &[Op]) -> OpResult<()> {
     // In program order, so that each op of the body follows its operands.
     let block = module.op_block(root);
     let order: Vec<Op> = match block {
-        Some(block) => module.ops_in(block).filter(|op| group.contains(op)).collect(),
+        Some(block) => module
+            .ops_in(block)
+            .filter(|op| group.contains(op))
+            .collect(),
         None => lepid_ir::bug!("the root of a nest is not in a block"),
     };
     let mut inputs: Vec<Value> = Vec::new();
     let mut constants: Vec<Value> = Vec::new();
     for &op in &order {
         for &value in module.operands(op) {
-            let inside = module.defining_op(value).is_some_and(|d| group.contains(&d));
+            let inside = module
+                .defining_op(value)
+                .is_some_and(|d| group.contains(&d));
             let list = match splat(module, value) {
                 Some(_) => &mut constants,
                 None => &mut inputs,
@@ -162,11 +175,14 @@ fn build(module: &mut Module, root: Op, group: &[Op]) -> OpResult<()> {
         }
     }
     let types: Vec<_> = inputs.iter().map(|&v| module.value_type(v)).collect();
-    let loc = order.iter().fold(module.loc(root).clone(), |loc, &op| loc.join(module.loc(op)));
+    let loc = order.iter().fold(module.loc(root).clone(), |loc, &op| {
+        loc.join(module.loc(op))
+    });
     let mut b = Builder::before(module, root);
     b.at(loc);
     let region = b.region(&types, |b, args| {
-        let mut map: HashMap<Value, Value> = inputs.iter().copied().zip(args.iter().copied()).collect();
+        let mut map: HashMap<Value, Value> =
+            inputs.iter().copied().zip(args.iter().copied()).collect();
         for &value in &constants {
             if let Some(tensor) = splat(b.module, value) {
                 let copy = b.one(&Constant, &[], &[("value", tensor.into())])?;

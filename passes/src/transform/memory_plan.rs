@@ -81,7 +81,9 @@ fn inner_blocks(module: &Module, op: Op) -> Vec<Block> {
         return Vec::new();
     }
     let regions = module.regions(op).iter();
-    regions.flat_map(|&r| module.region_blocks(r).to_vec()).collect()
+    regions
+        .flat_map(|&r| module.region_blocks(r).to_vec())
+        .collect()
 }
 
 /// The value whose place `value` shares: itself, unless it is a reshape.
@@ -107,7 +109,10 @@ pub fn direct_outputs(module: &Module, func: Op) -> Vec<Option<Value>> {
             let op = module.defining_op(root)?;
             let own = module.op_block(op) == Some(block)
                 && !is_constant_expression(module, root)
-                && module.regions(op).iter().all(|_| module.op_name(op) == "kernel.nest")
+                && module
+                    .regions(op)
+                    .iter()
+                    .all(|_| module.op_name(op) == "kernel.nest")
                 && !taken.contains(&root);
             own.then(|| {
                 taken.push(root);
@@ -214,7 +219,9 @@ fn is_stored_elsewhere(module: &Module, op: Op) -> bool {
 
 fn start(module: &Module, value: Value, at: usize, intervals: &mut BTreeMap<Value, Interval>) {
     let ty = module.value_type(value);
-    let bytes = ty.as_tensor().and_then(|t| Some(t.element_count()? * t.elem.bytes() as u64));
+    let bytes = ty
+        .as_tensor()
+        .and_then(|t| Some(t.element_count()? * t.elem.bytes() as u64));
     if let Some(bytes) = bytes {
         let interval = Interval {
             first: at,

@@ -3,11 +3,23 @@
 pub mod cse;
 pub mod dead_ops;
 pub mod fold;
+pub mod fuse_epilogues;
+pub mod fuse_nests;
+pub mod lower;
+pub mod memory_plan;
 
 use crate::core::{PassDef, PassRegistry};
 
 /// Every pass of this crate, sorted by name.
-const PASSES: &[&PassDef] = &[&cse::PASS, &dead_ops::PASS, &fold::PASS];
+const PASSES: &[&PassDef] = &[
+    &cse::PASS,
+    &dead_ops::PASS,
+    &fold::PASS,
+    &fuse_epilogues::PASS,
+    &fuse_nests::PASS,
+    &memory_plan::PASS,
+    &lower::nn_to_kernel::PASS,
+];
 
 /// Adds the passes of this crate.
 pub fn register(passes: &mut PassRegistry) {

@@ -16,6 +16,7 @@ use lepid_ir::core::{
     Attr, Builder, Dim, Elem, Module, Num, Op, OpError, OpResult, Tensor, Trait, Type, Value,
 };
 use lepid_ir::dialects::core::constant;
+use lepid_ir::dialects::tensor::build;
 use lepid_ir::dialects::{kernel, nn, tensor};
 
 use crate::core::{Changed, PassCx, PassDef, PassResult, Values};
@@ -54,7 +55,9 @@ fn run(module: &mut Module, _cx: &mut PassCx<'_>) -> PassResult {
 }
 
 fn inside_nest(module: &Module, op: Op) -> bool {
-    module.parent_op(op).is_some_and(|p| module.op_name(p) == "kernel.nest")
+    module
+        .parent_op(op)
+        .is_some_and(|p| module.op_name(p) == "kernel.nest")
 }
 
 /// Whether a value is computed from constants alone.
@@ -65,7 +68,10 @@ pub fn is_constant_expression(module: &Module, value: Value) -> bool {
     let view = module.view(op);
     view.info().has(Trait::Pure)
         && view.regions().is_empty()
-        && view.operands().iter().all(|&v| is_constant_expression(module, v))
+        && view
+            .operands()
+            .iter()
+            .all(|&v| is_constant_expression(module, v))
 }
 
 fn conv(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
@@ -89,8 +95,8 @@ fn conv(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
     if spatial == 1 {
         // One row of pixels.
         let (xd, wd) = (x.dims.clone(), w.dims.clone());
-        operands[0] = tensor::reshape(b, operands[0], &[xd[0], Dim::Known(1), xd[1], xd[2]])?;
-        operands[1] = tensor::reshape(b, operands[1], &[wd[0], wd[1], Dim::Known(1), wd[2]])?;
+        operands[0] = build::reshape(b, operands[0], &[xd[0], Dim::Known(1), xd[1], xd[2]])?;
+        operands[1] = build::reshape(b, operands[1], &[wd[0], wd[1], Dim::Known(1), wd[2]])?;
         stride.insert(0, 1);
         dilation.insert(0, 1);
         pad = vec![0, pad[0], 0, pad[1]];
@@ -104,7 +110,7 @@ fn conv(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
     ];
     let mut y = b.one(&kernel::Conv, &operands, &attrs)?;
     if spatial == 1 {
-        y = tensor::reshape(b, y, dims_of(result))?;
+        y = build::reshape(b, y, dims_of(result))?;
     }
     Ok(Some(vec![y]))
 }
@@ -125,19 +131,30 @@ fn linear(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
         let w = view.operand_dims(1);
         (w[0], w[1])
     };
-    let rows = view.operand_dims(0).iter().rev().skip(1).fold(Dim::Known(1), |n, d| n.times(*d));
-    let x = tensor::reshape(b, operands[0], &[rows, k])?;
+    let rows = view
+        .operand_dims(0)
+        .iter()
+        .rev()
+        .skip(1)
+        .fold(Dim::Known(1), |n, d| n.times(*d));
+    let x = build::reshape(b, operands[0], &[rows, k])?;
     let mut y = packed_product(b, x, operands[1], false, n)?;
-    y = tensor::reshape(b, y, dims_of(result))?;
+    y = build::reshape(b, y, dims_of(result))?;
     if has_bias {
-        let bias = tensor::broadcast_to(b, operands[2], dims_of(result))?;
+        let bias = build::broadcast_to(b, operands[2], dims_of(result))?;
         y = b.one(&tensor::Add, &[y, bias], &[])?;
     }
     Ok(Some(vec![y]))
 }
 
 /// `x` [B..., M, K] times `y` [B..., K, N] or, transposed, [B..., N, K].
-fn packed_product(b: &mut Builder<'_>, x: Value, y: Value, transpose: bool, n: Dim) -> OpResult<Value> {
+fn packed_product(
+    b: &mut Builder<'_>,
+    x: Value,
+    y: Value,
+    transpose: bool,
+    n: Dim,
+) -> OpResult<Value> {
     let Some(columns) = n.known() else {
         return Err(OpError::new("the extents of a product must be known here")
             .help("bind the dimensions first, with `refine`"));
@@ -150,7 +167,11 @@ fn packed_product(b: &mut Builder<'_>, x: Value, y: Value, transpose: bool, n: D
         _ => (y, transpose),
     };
     let packed = b.one(&kernel::Pack, &[y], &[("transpose", transpose.into())])?;
-    b.one(&kernel::Matmul, &[x, packed], &[("columns", (columns as i64).into())])
+    b.one(
+        &kernel::Matmul,
+        &[x, packed],
+        &[("columns", (columns as i64).into())],
+    )
 }
 
 fn swaps_last(module: &Module, transpose: Op) -> bool {
@@ -178,13 +199,19 @@ fn matmul(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
     let y_full = full(&yd[yd.len() - 2..]);
     let x = match x_full == xd {
         true => operands[0],
-        false => tensor::broadcast_to(b, operands[0], &x_full)?,
+        false => build::broadcast_to(b, operands[0], &x_full)?,
     };
     let y = match y_full == yd {
         true => operands[1],
-        false => tensor::broadcast_to(b, operands[1], &y_full)?,
+        false => build::broadcast_to(b, operands[1], &y_full)?,
     };
-    Ok(Some(vec![packed_product(b, x, y, false, yd[yd.len() - 1])?]))
+    Ok(Some(vec![packed_product(
+        b,
+        x,
+        y,
+        false,
+        yd[yd.len() - 1],
+    )?]))
 }
 
 fn dims_of(ty: Type) -> &'static [Dim] {
@@ -202,13 +229,18 @@ fn contract(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
     let view = b.view(op);
     let (x, y) = (view.operand(0), view.operand(1));
     let (xd, yd) = (view.operand_dims(0), view.operand_dims(1));
-    let (bx, by) = (axes(tensor::Contract::batch_x(view)), axes(tensor::Contract::batch_y(view)));
+    let (bx, by) = (
+        axes(tensor::Contract::batch_x(view)),
+        axes(tensor::Contract::batch_y(view)),
+    );
     let (cx, cy) = (
         axes(tensor::Contract::contract_x(view)),
         axes(tensor::Contract::contract_y(view)),
     );
     let free = |rank: usize, used: [&Vec<usize>; 2]| -> Vec<usize> {
-        (0..rank).filter(|a| !used.iter().any(|u| u.contains(a))).collect()
+        (0..rank)
+            .filter(|a| !used.iter().any(|u| u.contains(a)))
+            .collect()
     };
     let (fx, fy) = (free(xd.len(), [&bx, &cx]), free(yd.len(), [&by, &cy]));
     let result = view.result_type(0);
@@ -219,13 +251,13 @@ fn contract(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
         let order = |parts: [&[usize]; 3]| -> Vec<usize> { parts.concat() };
         let batch: Vec<Dim> = bx.iter().map(|&a| xd[a]).collect();
         let (m, k, n) = (product(xd, &fx), product(xd, &cx), product(yd, &fy));
-        let xt = tensor::transpose(b, x, &order([&bx, &fx, &cx]))?;
-        let yt = tensor::transpose(b, y, &order([&by, &cy, &fy]))?;
+        let xt = build::transpose(b, x, &order([&bx, &fx, &cx]))?;
+        let yt = build::transpose(b, y, &order([&by, &cy, &fy]))?;
         let shape = |tail: [Dim; 2]| -> Vec<Dim> { batch.iter().copied().chain(tail).collect() };
-        let xm = tensor::reshape(b, xt, &shape([m, k]))?;
-        let ym = tensor::reshape(b, yt, &shape([k, n]))?;
+        let xm = build::reshape(b, xt, &shape([m, k]))?;
+        let ym = build::reshape(b, yt, &shape([k, n]))?;
         let z = packed_product(b, xm, ym, false, n)?;
-        return Ok(Some(vec![tensor::reshape(b, z, dims_of(result))?]));
+        return Ok(Some(vec![build::reshape(b, z, dims_of(result))?]));
     }
     // Everything else: all products side by side, summed in one nest.
     let all: Vec<Dim> = bx
@@ -237,9 +269,12 @@ fn contract(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
         .collect();
     let (batch, mine, theirs) = (bx.len(), fx.len(), fy.len());
     let place = |operand: Value, parts: [&[usize]; 3], at: Vec<i64>, b: &mut Builder<'_>| {
-        let wide = tensor::cast(b, operand, elem)?;
-        let moved = tensor::transpose(b, wide, &parts.concat())?;
-        let attrs = [("shape", Attr::dims(all.iter().copied())), ("axes", at.into())];
+        let wide = build::cast(b, operand, elem)?;
+        let moved = build::transpose(b, wide, &parts.concat())?;
+        let attrs = [
+            ("shape", Attr::dims(all.iter().copied())),
+            ("axes", at.into()),
+        ];
         b.one(&tensor::Broadcast, &[moved], &attrs)
     };
     let total = all.len() as i64;
@@ -266,8 +301,8 @@ fn window(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
     };
     let (def, fill): (&'static dyn lepid_ir::core::OpDef, Num) = match tensor::Window::kind(view) {
         "sum" => (&tensor::Add, Num::Int(0)),
-        "max" => (&tensor::Max, tensor::lowest(elem)),
-        _ => (&tensor::Min, tensor::highest(elem)),
+        "max" => (&tensor::Max, tensor::kernel::extremes(elem).0),
+        _ => (&tensor::Min, tensor::kernel::extremes(elem).1),
     };
     let fill = constant(b, Tensor::scalar(elem, fill))?;
     let attrs = [("low", low.into()), ("high", high.into())];
@@ -302,10 +337,13 @@ fn lstm(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
     let view = b.view(op);
     let operands = view.operands().to_vec();
     let (xd, h0d) = (view.operand_dims(0), view.operand_dims(4));
-    let has_lengths = operands.len() > 7;
+    let optional: Vec<Value> = nn::Lstm::optional(view).to_vec();
+    let is_float = |v: &&Value| b.value_type(**v).elem().is_some_and(Elem::is_float);
+    let peephole = optional.iter().find(is_float).copied();
+    let has_lengths = optional.iter().any(|v| !is_float(&v));
     let usual = nn::Lstm::activations(view)
         .chunks(3)
-        .all(|a| a.len() == 3 && a[0].eq_ignore_ascii_case("sigmoid") && a[1].eq_ignore_ascii_case("tanh") && a[2].eq_ignore_ascii_case("tanh"));
+        .all(|a| a == ["sigmoid", "tanh", "tanh"]);
     let constant_weights = is_constant_expression(b.module, operands[1])
         && is_constant_expression(b.module, operands[2]);
     let ready = view.operand_tensor(0).elem == Elem::F32
@@ -329,32 +367,39 @@ fn lstm(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
     for (d, &reverse) in directions.iter().enumerate() {
         let pick = |b: &mut Builder<'_>, value: Value| -> OpResult<Value> {
             let dims = dims_of(b.value_type(value)).to_vec();
-            let one = tensor::slice_axis(b, value, 0, d as i64, d as i64 + 1)?;
-            tensor::reshape(b, one, &dims[1..])
+            let one = build::slice_axis(b, value, 0, d as i64, d as i64 + 1)?;
+            build::reshape(b, one, &dims[1..])
         };
         let (w, r) = (pick(b, operands[1])?, pick(b, operands[2])?);
         let both = pick(b, operands[3])?;
-        let wb = tensor::slice_axis(b, both, 0, 0, four as i64)?;
-        let rb = tensor::slice_axis(b, both, 0, four as i64, 2 * four as i64)?;
+        let wb = build::slice_axis(b, both, 0, 0, four as i64)?;
+        let rb = build::slice_axis(b, both, 0, four as i64, 2 * four as i64)?;
         let bias = b.one(&tensor::Add, &[wb, rb], &[])?;
-        let wt = tensor::transpose(b, w, &[1, 0])?;
-        let gates = b.one(&kernel::Linear, &[operands[0], wt, bias], &[("bias", true.into())])?;
+        let wt = build::transpose(b, w, &[1, 0])?;
+        let gates = b.one(
+            &kernel::Linear,
+            &[operands[0], wt, bias],
+            &[("bias", true.into())],
+        )?;
         let mut inputs = vec![gates, r, pick(b, operands[4])?, pick(b, operands[5])?];
-        let peephole = operands.len() > 6;
-        if peephole {
-            inputs.push(pick(b, operands[6])?);
+        if let Some(weights) = peephole {
+            inputs.push(pick(b, weights)?);
         }
         let attrs = [
             ("reverse", reverse.into()),
-            ("peephole", peephole.into()),
+            ("peephole", peephole.is_some().into()),
             ("clip", clip.into()),
         ];
         let step = b.create(&kernel::Lstm, &inputs, &attrs)?;
         let results = b.module.results(step).to_vec();
-        parts[0].push(tensor::reshape(b, results[0], &known_dims(&[steps, 1, batch, hidden]))?);
+        parts[0].push(build::reshape(
+            b,
+            results[0],
+            &known_dims(&[steps, 1, batch, hidden]),
+        )?);
         for state in 1..3 {
             let shape = known_dims(&[1, batch, hidden]);
-            parts[state].push(tensor::reshape(b, results[state], &shape)?);
+            parts[state].push(build::reshape(b, results[state], &shape)?);
         }
     }
     let [y, h, c] = parts;
@@ -362,7 +407,7 @@ fn lstm(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
     for (list, axis) in [(y, 1), (h, 0), (c, 0)] {
         joined.push(match list.len() {
             1 => list[0],
-            _ => tensor::concat(b, &list, axis)?,
+            _ => build::concat(b, &list, axis)?,
         });
     }
     Ok(Some(joined))
