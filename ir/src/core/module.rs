@@ -240,6 +240,17 @@ impl Module {
         }
     }
 
+    /// How many ops were ever made.
+    pub fn op_count(&self) -> usize {
+        self.ops.len()
+    }
+
+    /// The placed ops that were made when there were already `count` ops, in order of making.
+    pub fn ops_since(&self, count: usize) -> Vec<Op> {
+        let new = self.ops.keys().skip(count);
+        new.filter(|&op| self.ops[op].block.is_some()).collect()
+    }
+
     /// How many values were ever made: the size for a dense side table.
     pub fn value_count(&self) -> usize {
         self.values.len()

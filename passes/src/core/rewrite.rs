@@ -50,26 +50,21 @@ pub fn is_effect_free(module: &Module, op: Op) -> bool {
 /// Replaces an op by values, which may have more precise types, and erases it.
 pub fn replace(module: &mut Module, op: Op, values: &[Value]) -> OpResult<()> {
     let results = module.results(op).to_vec();
-    let changed: Vec<Value> = results
-        .iter()
-        .zip(values)
-        .filter(|&(&old, &new)| module.value_type(old) != module.value_type(new))
+    let pairs = results.iter().zip(values);
+    let changed: Vec<Value> = pairs
+        .filter(|&(&old, &new)| {
+            module.value_type(old) != module.value_type(new) || may_be_shape(module, new)
+        })
         .map(|(_, &new)| new)
         .collect();
     module.replace_op(op, values);
-    changed
-        .into_iter()
-        .try_for_each(|v| retype_users(module, v))
-}
-
-/// Infers anew what depends on a value whose type was changed.
-pub fn retype_users(module: &mut Module, value: Value) -> OpResult<()> {
-    let users = module.uses(value).iter().map(|u| u.op).collect();
+    let users = changed.iter().flat_map(|&v| users(module, v)).collect();
     retype(module, users)
 }
 
 /// Infers these ops anew, and whatever depends on a type that changes by that.
 pub fn retype(module: &mut Module, mut todo: BTreeSet<Op>) -> OpResult<()> {
+    let mut followed = BTreeSet::new();
     while let Some(op) = todo.pop_first() {
         let Some(block) = module.op_block(op) else {
             continue;
@@ -80,15 +75,26 @@ pub fn retype(module: &mut Module, mut todo: BTreeSet<Op>) -> OpResult<()> {
         }
         let view = module.view(op);
         let types = view.def().infer(view)?;
+        let first_visit = followed.insert(op);
         let results = view.results().to_vec();
         for (result, ty) in results.into_iter().zip(types) {
-            if module.value_type(result) != ty {
+            let changed = module.value_type(result) != ty;
+            if changed {
                 module.set_value_type(result, ty);
-                todo.extend(module.uses(result).iter().map(|u| u.op));
+            }
+            if changed || (first_visit && may_be_shape(module, result)) {
+                todo.extend(users(module, result));
             }
         }
     }
     Ok(())
+}
+
+/// Whether a value may hold extents. The types of ops with dynamic shapes follow from the ops
+/// that computed such a value, not from its type alone.
+fn may_be_shape(module: &Module, value: Value) -> bool {
+    let ty = module.value_type(value).as_tensor();
+    ty.is_some_and(|ty| ty.rank() <= 1 && ty.elem.is_int())
 }
 
 /// The ops whose types follow from what a block gives.
@@ -120,8 +126,8 @@ pub struct Pattern {
 }
 
 /// Applies patterns until none fits: ops in the order of their ids, patterns in the order of the
-/// table. Pure ops that lose their last use on the way are erased, so that "has one use" is true.
-pub fn apply_patterns(module: &mut Module, patterns: &[Pattern]) -> Result<Changed, Diagnostics> {
+/// tables. Pure ops that lose their last use on the way are erased, so that "has one use" is true.
+pub fn apply_patterns(module: &mut Module, tables: &[&[Pattern]]) -> Result<Changed, Diagnostics> {
     let mut todo: BTreeSet<Op> = module.walk().into_iter().collect();
     let mut left = 1000 + 64 * todo.len();
     let mut changed = Changed::No;
@@ -136,7 +142,8 @@ pub fn apply_patterns(module: &mut Module, patterns: &[Pattern]) -> Result<Chang
             continue;
         }
         let loc = module.loc(op).clone();
-        let Some((name, values)) = first_fit(module, patterns, op).at(&loc)? else {
+        let before = module.op_count();
+        let Some((name, values)) = first_fit(module, tables, op).at(&loc)? else {
             continue;
         };
         changed = Changed::Yes;
@@ -150,8 +157,8 @@ pub fn apply_patterns(module: &mut Module, patterns: &[Pattern]) -> Result<Chang
                     todo.extend(users(module, result));
                 }
             }
-            todo.extend(new_ops(module, value, op));
         }
+        todo.extend(module.ops_since(before));
         left -= 1;
         if left == 0 {
             let message = format!("pattern `{name}` and others do not come to an end");
@@ -169,11 +176,11 @@ fn is_dead(module: &Module, op: Op) -> bool {
 
 fn first_fit(
     module: &mut Module,
-    patterns: &[Pattern],
+    tables: &[&[Pattern]],
     op: Op,
 ) -> OpResult<Option<(&'static str, Vec<Value>)>> {
     let name = module.op_name(op);
-    for pattern in patterns {
+    for pattern in tables.iter().copied().flatten() {
         if pattern.op != name && pattern.op != "*" {
             continue;
         }
@@ -192,20 +199,6 @@ fn users(module: &Module, value: Value) -> Vec<Op> {
 fn definers(module: &Module, op: Op) -> Vec<Op> {
     let operands = module.operands(op).iter();
     operands.filter_map(|&v| module.defining_op(v)).collect()
-}
-
-/// The ops made after `old` that `value` is computed by.
-fn new_ops(module: &Module, value: Value, old: Op) -> Vec<Op> {
-    let mut found = BTreeSet::new();
-    let mut todo = vec![value];
-    while let Some(value) = todo.pop() {
-        if let Some(op) = module.defining_op(value).filter(|&op| op > old)
-            && found.insert(op)
-        {
-            todo.extend(module.operands(op));
-        }
-    }
-    found.into_iter().collect()
 }
 
 /// Builds the op of `op` again on other operands, with the same attributes.

@@ -1,24 +1,33 @@
 //! The passes, one file each.
 
+pub mod canonicalize;
 pub mod cse;
 pub mod dead_ops;
+pub mod expand;
 pub mod fold;
+pub mod fold_batch_norm;
 pub mod fuse_epilogues;
 pub mod fuse_nests;
 pub mod lower;
+mod matching;
 pub mod memory_plan;
+pub mod refine;
 
 use crate::core::{PassDef, PassRegistry};
 
 /// Every pass of this crate, sorted by name.
 const PASSES: &[&PassDef] = &[
+    &canonicalize::PASS,
     &cse::PASS,
     &dead_ops::PASS,
+    &expand::PASS,
     &fold::PASS,
+    &fold_batch_norm::PASS,
     &fuse_epilogues::PASS,
     &fuse_nests::PASS,
-    &memory_plan::PASS,
     &lower::nn_to_kernel::PASS,
+    &memory_plan::PASS,
+    &refine::PASS,
 ];
 
 /// Adds the passes of this crate.
