@@ -1,9 +1,9 @@
 //! Activations: functions of one element at a time.
 
-use crate::core::{Cost, Elem, EvalCx, Num, OpDef, OpInfo, OpResult, OpView, Tensor, Type};
+use crate::core::{Cost, EvalCx, Num, OpDef, OpInfo, OpResult, OpView, Tensor, Type};
 use crate::op;
 
-use super::rules::{ensure, join, one, operand_types, same_elem};
+use super::rules::{ensure, int_range, join, one, operand_types, same_elem};
 
 /// Ties ops of one float operand to their function: `Op: flops, |view| function of f64;`.
 macro_rules! pointwise {
@@ -93,14 +93,6 @@ fn clamp(x: &Tensor, low: f64, high: f64) -> Tensor {
     let nums = x.nums().into_iter().map(Num::as_i128);
     let nums = nums.map(|x| Num::Int(x.max(low).min(high)));
     Tensor::from_nums(x.elem(), x.shape().iter().copied(), nums)
-}
-
-/// The least and the greatest value of an integer element.
-fn int_range(elem: Elem) -> (i128, i128) {
-    match elem.is_signed_int() {
-        true => (-(1 << (elem.bits() - 1)), (1 << (elem.bits() - 1)) - 1),
-        false => (0, (1 << elem.bits()) - 1),
-    }
 }
 
 op! {
@@ -338,6 +330,15 @@ impl OpDef for Gelu {
     fn infer(&self, op: OpView<'_>) -> OpResult<Vec<Type>> {
         super::rules::choice("approximate", Gelu::approximate(op), &["none", "tanh"])?;
         Ok(vec![op.operand_type(0)])
+    }
+    fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
+        Ok(vec![match Gelu::approximate(op) == "tanh" {
+            true => x[0].map(|x| {
+                let inner = std::f64::consts::FRAC_2_PI.sqrt() * (x + 0.044715 * x * x * x);
+                0.5 * x * (1.0 + inner.tanh())
+            }),
+            false => x[0].map(|x| 0.5 * x * (1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2))),
+        }])
     }
     fn cost(&self, op: OpView<'_>) -> Cost {
         Cost::per_element(op, 8)

@@ -1,9 +1,11 @@
 //! Scaled dot-product attention.
 
-use crate::core::{Cost, OpDef, OpInfo, OpResult, OpView, TensorType, Type};
+use crate::core::{Cost, EvalCx, OpDef, OpInfo, OpResult, OpView, Tensor, TensorType, Type};
 use crate::op;
 
-use super::rules::{at_most, ensure, join, one, operand_types, same_elem};
+use super::product::{Extents, product};
+use super::rules::{at_most, ensure, join, one, operand_types, same_elem, shape_of, tensor_types};
+use super::softmax::normalise;
 
 op! {
     /// `softmax(scale · q · kᵀ + mask) · v` per batch and head; `scale` is `1 / √D` if not given.
@@ -25,6 +27,58 @@ impl OpDef for Attention {
     }
     fn infer(&self, op: OpView<'_>) -> OpResult<Vec<Type>> {
         one(attention_type(op, &operand_types(op))?)
+    }
+    fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
+        let shape = shape_of(&attention_type(op, &tensor_types(x))?)?;
+        let (queries, features) = (x[0].shape()[2], x[0].shape()[3]);
+        let (keys, outputs) = (x[1].shape()[2], x[2].shape()[3]);
+        let scale = Attention::scale(op).unwrap_or(1.0 / (features as f64).sqrt());
+        let last_seen = |query: usize| match Attention::causal(op) {
+            true => query.saturating_add(Attention::offset(op) as usize),
+            false => usize::MAX,
+        };
+        let values: Vec<Vec<f64>> = x.iter().map(Tensor::to_f64s).collect();
+        let mut y = Vec::with_capacity(shape.iter().product());
+        for head in 0..shape[0] * shape[1] {
+            let part = |i: usize, len: usize| &values[i][head * len..][..len];
+            let (q, k) = (part(0, queries * features), part(1, keys * features));
+            let v = part(2, keys * outputs);
+            let extents = Extents {
+                rows: queries,
+                columns: keys,
+                depth: features,
+            };
+            let mut scores = product(extents, q, &|c, run, out| {
+                out.copy_from_slice(&k[c * features..][run]);
+            });
+            for (query, row) in scores.chunks_mut(keys.max(1)).enumerate() {
+                for (key, score) in row.iter_mut().enumerate() {
+                    let mask = match x.get(3) {
+                        Some(mask) => {
+                            let at = [head / shape[1], head % shape[1], query, key];
+                            values[3][repeated_index(mask.shape(), at)]
+                        }
+                        None => 0.0,
+                    };
+                    *score = match key <= last_seen(query) {
+                        true => *score * scale + mask,
+                        false => f64::NEG_INFINITY,
+                    };
+                }
+                normalise(row);
+            }
+            let extents = Extents {
+                rows: queries,
+                columns: outputs,
+                depth: keys,
+            };
+            y.extend(product(extents, &scores, &|c, run, out| {
+                for (out, key) in out.iter_mut().zip(run) {
+                    *out = v[key * outputs + c];
+                }
+            }));
+        }
+        Ok(vec![Tensor::from_f64s(x[0].elem(), shape, y)])
     }
     fn cost(&self, op: OpView<'_>) -> Cost {
         let known = |operand: usize, axis: usize| {
@@ -71,4 +125,10 @@ fn attention_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorType> {
         "`offset` must not be negative, found {offset}"
     );
     Ok(TensorType::new(x[0].elem, [batch, heads, q[2], v[3]]))
+}
+
+/// The row-major index of a place in a tensor whose extents of 1 repeat.
+fn repeated_index(shape: &[usize], at: [usize; 4]) -> usize {
+    let axes = shape.iter().zip(at);
+    axes.fold(0, |index, (&n, at)| index * n + at.min(n - 1))
 }

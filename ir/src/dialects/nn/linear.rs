@@ -1,9 +1,14 @@
 //! Products of matrices.
 
-use crate::core::{Cost, Dim, OpDef, OpInfo, OpResult, OpView, TensorType, Type};
+use crate::core::{
+    Cost, Dim, EvalCx, Num, OpDef, OpInfo, OpResult, OpView, Tensor, TensorType, Type,
+};
 use crate::op;
 
-use super::rules::{at_most, ensure, has_dims, join, one, operand_types, same_elem};
+use super::product::{Extents, product};
+use super::rules::{
+    at_most, ensure, has_dims, join, one, operand_types, same_elem, shape_of, tensor_types,
+};
 
 op! {
     /// `x · w + bias`: `w` is input by output, `bias` output; `x` has any number of leading axes.
@@ -20,6 +25,29 @@ impl OpDef for Linear {
     }
     fn infer(&self, op: OpView<'_>) -> OpResult<Vec<Type>> {
         one(linear_type(op, &operand_types(op))?)
+    }
+    fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
+        let shape = shape_of(&linear_type(op, &tensor_types(x))?)?;
+        let (depth, columns) = (x[1].shape()[0], x[1].shape()[1]);
+        let rows = x[0].shape()[..x[0].rank() - 1].iter().product();
+        let w = x[1].to_f64s();
+        let extents = Extents {
+            rows,
+            columns,
+            depth,
+        };
+        let mut y = product(extents, &x[0].to_f64s(), &|c, run, out| {
+            for (out, p) in out.iter_mut().zip(run) {
+                *out = w[p * columns + c];
+            }
+        });
+        if let Some(bias) = x.get(2) {
+            let bias = bias.to_f64s();
+            for row in y.chunks_mut(columns.max(1)) {
+                row.iter_mut().zip(&bias).for_each(|(y, b)| *y += b);
+            }
+        }
+        Ok(vec![Tensor::from_f64s(x[0].elem(), shape, y)])
     }
     fn cost(&self, op: OpView<'_>) -> Cost {
         let depth = op.operand_dims(1)[0].known().unwrap_or(1);
@@ -63,6 +91,42 @@ impl OpDef for MatMul {
     }
     fn infer(&self, op: OpView<'_>) -> OpResult<Vec<Type>> {
         one(matmul_type(op, &operand_types(op))?)
+    }
+    fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
+        let shape = shape_of(&matmul_type(op, &tensor_types(x))?)?;
+        let (rank, depth) = (shape.len(), x[0].shape()[x[0].rank() - 1]);
+        let extents = Extents {
+            rows: shape[rank - 2],
+            columns: shape[rank - 1],
+            depth,
+        };
+        let batches: usize = shape[..rank - 2].iter().product();
+        let matrix = |operand: usize, batch: usize| batch_index(x[operand].shape(), &shape, batch);
+        if !x[0].elem().is_float() {
+            let (left, right) = (x[0].to_i64s(), x[1].to_i64s());
+            let all = (0..batches).flat_map(|batch| {
+                let left = &left[matrix(0, batch) * extents.rows * depth..];
+                int_product(
+                    extents,
+                    left,
+                    &right[matrix(1, batch) * depth * extents.columns..],
+                )
+            });
+            let all = all.map(|n| Num::Int(n.into()));
+            return Ok(vec![Tensor::from_nums(x[0].elem(), shape.clone(), all)]);
+        }
+        let (left, right) = (x[0].to_f64s(), x[1].to_f64s());
+        let mut z = Vec::with_capacity(shape.iter().product());
+        for batch in 0..batches {
+            let left = &left[matrix(0, batch) * extents.rows * depth..];
+            let right = &right[matrix(1, batch) * depth * extents.columns..];
+            z.extend(product(extents, left, &|c, run, out| {
+                for (out, p) in out.iter_mut().zip(run) {
+                    *out = right[p * extents.columns + c];
+                }
+            }));
+        }
+        Ok(vec![Tensor::from_f64s(x[0].elem(), shape, z)])
     }
     fn cost(&self, op: OpView<'_>) -> Cost {
         let depth = op
@@ -109,4 +173,32 @@ pub(super) fn broadcast(a: &[Dim], b: &[Dim]) -> OpResult<Vec<Dim>> {
             _ => Ok(Dim::Unknown),
         })
         .collect()
+}
+
+/// Which matrix of an operand a batch of the result reads.
+fn batch_index(operand: &[usize], result: &[usize], batch: usize) -> usize {
+    let (mut index, mut distance, mut rest) = (0, 1, batch);
+    for i in 3..=operand.len() {
+        let extent = operand[operand.len() - i];
+        let at = rest % result[result.len() - i];
+        rest /= result[result.len() - i];
+        index += at.min(extent - 1) * distance;
+        distance *= extent;
+    }
+    index
+}
+
+/// The product of integers, which wrap.
+fn int_product(extents: Extents, left: &[i64], right: &[i64]) -> Vec<i64> {
+    let mut out = vec![0i64; extents.rows * extents.columns];
+    for (r, out) in out.chunks_mut(extents.columns.max(1)).enumerate() {
+        for p in 0..extents.depth {
+            let x = left[r * extents.depth + p];
+            let row = &right[p * extents.columns..][..extents.columns];
+            for (out, y) in out.iter_mut().zip(row) {
+                *out = out.wrapping_add(x.wrapping_mul(*y));
+            }
+        }
+    }
+    out
 }

@@ -15,6 +15,7 @@ mod conv;
 mod linear;
 mod norm;
 mod pool;
+mod product;
 mod recurrent;
 mod resize;
 mod rules;

@@ -1,20 +1,29 @@
 //! Normalisations.
 
-use crate::core::{Cost, Dim, OpDef, OpInfo, OpResult, OpView, TensorType, Type};
+use crate::core::{Cost, Dim, EvalCx, OpDef, OpInfo, OpResult, OpView, Tensor, TensorType, Type};
 use crate::op;
 
-use super::rules::{at_most, axis, choice, ensure, has_dims, join, one, operand_types, same_elem};
-use super::window::Layout;
+use super::rules::{
+    at_most, axis, choice, ensure, has_dims, join, one, operand_types, same_elem, shape_of,
+    split_at, tensor_types,
+};
 
-/// Ties norms to their type function, which gives the type of the result.
+/// Ties norms to the function that gives the type of the result, and to the one that computes its
+/// values from those of the operands.
 macro_rules! norms {
-    ($($ty:ident: $flops:literal, $result:ident;)*) => {$(
+    ($($ty:ident: $flops:literal, $result:ident, $values:ident;)*) => {$(
         impl OpDef for $ty {
             fn info(&self) -> &'static OpInfo {
                 &$ty::INFO
             }
             fn infer(&self, op: OpView<'_>) -> OpResult<Vec<Type>> {
                 one($result(op, &operand_types(op))?)
+            }
+            fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
+                let shape = shape_of(&$result(op, &tensor_types(x))?)?;
+                let values: Vec<Vec<f64>> = x.iter().map(Tensor::to_f64s).collect();
+                let values = $values(op, &shape, values);
+                Ok(vec![Tensor::from_f64s(x[0].elem(), shape, values)])
             }
             fn cost(&self, op: OpView<'_>) -> Cost {
                 Cost::per_element(op, $flops)
@@ -24,13 +33,13 @@ macro_rules! norms {
 }
 
 norms! {
-    BatchNorm: 4, batch_norm_type;
-    LayerNorm: 7, layer_norm_type;
-    RmsNorm: 4, rms_norm_type;
-    InstanceNorm: 7, instance_norm_type;
-    GroupNorm: 7, group_norm_type;
-    Lrn: 6, lrn_type;
-    LpNorm: 4, lp_norm_type;
+    BatchNorm: 4, batch_norm_type, batch_norm_values;
+    LayerNorm: 7, layer_norm_type, layer_norm_values;
+    RmsNorm: 4, rms_norm_type, rms_norm_values;
+    InstanceNorm: 7, instance_norm_type, instance_norm_values;
+    GroupNorm: 7, group_norm_type, group_norm_values;
+    Lrn: 6, lrn_type, lrn_values;
+    LpNorm: 4, lp_norm_type, lp_norm_values;
 }
 
 op! {
@@ -165,7 +174,7 @@ op! {
 }
 
 fn lrn_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorType> {
-    Layout::new(Lrn::layout(op), x[0].rank().max(3))?;
+    choice("layout", Lrn::layout(op), &["nchw", "nhwc"])?;
     ensure!(
         x[0].rank() >= 2,
         "expected batch and channel axes, found rank {}",
@@ -194,4 +203,119 @@ fn lp_norm_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorType> {
     axis(LpNorm::axis(op), x[0].rank())?;
     choice("p", &LpNorm::p(op).to_string(), &["1", "2"])?;
     Ok(x[0].clone())
+}
+
+fn batch_norm_values(op: OpView<'_>, shape: &[usize], x: Vec<Vec<f64>>) -> Vec<f64> {
+    let (_, channels, inner) = split_at(shape, BatchNorm::axis(op) as usize);
+    let epsilon = BatchNorm::epsilon(op);
+    let [x, scale, bias, mean, variance] = &x[..] else {
+        crate::bug!("`{}` has five operands", op.name());
+    };
+    let value = |(i, x): (usize, &f64)| {
+        let c = i / inner % channels;
+        (x - mean[c]) / (variance[c] + epsilon).sqrt() * scale[c] + bias[c]
+    };
+    x.iter().enumerate().map(value).collect()
+}
+
+fn layer_norm_values(op: OpView<'_>, shape: &[usize], mut x: Vec<Vec<f64>>) -> Vec<f64> {
+    let run: usize = shape[LayerNorm::axis(op) as usize..].iter().product();
+    let mut y = std::mem::take(&mut x[0]);
+    for row in y.chunks_mut(run.max(1)) {
+        normalise(row, LayerNorm::epsilon(op));
+        for (i, y) in row.iter_mut().enumerate() {
+            *y = *y * x[1][i] + x.get(2).map_or(0.0, |bias| bias[i]);
+        }
+    }
+    y
+}
+
+fn rms_norm_values(op: OpView<'_>, shape: &[usize], mut x: Vec<Vec<f64>>) -> Vec<f64> {
+    let run: usize = shape[RmsNorm::axis(op) as usize..].iter().product();
+    let mut y = std::mem::take(&mut x[0]);
+    for row in y.chunks_mut(run.max(1)) {
+        let square = row.iter().map(|x| x * x).sum::<f64>() / row.len() as f64;
+        let factor = 1.0 / (square + RmsNorm::epsilon(op)).sqrt();
+        for (y, scale) in row.iter_mut().zip(&x[1]) {
+            *y = *y * factor * scale;
+        }
+    }
+    y
+}
+
+fn instance_norm_values(op: OpView<'_>, shape: &[usize], x: Vec<Vec<f64>>) -> Vec<f64> {
+    channel_values(shape, x, shape[1], InstanceNorm::epsilon(op))
+}
+
+fn group_norm_values(op: OpView<'_>, shape: &[usize], x: Vec<Vec<f64>>) -> Vec<f64> {
+    channel_values(
+        shape,
+        x,
+        GroupNorm::groups(op) as usize,
+        GroupNorm::epsilon(op),
+    )
+}
+
+/// Normalises each of `groups` parts of each sample, then scales and shifts by channel.
+fn channel_values(shape: &[usize], mut x: Vec<Vec<f64>>, groups: usize, epsilon: f64) -> Vec<f64> {
+    let (_, channels, inner) = split_at(shape, 1);
+    let mut y = std::mem::take(&mut x[0]);
+    let run = channels * inner / groups.max(1);
+    y.chunks_mut(run.max(1))
+        .for_each(|part| normalise(part, epsilon));
+    for (i, y) in y.iter_mut().enumerate() {
+        let c = i / inner % channels;
+        *y = *y * x[1][c] + x[2][c];
+    }
+    y
+}
+
+/// Brings mean and variance to 0 and 1.
+fn normalise(row: &mut [f64], epsilon: f64) {
+    let count = row.len() as f64;
+    let mean = row.iter().sum::<f64>() / count;
+    let variance = row.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / count;
+    let factor = 1.0 / (variance + epsilon).sqrt();
+    row.iter_mut().for_each(|x| *x = (*x - mean) * factor);
+}
+
+fn lrn_values(op: OpView<'_>, shape: &[usize], x: Vec<Vec<f64>>) -> Vec<f64> {
+    let axis = lrn_axis(op, shape.len());
+    let (_, channels, inner) = split_at(shape, axis);
+    let (alpha, beta, bias) = (Lrn::alpha(op), Lrn::beta(op), Lrn::bias(op));
+    let size = Lrn::size(op) as usize;
+    let (before, after) = ((size - 1) / 2, size / 2);
+    let x = &x[0];
+    let value = |(i, value): (usize, &f64)| {
+        let c = i / inner % channels;
+        let start = i - c * inner;
+        let seen = c.saturating_sub(before)..(c + after + 1).min(channels);
+        let squares: f64 = seen.map(|c| x[start + c * inner].powi(2)).sum();
+        value / (bias + alpha / size as f64 * squares).powf(beta)
+    };
+    x.iter().enumerate().map(value).collect()
+}
+
+/// The channel axis.
+fn lrn_axis(op: OpView<'_>, rank: usize) -> usize {
+    if Lrn::layout(op) == "nchw" {
+        1
+    } else {
+        rank - 1
+    }
+}
+
+fn lp_norm_values(op: OpView<'_>, shape: &[usize], x: Vec<Vec<f64>>) -> Vec<f64> {
+    let (outer, extent, inner) = split_at(shape, LpNorm::axis(op) as usize);
+    let euclidean = LpNorm::p(op) == 2;
+    let mut y = x.into_iter().next().unwrap_or_default();
+    for (start, i) in (0..outer).flat_map(|o| (0..inner).map(move |i| (o * extent * inner, i))) {
+        let places = (0..extent).map(|e| start + e * inner + i);
+        let norm = match euclidean {
+            true => places.clone().map(|p| y[p] * y[p]).sum::<f64>().sqrt(),
+            false => places.clone().map(|p| y[p].abs()).sum::<f64>(),
+        };
+        places.for_each(|p| y[p] = if norm == 0.0 { 0.0 } else { y[p] / norm });
+    }
+    y
 }

@@ -1,9 +1,11 @@
 //! Pools over windows of the spatial axes, and the mean over whole axes.
 
-use crate::core::{Cost, Dim, OpDef, OpInfo, OpResult, OpView, TensorType, Type};
+use crate::core::{
+    Cost, Dim, Elem, EvalCx, OpDef, OpInfo, OpResult, OpView, Shape, Tensor, TensorType, Type,
+};
 use crate::op;
 
-use super::rules::{axes, ensure, one, operand_types};
+use super::rules::{axes, ensure, int_range, one, operand_types, shape_of, strides, tensor_types};
 use super::window::{Layout, Window};
 
 op! {
@@ -34,6 +36,14 @@ impl OpDef for MaxPool {
         let pool = Pool::of_max(op, x[0].rank())?;
         one(pool.result(&x[0])?)
     }
+    fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
+        let pool = Pool::of_max(op, x[0].rank())?;
+        let shape = shape_of(&pool.result(&tensor_types(x)[0])?)?;
+        let least = least(x[0].elem());
+        let greater = |sum: f64, x: f64| if x > sum || x.is_nan() { x } else { sum };
+        let y = pool.fold(&x[0], &shape, least, greater, |y, _| y);
+        Ok(vec![Tensor::from_f64s(x[0].elem(), shape, y)])
+    }
     fn cost(&self, op: OpView<'_>) -> Cost {
         Cost::per_element(
             op,
@@ -63,6 +73,19 @@ impl OpDef for AvgPool {
         let x = operand_types(op);
         let pool = Pool::of_avg(op, x[0].rank())?;
         one(pool.result(&x[0])?)
+    }
+    fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
+        let pool = Pool::of_avg(op, x[0].rank())?;
+        let shape = shape_of(&pool.result(&tensor_types(x)[0])?)?;
+        let padded = AvgPool::include_pad(op);
+        let y = pool.fold(
+            &x[0],
+            &shape,
+            0.0,
+            |sum, x| sum + x,
+            |sum, seen| sum / if padded { seen.padded } else { seen.inside }.max(1) as f64,
+        );
+        Ok(vec![Tensor::from_f64s(x[0].elem(), shape, y)])
     }
     fn cost(&self, op: OpView<'_>) -> Cost {
         Cost::per_element(
@@ -132,6 +155,81 @@ impl Pool {
     }
 }
 
+impl Pool {
+    /// Folds what each window sees, in the order of the result.
+    fn fold(
+        &self,
+        x: &Tensor,
+        shape: &Shape,
+        first: f64,
+        step: impl Fn(f64, f64) -> f64,
+        finish: impl Fn(f64, Seen) -> f64,
+    ) -> Vec<f64> {
+        let layout = self.layout;
+        let spatial = layout.spatial_of(x.shape());
+        let (x_strides, y_strides) = (strides(x.shape()), strides(shape));
+        let last = layout.first + layout.spatial - 1;
+        let values = x.to_f64s();
+        let places: usize = layout.spatial_of(shape).iter().product();
+        let mut out = vec![0.0; shape.iter().product()];
+        for place in 0..places {
+            let (offsets, seen) = self.see(place, layout.spatial_of(shape), spatial);
+            let y_place = place * y_strides[last];
+            for sample in 0..shape[0] {
+                for channel in 0..shape[layout.channel] {
+                    let at =
+                        |strides: &[usize]| sample * strides[0] + channel * strides[layout.channel];
+                    let base = at(&x_strides);
+                    let seen_values = offsets.iter().map(|o| values[base + o * x_strides[last]]);
+                    let folded = seen_values.fold(first, &step);
+                    out[at(&y_strides) + y_place] = finish(folded, seen);
+                }
+            }
+        }
+        out
+    }
+
+    /// The positions of the input that a window sees, as row-major spatial indices.
+    fn see(&self, mut place: usize, places: &[usize], input: &[usize]) -> (Vec<usize>, Seen) {
+        let window = &self.window;
+        let mut corner = vec![0; places.len()];
+        for i in (0..places.len()).rev() {
+            corner[i] = place % places[i] * window.stride[i];
+            place /= places[i];
+        }
+        let mut offsets = vec![0];
+        let mut padded = 1;
+        for i in 0..places.len() {
+            let taps = (0..window.size[i]).map(|t| corner[i] + t * window.dilation[i]);
+            let inside = taps.clone().filter_map(|t| t.checked_sub(window.low[i]));
+            let inside: Vec<usize> = inside.filter(|t| *t < input[i]).collect();
+            let end = input[i] + window.low[i] + window.high[i];
+            padded *= taps.filter(|t| *t < end).count();
+            let rows = offsets.iter();
+            offsets = rows
+                .flat_map(|o| inside.iter().map(move |t| o * input[i] + t))
+                .collect();
+        }
+        let inside = offsets.len();
+        (offsets, Seen { inside, padded })
+    }
+}
+
+/// How many positions of a window lie in the input, and how many in the input with padding.
+#[derive(Copy, Clone)]
+struct Seen {
+    inside: usize,
+    padded: usize,
+}
+
+/// The value that is the greatest of none.
+fn least(elem: Elem) -> f64 {
+    match elem.is_float() {
+        true => f64::NEG_INFINITY,
+        false => int_range(elem).0 as f64,
+    }
+}
+
 op! {
     /// The mean over `axes`, which vanish, or stay with extent 1 if `keep`.
     "nn.mean" => Mean {
@@ -147,18 +245,42 @@ impl OpDef for Mean {
         &Mean::INFO
     }
     fn infer(&self, op: OpView<'_>) -> OpResult<Vec<Type>> {
-        let x = op.operand_tensor(0);
-        let axes = axes(&Mean::axes(op), x.rank())?;
-        let keep = Mean::keep(op);
-        let dims = x.dims.iter().enumerate();
-        let dims = dims.filter_map(|(i, &d)| match (axes.contains(&i), keep) {
-            (false, _) => Some(d),
-            (true, true) => Some(Dim::Known(1)),
-            (true, false) => None,
-        });
-        one(TensorType::new(x.elem, dims))
+        one(mean_type(op, op.operand_tensor(0))?)
+    }
+    fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
+        let shape = shape_of(&mean_type(op, &tensor_types(x)[0])?)?;
+        let from = x[0].shape();
+        let axes = axes(&Mean::axes(op), from.len())?;
+        let kept: Vec<usize> = (0..from.len())
+            .map(|i| if axes.contains(&i) { 1 } else { from[i] })
+            .collect();
+        let (from_strides, to_strides) = (strides(from), strides(&kept));
+        let count: usize = axes.iter().map(|&a| from[a]).product();
+        let mut sums = vec![0.0; shape.iter().product()];
+        for (i, value) in x[0].to_f64s().into_iter().enumerate() {
+            let along = |a: usize| i / from_strides[a] % from[a] * to_strides[a];
+            let at: usize = (0..from.len())
+                .filter(|a| !axes.contains(a))
+                .map(along)
+                .sum();
+            sums[at] += value;
+        }
+        sums.iter_mut().for_each(|sum| *sum /= count as f64);
+        Ok(vec![Tensor::from_f64s(x[0].elem(), shape, sums)])
     }
     fn cost(&self, op: OpView<'_>) -> Cost {
         Cost::of(op, op.operand_elements(0))
     }
+}
+
+fn mean_type(op: OpView<'_>, x: &TensorType) -> OpResult<TensorType> {
+    let axes = axes(&Mean::axes(op), x.rank())?;
+    let keep = Mean::keep(op);
+    let dims = x.dims.iter().enumerate();
+    let dims = dims.filter_map(|(i, &d)| match (axes.contains(&i), keep) {
+        (false, _) => Some(d),
+        (true, true) => Some(Dim::Known(1)),
+        (true, false) => None,
+    });
+    Ok(TensorType::new(x.elem, dims))
 }

@@ -1,11 +1,14 @@
 //! Recurrent networks over the first axis (time).
 
 use crate::core::{
-    Attr, Cost, Dim, Elem, OpDef, OpError, OpInfo, OpResult, OpView, TensorType, Type,
+    Attr, Cost, Dim, Elem, EvalCx, OpDef, OpError, OpInfo, OpResult, OpView, Tensor, TensorType,
+    Type,
 };
 use crate::op;
 
-use super::rules::{choice, ensure, has_dims, join, operand_types};
+use super::activation::{sigmoid, softplus};
+use super::product::{Extents, product};
+use super::rules::{choice, ensure, has_dims, join, operand_types, shape_of, tensor_types};
 
 op! {
     /// Long short-term memory: with gates `i, o, f, g` from `x · wᵀ + h · rᵀ + bias`,
@@ -42,6 +45,53 @@ impl OpDef for Lstm {
             .map(Type::from)
             .collect())
     }
+    fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
+        let types = tensor_types(x);
+        let results = lstm_types(op, &types)?;
+        let cell = Cell::new(&types, 4, Lstm::direction(op))?;
+        let (peephole, lengths) = Lstm::optional_operands(&types)?;
+        let names = Lstm::activations(op);
+        let activations = Activations::new(3, &cell, names, Lstm::alpha(op), Lstm::beta(op))?;
+        let run = Run::new(x, &results, lengths, Lstm::direction(op), Lstm::clip(op))?;
+        let hidden = run.hidden;
+        let (mut all, mut last) = run.states(&x[4]);
+        let mut cells = x[5].to_f64s();
+        let peephole = peephole.map(|i| x[i].to_f64s());
+        for direction in 0..run.directions {
+            let [f, g, h] = activations.of(direction, 3);
+            let bias = run.bias(direction, 4, true);
+            let inputs = run.project_inputs(direction, 4, &bias);
+            for time in run.times(direction) {
+                let base = direction * run.batch * hidden;
+                let state = &last[base..][..run.batch * hidden];
+                let gates = run.project_state(direction, 0..4 * hidden, state);
+                for sample in run.active(time) {
+                    for unit in 0..hidden {
+                        let at = base + sample * hidden + unit;
+                        let gate = |gate: usize| {
+                            inputs[((time * run.batch + sample) * 4 + gate) * hidden + unit]
+                                + gates[(sample * 4 + gate) * hidden + unit]
+                        };
+                        let peep = |gate: usize, cell: f64| match &peephole {
+                            Some(p) => p[(direction * 3 + gate) * hidden + unit] * cell,
+                            None => 0.0,
+                        };
+                        let i = f.of(run.limit(gate(0) + peep(0, cells[at])));
+                        let forget = match Lstm::input_forget(op) {
+                            true => 1.0 - i,
+                            false => f.of(run.limit(gate(2) + peep(2, cells[at]))),
+                        };
+                        let cell = forget * cells[at] + i * g.of(run.limit(gate(3)));
+                        let o = f.of(run.limit(gate(1) + peep(1, cell)));
+                        cells[at] = cell;
+                        last[at] = o * h.of(cell);
+                        all[run.place(time, direction, sample) + unit] = last[at];
+                    }
+                }
+            }
+        }
+        run.finish(&results, [all, last, cells])
+    }
     fn cost(&self, op: OpView<'_>) -> Cost {
         recurrent_cost(op)
     }
@@ -72,6 +122,60 @@ impl OpDef for Gru {
             .into_iter()
             .map(Type::from)
             .collect())
+    }
+    fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
+        let types = tensor_types(x);
+        let results = gru_types(op, &types)?;
+        let cell = Cell::new(&types, 3, Gru::direction(op))?;
+        let names = Gru::activations(op);
+        let activations = Activations::new(2, &cell, names, Gru::alpha(op), Gru::beta(op))?;
+        let lengths = x.get(5).map(|_| 5);
+        let run = Run::new(x, &results, lengths, Gru::direction(op), Gru::clip(op))?;
+        let hidden = run.hidden;
+        let after = Gru::linear_before_reset(op);
+        let (mut all, mut last) = run.states(&x[4]);
+        for direction in 0..run.directions {
+            let [f, g] = activations.of(direction, 2);
+            let bias = run.bias(direction, 3, false);
+            let inputs = run.project_inputs(direction, 3, &bias[..3 * hidden]);
+            let bias = &bias[3 * hidden..];
+            for time in run.times(direction) {
+                let base = direction * run.batch * hidden;
+                let state = last[base..][..run.batch * hidden].to_vec();
+                let input = |sample: usize, gate: usize, unit: usize| {
+                    inputs[((time * run.batch + sample) * 3 + gate) * hidden + unit]
+                };
+                let gates = run.project_state(direction, 0..2 * hidden, &state);
+                let gate = |sample: usize, gate: usize, unit: usize| {
+                    let from_state = gates[(sample * 2 + gate) * hidden + unit];
+                    let sum = input(sample, gate, unit) + from_state + bias[gate * hidden + unit];
+                    f.of(run.limit(sum))
+                };
+                let places = || (0..run.batch).flat_map(|s| (0..hidden).map(move |u| (s, u)));
+                let reset: Vec<f64> = places().map(|(s, u)| gate(s, 1, u)).collect();
+                let seen: Vec<f64> = match after {
+                    true => state.clone(),
+                    false => state.iter().zip(&reset).map(|(h, r)| h * r).collect(),
+                };
+                let candidates = run.project_state(direction, 2 * hidden..3 * hidden, &seen);
+                for sample in run.active(time) {
+                    for unit in 0..hidden {
+                        let at = sample * hidden + unit;
+                        let from_state = candidates[at] + bias[2 * hidden + unit];
+                        let from_state = if after {
+                            reset[at] * from_state
+                        } else {
+                            from_state
+                        };
+                        let n = g.of(run.limit(input(sample, 2, unit) + from_state));
+                        let z = gate(sample, 0, unit);
+                        last[base + at] = (1.0 - z) * n + z * state[at];
+                        all[run.place(time, direction, sample) + unit] = last[base + at];
+                    }
+                }
+            }
+        }
+        run.finish(&results, [all, last])
     }
     fn cost(&self, op: OpView<'_>) -> Cost {
         recurrent_cost(op)
@@ -342,5 +446,191 @@ impl Activations {
             }
         }
         Ok(Activations(list))
+    }
+}
+
+impl Activations {
+    /// Those of one direction.
+    fn of<const EACH: usize>(&self, direction: usize, each: usize) -> [Activation; EACH] {
+        std::array::from_fn(|i| self.0[direction * each + i])
+    }
+}
+
+impl Activation {
+    fn of(self, x: f64) -> f64 {
+        let (alpha, beta) = (self.alpha, self.beta);
+        match self.name {
+            "affine" => alpha * x + beta,
+            "elu" => {
+                if x < 0.0 {
+                    alpha * x.exp_m1()
+                } else {
+                    x
+                }
+            }
+            "hard_sigmoid" => (alpha * x + beta).clamp(0.0, 1.0),
+            "leaky_relu" => {
+                if x < 0.0 {
+                    alpha * x
+                } else {
+                    x
+                }
+            }
+            "relu" => {
+                if x < 0.0 {
+                    0.0
+                } else {
+                    x
+                }
+            }
+            "scaled_tanh" => alpha * (beta * x).tanh(),
+            "sigmoid" => sigmoid(x),
+            "softplus" => softplus(x),
+            "softsign" => x / (1.0 + x.abs()),
+            "tanh" => x.tanh(),
+            "thresholded_relu" => {
+                if x <= alpha {
+                    0.0
+                } else {
+                    x
+                }
+            }
+            other => crate::bug!("activation `{other}` is not in the table"),
+        }
+    }
+}
+
+/// The actual operands of a recurrent layer.
+struct Run {
+    elem: Elem,
+    time: usize,
+    directions: usize,
+    batch: usize,
+    input: usize,
+    hidden: usize,
+    reverse_first: bool,
+    clip: f64,
+    x: Vec<f64>,
+    w: Vec<f64>,
+    r: Vec<f64>,
+    bias: Vec<f64>,
+    lengths: Option<Vec<i64>>,
+}
+
+impl Run {
+    fn new(
+        x: &[Tensor],
+        results: &[TensorType],
+        lengths: Option<usize>,
+        direction: &str,
+        clip: Option<f64>,
+    ) -> OpResult<Run> {
+        let shape = shape_of(&results[0])?;
+        Ok(Run {
+            elem: x[0].elem(),
+            time: shape[0],
+            directions: shape[1],
+            batch: shape[2],
+            input: x[0].shape()[2],
+            hidden: shape[3],
+            reverse_first: direction == "reverse",
+            clip: clip.unwrap_or(f64::INFINITY),
+            x: x[0].to_f64s(),
+            w: x[1].to_f64s(),
+            r: x[2].to_f64s(),
+            bias: x[3].to_f64s(),
+            lengths: lengths.map(|i| x[i].to_i64s()),
+        })
+    }
+
+    /// Room for all states, and the first ones.
+    fn states(&self, h0: &Tensor) -> (Vec<f64>, Vec<f64>) {
+        let count = self.time * self.directions * self.batch * self.hidden;
+        (vec![0.0; count], h0.to_f64s())
+    }
+
+    /// Where the state of a sample at a time is in the result.
+    fn place(&self, time: usize, direction: usize, sample: usize) -> usize {
+        ((time * self.directions + direction) * self.batch + sample) * self.hidden
+    }
+
+    fn limit(&self, x: f64) -> f64 {
+        x.max(-self.clip).min(self.clip)
+    }
+
+    /// The times in the order of a direction. A reversed direction starts at the last time; a
+    /// sample joins in at its own last time.
+    fn times(&self, direction: usize) -> Vec<usize> {
+        match direction == 1 || self.reverse_first {
+            true => (0..self.time).rev().collect(),
+            false => (0..self.time).collect(),
+        }
+    }
+
+    /// The samples that are as long as `time`.
+    fn active(&self, time: usize) -> Vec<usize> {
+        let active = |s: &usize| match &self.lengths {
+            Some(lengths) => (time as i64) < lengths[*s],
+            None => true,
+        };
+        (0..self.batch).filter(active).collect()
+    }
+
+    /// The two biases of a direction, added if `added`.
+    fn bias(&self, direction: usize, gates: usize, added: bool) -> Vec<f64> {
+        let half = gates * self.hidden;
+        let both = &self.bias[direction * 2 * half..][..2 * half];
+        match added {
+            true => (0..half).map(|i| both[i] + both[half + i]).collect(),
+            false => both.to_vec(),
+        }
+    }
+
+    /// `x · wᵀ + bias` for all times: time, batch, gate, hidden.
+    fn project_inputs(&self, direction: usize, gates: usize, bias: &[f64]) -> Vec<f64> {
+        let columns = gates * self.hidden;
+        let extents = Extents {
+            rows: self.time * self.batch,
+            columns,
+            depth: self.input,
+        };
+        let w = &self.w[direction * columns * self.input..];
+        let mut out = product(extents, &self.x, &|c, run, out| {
+            out.copy_from_slice(&w[c * self.input..][run]);
+        });
+        for row in out.chunks_mut(columns.max(1)) {
+            row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+        }
+        out
+    }
+
+    /// `state · rᵀ` for some rows of `r`: batch, row.
+    fn project_state(
+        &self,
+        direction: usize,
+        rows: std::ops::Range<usize>,
+        state: &[f64],
+    ) -> Vec<f64> {
+        let per_direction = self.r.len() / self.directions;
+        let r = &self.r[direction * per_direction..][rows.start * self.hidden..];
+        let extents = Extents {
+            rows: self.batch,
+            columns: rows.len(),
+            depth: self.hidden,
+        };
+        product(extents, state, &|c, run, out| {
+            out.copy_from_slice(&r[c * self.hidden..][run]);
+        })
+    }
+
+    fn finish(
+        &self,
+        types: &[TensorType],
+        values: impl IntoIterator<Item = Vec<f64>>,
+    ) -> OpResult<Vec<Tensor>> {
+        let results = types.iter().zip(values);
+        results
+            .map(|(ty, values)| Ok(Tensor::from_f64s(self.elem, shape_of(ty)?, values)))
+            .collect()
     }
 }

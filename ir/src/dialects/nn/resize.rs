@@ -1,9 +1,12 @@
 //! Resampling of images and volumes.
 
-use crate::core::{Attr, Cost, Dim, OpDef, OpInfo, OpResult, OpView, TensorType, Type};
+use crate::core::{
+    Attr, Cost, Dim, EvalCx, Num, OpDef, OpError, OpInfo, OpResult, OpView, Shape, Tensor,
+    TensorType, Type,
+};
 use crate::op;
 
-use super::rules::{choice, ensure, one, operand_types};
+use super::rules::{choice, ensure, one, operand_types, shape_of, split_at, tensor_types};
 
 op! {
     /// Resamples each axis to the extent in `sizes`, by interpolation of the nearest 1, 2 or 4
@@ -32,6 +35,34 @@ impl OpDef for Resize {
     }
     fn infer(&self, op: OpView<'_>) -> OpResult<Vec<Type>> {
         one(resize_type(op, &operand_types(op)[0])?)
+    }
+    fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
+        let shape = shape_of(&resize_type(op, &tensor_types(x)[0])?)?;
+        let mut at: Shape = x[0].shape().iter().copied().collect();
+        if Resize::mode(op) == "nearest" {
+            let mut y = x[0].nums();
+            for axis in 0..shape.len() {
+                let taps = taps(op, axis, at[axis], shape[axis]);
+                let outside = Num::Float(Resize::extrapolation(op));
+                y = resample(&y, &at, axis, &taps, |y, place| match place.first() {
+                    Some((p, _)) => y(*p),
+                    None => outside,
+                });
+                at[axis] = shape[axis];
+            }
+            return Ok(vec![Tensor::from_nums(x[0].elem(), shape, y)]);
+        }
+        let mut y = x[0].to_f64s();
+        for axis in 0..shape.len() {
+            let taps = taps(op, axis, at[axis], shape[axis]);
+            let outside = Resize::extrapolation(op);
+            y = resample(&y, &at, axis, &taps, |y, place| match place.is_empty() {
+                true => outside,
+                false => place.iter().map(|(p, weight)| y(*p) * weight).sum(),
+            });
+            at[axis] = shape[axis];
+        }
+        Ok(vec![Tensor::from_f64s(x[0].elem(), shape, y)])
     }
     fn cost(&self, op: OpView<'_>) -> Cost {
         Cost::per_element(op, 8)
@@ -82,6 +113,7 @@ fn resize_type(op: OpView<'_>, x: &TensorType) -> OpResult<TensorType> {
     let mut dims = Vec::with_capacity(sizes.len());
     for (i, (&size, &extent)) in sizes.iter().zip(&x.dims).enumerate() {
         let scale = scales.get(i).copied();
+        let declared = op.operand_dims(0)[i];
         dims.push(match (size, extent, scale) {
             (Dim::Known(n), Dim::Known(m), _) => {
                 ensure!(
@@ -93,10 +125,154 @@ fn resize_type(op: OpView<'_>, x: &TensorType) -> OpResult<TensorType> {
             (Dim::Known(_), _, _) => size,
             (_, _, Some(1.0)) => extent,
             (_, Dim::Known(n), Some(scale)) => Dim::Known((n as f64 * scale).floor() as u64),
-            _ if size == extent => extent,
-            (Dim::Sym(_), _, _) if scale.is_none() => size,
-            _ => Dim::Unknown,
+            (Dim::Sym(_), _, None) if size == declared => extent,
+            (_, _, Some(_)) => Dim::Unknown,
+            (_, _, None) => {
+                return Err(OpError::new(format!(
+                    "the extent {size} of axis {i} is neither a number nor that of `x`"
+                ))
+                .help("give `scales`"));
+            }
         });
     }
     Ok(TensorType::new(x.elem, dims))
+}
+
+/// The elements that one output position reads, with their weights. None: it lies outside.
+type Place = Vec<(usize, f64)>;
+
+/// What each output position along an axis reads.
+fn taps(op: OpView<'_>, axis: usize, extent: usize, size: usize) -> Vec<Place> {
+    if extent == 0 {
+        return Vec::new();
+    }
+    let scale = match Resize::scales(op).get(axis) {
+        Some(scale) => *scale,
+        None => size as f64 / extent as f64,
+    };
+    let roi = Resize::roi(op);
+    let roi = match Resize::coordinates(op) == "tf_crop_and_resize" {
+        true => (roi[axis], roi[roi.len() / 2 + axis]),
+        false => (0.0, 1.0),
+    };
+    let line = Line {
+        extent,
+        size,
+        scale,
+        roi,
+    };
+    let last = (extent - 1) as f64;
+    let place = |i: usize| {
+        let x = line.coordinate(Resize::coordinates(op), i);
+        if Resize::coordinates(op) == "tf_crop_and_resize" && !(0.0..=last).contains(&x) {
+            return Place::new();
+        }
+        let inside = |p: f64| p.clamp(0.0, last) as usize;
+        match Resize::mode(op) {
+            "nearest" => vec![(inside(nearest(Resize::nearest(op), x)), 1.0)],
+            "linear" => {
+                let ratio = x - x.floor();
+                let both = [(x.floor(), 1.0 - ratio), (x.floor() + 1.0, ratio)];
+                weigh(&both, last, Resize::exclude_outside(op))
+            }
+            _ => {
+                let ratio = x - x.floor();
+                let a = Resize::cubic(op);
+                let four =
+                    [-1.0, 0.0, 1.0, 2.0].map(|d| (x.floor() + d, cubic(a, (d - ratio).abs())));
+                weigh(&four, last, Resize::exclude_outside(op))
+            }
+        }
+    };
+    (0..size).map(place).collect()
+}
+
+/// Brings positions outside to the edge, or drops them and scales the other weights up.
+fn weigh(taps: &[(f64, f64)], last: f64, exclude_outside: bool) -> Place {
+    let inside = |p: f64| (0.0..=last).contains(&p);
+    let total: f64 = match exclude_outside {
+        true => taps.iter().filter(|t| inside(t.0)).map(|t| t.1).sum(),
+        false => 1.0,
+    };
+    // A weight of 0 would turn an infinite element that is not meant to be read into NaN.
+    let read = taps
+        .iter()
+        .filter(|t| t.1 != 0.0 && (inside(t.0) || !exclude_outside));
+    read.map(|(p, weight)| (p.clamp(0.0, last) as usize, weight / total))
+        .collect()
+}
+
+/// The weight of an element at that distance, for the cubic with coefficient `a`.
+fn cubic(a: f64, distance: f64) -> f64 {
+    let d = distance;
+    match d <= 1.0 {
+        true => ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0,
+        false if d < 2.0 => ((a * d - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a,
+        false => 0.0,
+    }
+}
+
+fn nearest(rounding: &str, x: f64) -> f64 {
+    match rounding {
+        "floor" => x.floor(),
+        "ceil" => x.ceil(),
+        "round_prefer_ceil" => (x + 0.5).floor(),
+        _ => (x - 0.5).ceil(),
+    }
+}
+
+/// One axis of the input and of the result.
+struct Line {
+    extent: usize,
+    size: usize,
+    scale: f64,
+    /// The part of the input that the result covers, as fractions of its extent.
+    roi: (f64, f64),
+}
+
+impl Line {
+    /// Where an output position lies in the input.
+    fn coordinate(&self, transform: &str, i: usize) -> f64 {
+        let (i, extent, size) = (i as f64, self.extent as f64, self.size as f64);
+        match transform {
+            "align_corners" if self.size == 1 => 0.0,
+            "align_corners" => i * (extent - 1.0) / (size - 1.0),
+            "asymmetric" => i / self.scale,
+            "pytorch_half_pixel" if self.size == 1 => 0.0,
+            "half_pixel_symmetric" => {
+                // The size was rounded: keep the centres of both together.
+                let adjustment = size / (self.scale * extent);
+                let offset = extent / 2.0 * (1.0 - adjustment);
+                offset + (i + 0.5) / self.scale - 0.5
+            }
+            "tf_crop_and_resize" => {
+                let (start, end) = self.roi;
+                match self.size > 1 {
+                    true => {
+                        start * (extent - 1.0) + i * (end - start) * (extent - 1.0) / (size - 1.0)
+                    }
+                    false => 0.5 * (start + end) * (extent - 1.0),
+                }
+            }
+            _ => (i + 0.5) / self.scale - 0.5,
+        }
+    }
+}
+
+/// Replaces one axis by combinations of its elements.
+fn resample<T: Copy>(
+    x: &[T],
+    shape: &[usize],
+    axis: usize,
+    places: &[Place],
+    combine: impl Fn(&dyn Fn(usize) -> T, &Place) -> T,
+) -> Vec<T> {
+    let (outer, extent, inner) = split_at(shape, axis);
+    let mut y = Vec::with_capacity(outer * places.len() * inner);
+    for o in 0..outer {
+        for place in places {
+            y.extend((0..inner).map(|i| combine(&|p| x[(o * extent + p) * inner + i], place)));
+        }
+    }
+    y
 }

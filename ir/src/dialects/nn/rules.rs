@@ -1,6 +1,6 @@
 //! What the ops' type functions share: joining of extents, checks of axes, shapes at run time.
 
-use crate::core::{Dim, OpError, OpResult, OpView, Shape, Tensor, TensorType, Type};
+use crate::core::{Dim, Elem, OpError, OpResult, OpView, Shape, Tensor, TensorType, Type};
 
 /// Returns a broken rule unless the condition holds.
 macro_rules! ensure {
@@ -56,17 +56,6 @@ pub(super) fn join(a: Dim, b: Dim, what: &str) -> OpResult<Dim> {
         (Dim::Known(_), _) | (Dim::Sym(_), Dim::Sym(_) | Dim::Unknown) => a,
         _ => b,
     })
-}
-
-/// Joins two lists of extents of equal length.
-pub(super) fn join_all(a: &[Dim], b: &[Dim], what: &str) -> OpResult<Vec<Dim>> {
-    ensure!(
-        a.len() == b.len(),
-        "{what}: ranks {} and {} differ",
-        a.len(),
-        b.len()
-    );
-    a.iter().zip(b).map(|(&a, &b)| join(a, b, what)).collect()
 }
 
 /// All operands have the element of the first.
@@ -147,4 +136,21 @@ pub(super) fn split_at(shape: &[usize], axis: usize) -> (usize, usize, usize) {
         shape[axis],
         product(&shape[axis + 1..]),
     )
+}
+
+/// The distance between neighbours along each axis in row-major order.
+pub(super) fn strides(shape: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1; shape.len()];
+    for i in (1..shape.len()).rev() {
+        strides[i - 1] = strides[i] * shape[i];
+    }
+    strides
+}
+
+/// The least and the greatest value of an integer element.
+pub(super) fn int_range(elem: Elem) -> (i128, i128) {
+    match elem.is_signed_int() {
+        true => (-(1 << (elem.bits() - 1)), (1 << (elem.bits() - 1)) - 1),
+        false => (0, (1 << elem.bits()) - 1),
+    }
 }

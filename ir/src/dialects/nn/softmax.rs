@@ -1,9 +1,9 @@
 //! Softmax and its logarithm.
 
-use crate::core::{Cost, OpDef, OpInfo, OpResult, OpView, Type};
+use crate::core::{Cost, EvalCx, OpDef, OpInfo, OpResult, OpView, Tensor, Type};
 use crate::op;
 
-use super::rules::axis;
+use super::rules::{axis, split_at};
 
 op! {
     /// `exp(x) / Σ exp(x)`, with the sum along `axis`.
@@ -22,6 +22,10 @@ impl OpDef for Softmax {
     fn infer(&self, op: OpView<'_>) -> OpResult<Vec<Type>> {
         axis(Softmax::axis(op), op.operand_tensor(0).rank())?;
         Ok(vec![op.operand_type(0)])
+    }
+    fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
+        let finish = |x: f64, sum: f64| x.exp() / sum;
+        Ok(vec![along(&x[0], Softmax::axis(op) as usize, finish)])
     }
     fn cost(&self, op: OpView<'_>) -> Cost {
         Cost::per_element(op, 5)
@@ -46,7 +50,47 @@ impl OpDef for LogSoftmax {
         axis(LogSoftmax::axis(op), op.operand_tensor(0).rank())?;
         Ok(vec![op.operand_type(0)])
     }
+    fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
+        let finish = |x: f64, sum: f64| x - sum.ln();
+        Ok(vec![along(&x[0], LogSoftmax::axis(op) as usize, finish)])
+    }
     fn cost(&self, op: OpView<'_>) -> Cost {
         Cost::per_element(op, 5)
     }
+}
+
+/// Replaces each element by a function of its distance to the greatest along the axis and of the
+/// sum of exponentials of these distances.
+fn along(x: &Tensor, axis: usize, finish: impl Fn(f64, f64) -> f64) -> Tensor {
+    let (outer, extent, inner) = split_at(x.shape(), axis);
+    let mut y = x.to_f64s();
+    for (start, i) in (0..outer).flat_map(|o| (0..inner).map(move |i| (o * extent * inner, i))) {
+        let places = (0..extent).map(|e| start + e * inner + i);
+        let greatest = places
+            .clone()
+            .map(|p| y[p])
+            .fold(
+                f64::NEG_INFINITY,
+                |a, x| {
+                    if x > a || x.is_nan() { x } else { a }
+                },
+            );
+        let sum: f64 = places.clone().map(|p| (y[p] - greatest).exp()).sum();
+        places.for_each(|p| y[p] = finish(y[p] - greatest, sum));
+    }
+    Tensor::from_f64s(x.elem(), x.shape().iter().copied(), y)
+}
+
+/// The softmax of one row.
+pub(super) fn normalise(row: &mut [f64]) {
+    let greatest =
+        row.iter().copied().fold(
+            f64::NEG_INFINITY,
+            |a, x| {
+                if x > a || x.is_nan() { x } else { a }
+            },
+        );
+    row.iter_mut().for_each(|x| *x = (*x - greatest).exp());
+    let sum: f64 = row.iter().sum();
+    row.iter_mut().for_each(|x| *x /= sum);
 }

@@ -4,6 +4,9 @@ use crate::core::{Dim, OpError, OpResult};
 
 use super::rules::{choice, ensure};
 
+/// The most spatial axes of an activation.
+pub(super) const MAX_SPATIAL: usize = 8;
+
 /// Which axes of an activation are batch, channel and spatial.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct Layout {
@@ -19,8 +22,8 @@ impl Layout {
     pub fn new(name: &str, rank: usize) -> OpResult<Layout> {
         choice("layout", name, &["nchw", "nhwc"])?;
         ensure!(
-            rank >= 3,
-            "expected batch, channel and at least one spatial axis, found rank {rank}"
+            (3..=2 + MAX_SPATIAL).contains(&rank),
+            "expected batch, channel and one to {MAX_SPATIAL} spatial axes, found rank {rank}"
         );
         Ok(match name == "nchw" {
             true => Layout {
