@@ -1,0 +1,136 @@
+//! Few rows against many panels: weights stream once, so sums are split to hide the latency of the additions.
+
+use super::PANEL;
+use super::epilogue::{Finish, activate, bound, finish};
+use super::igemm::{load_columns, store_columns};
+use crate::args::GemvArgs;
+use crate::vector::Vector;
+
+/// How far ahead of the loads the stream is asked for, in floats.
+const AHEAD: usize = 512;
+
+/// # Safety
+/// The arguments describe memory that is there, as [`GemvArgs`] says.
+#[inline(always)]
+pub(crate) unsafe fn gemv<V: Vector>(args: &GemvArgs) {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        match args.rows {
+            1 => panels::<V, 1, 4>(args),
+            2 => panels::<V, 2, 2>(args),
+            3 => panels::<V, 3, 2>(args),
+            _ => panels::<V, 4, 1>(args),
+        }
+    }
+}
+
+/// Sum number `s` of an element takes the products `i` with `i % SPLITS == s`.
+#[inline(always)]
+unsafe fn panels<V: Vector, const ROWS: usize, const SPLITS: usize>(args: &GemvArgs) {
+    let finish = finish::<V>(&args.epilogue);
+    for panel in args.panel_begin..args.panel_end {
+        // SAFETY: the caller vouches for all panels in the range and for the rows.
+        unsafe {
+            let mut b = args.b.add(panel * args.k * PANEL);
+            let mut acc = [[[V::splat(0.0); 2]; ROWS]; SPLITS];
+            let mut i = 0;
+            while i + SPLITS <= args.k {
+                for s in 0..SPLITS {
+                    V::prefetch(b.wrapping_add(AHEAD));
+                    step::<V, ROWS>(args, i + s, b, &mut acc[s]);
+                    b = b.add(PANEL);
+                }
+                i += SPLITS;
+            }
+            for s in 0..SPLITS {
+                if i + s < args.k {
+                    step::<V, ROWS>(args, i + s, b, &mut acc[s]);
+                    b = b.add(PANEL);
+                }
+            }
+            store::<V, ROWS>(args, &finish, panel, join(acc));
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn step<V: Vector, const ROWS: usize>(
+    args: &GemvArgs,
+    i: usize,
+    b: *const f32,
+    acc: &mut [[V; 2]; ROWS],
+) {
+    // SAFETY: `i < k` and `b` is row `i` of a panel.
+    unsafe {
+        let b0 = V::load(b);
+        let b1 = V::load(b.add(V::LANES));
+        for r in 0..ROWS {
+            let x = V::splat(*args.a.add(r * args.lda + i));
+            acc[r][0] = x.mul_add(b0, acc[r][0]);
+            acc[r][1] = x.mul_add(b1, acc[r][1]);
+        }
+    }
+}
+
+#[inline(always)]
+fn join<V: Vector, const ROWS: usize, const SPLITS: usize>(
+    mut acc: [[[V; 2]; ROWS]; SPLITS],
+) -> [[V; 2]; ROWS] {
+    let mut splits = SPLITS;
+    while splits > 1 {
+        splits /= 2;
+        for s in 0..splits {
+            for r in 0..ROWS {
+                for half in 0..2 {
+                    acc[s][r][half] = acc[s][r][half].add(acc[s + splits][r][half]);
+                }
+            }
+        }
+    }
+    acc[0]
+}
+
+#[inline(always)]
+unsafe fn store<V: Vector, const ROWS: usize>(
+    args: &GemvArgs,
+    finish: &Finish<V>,
+    panel: usize,
+    mut acc: [[V; 2]; ROWS],
+) {
+    let column = panel * PANEL;
+    let columns = (args.n - column).min(PANEL);
+    let (bias, residual) = (args.epilogue.bias, args.epilogue.residual);
+    // SAFETY: `columns` columns from `column` on lie inside bias, residual and output.
+    unsafe {
+        if !bias.is_null() {
+            let [x0, x1] = load_columns::<V>(bias.add(column), columns);
+            for r in 0..ROWS {
+                acc[r] = [acc[r][0].add(x0), acc[r][1].add(x1)];
+            }
+        }
+        if !residual.is_null() {
+            for r in 0..ROWS {
+                let p = residual.add(r * args.epilogue.ld_residual + column);
+                let [x0, x1] = load_columns::<V>(p, columns);
+                acc[r] = [acc[r][0].add(x0), acc[r][1].add(x1)];
+            }
+        }
+        for r in 0..ROWS {
+            if finish.late.is_some() {
+                let mut buffer = [0.0f32; PANEL];
+                acc[r][0].store(buffer.as_mut_ptr());
+                acc[r][1].store(buffer.as_mut_ptr().add(V::LANES));
+                activate(finish, buffer.as_mut_ptr(), PANEL);
+                acc[r] = load_columns(buffer.as_ptr(), PANEL);
+            }
+            let p = args.c.add(r * args.ldc + column);
+            let [y0, y1] = [bound(finish, acc[r][0]), bound(finish, acc[r][1])];
+            if columns == PANEL {
+                y0.store(p);
+                y1.store(p.add(V::LANES));
+            } else {
+                store_columns(p, columns, [y0, y1]);
+            }
+        }
+    }
+}
