@@ -1,0 +1,5 @@
+//! Front ends: each reads one kind of model file and gives a module.
+
+pub mod onnx;
+
+mod mapped;

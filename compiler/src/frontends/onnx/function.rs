@@ -1,0 +1,146 @@
+//! Functions of the model: each use of one is replaced by its nodes.
+
+use std::collections::BTreeMap;
+
+use lepid_ir::core::{Builder, Code, OpError, Value};
+
+use super::graph::{Importer, Opsets, Scope, Slot, domain};
+use super::proto::{AttributeProto, FunctionProto, GraphProto, NodeProto};
+
+/// The functions of a model by domain, name and overload.
+pub(super) type FunctionTable<'a> = BTreeMap<(&'a str, &'a str, &'a str), &'a FunctionProto>;
+
+/// Functions may call functions; a deeper nest than this is a circle.
+const DEPTH_LIMIT: usize = 64;
+
+pub(super) fn table(functions: &[FunctionProto]) -> FunctionTable<'_> {
+    let row = |f| (key(f), f);
+    fn key(f: &FunctionProto) -> (&str, &str, &str) {
+        (domain(&f.domain), &f.name, &f.overload)
+    }
+    functions.iter().map(row).collect()
+}
+
+/// The function that a node calls.
+pub(super) fn find<'a>(
+    functions: &FunctionTable<'a>,
+    node: &NodeProto,
+) -> Option<&'a FunctionProto> {
+    let key = (
+        domain(&node.domain),
+        node.op_type.as_str(),
+        node.overload.as_str(),
+    );
+    functions.get(&key).copied()
+}
+
+impl Importer<'_> {
+    /// Lowers the nodes of a function at the builder's point; gives its outputs.
+    pub(super) fn call(
+        &mut self,
+        b: &mut Builder<'_>,
+        function: &FunctionProto,
+        node: &NodeProto,
+        inputs: &[Option<Value>],
+    ) -> Result<Vec<Value>, Option<OpError>> {
+        if self.depth == DEPTH_LIMIT {
+            return Err(Some(OpError::with_code(
+                Code::ONNX_GRAPH,
+                format!("function `{}` calls itself", function.name),
+            )));
+        }
+        if inputs.len() > function.input.len() {
+            return Err(Some(OpError::with_code(
+                Code::ONNX_NODE,
+                format!(
+                    "function `{}` takes {} inputs, found {}",
+                    function.name,
+                    function.input.len(),
+                    inputs.len()
+                ),
+            )));
+        }
+        let mut scope = Scope::new(Opsets::new(&function.opset_import));
+        for (name, value) in function.input.iter().zip(inputs) {
+            if let Some(value) = value {
+                scope.bind(name, Slot::Value(*value));
+            }
+        }
+        let absent: Vec<&str> = function
+            .input
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| inputs.get(*i).is_none_or(Option::is_none))
+            .map(|(_, name)| name.as_str())
+            .collect();
+        let bound = Arguments {
+            function,
+            node,
+            absent,
+        };
+        let nodes: Vec<NodeProto> = function.node.iter().map(|n| bound.node(n)).collect();
+        let loc = b.loc().clone();
+        self.depth += 1;
+        self.nodes(b, &nodes, &mut scope);
+        self.depth -= 1;
+        b.at(loc);
+        // Whatever failed inside has been reported there.
+        let value = |name: &String| scope.value(b, name).ok_or(None);
+        function.output.iter().map(value).collect()
+    }
+}
+
+/// What a call gives its function.
+struct Arguments<'a> {
+    function: &'a FunctionProto,
+    node: &'a NodeProto,
+    /// Parameters without a value; reading one is as leaving the input out.
+    absent: Vec<&'a str>,
+}
+
+impl Arguments<'_> {
+    /// A node of the function with the attributes that it refers to put in.
+    fn node(&self, node: &NodeProto) -> NodeProto {
+        let mut node = node.clone();
+        for input in &mut node.input {
+            if self.absent.contains(&input.as_str()) {
+                input.clear();
+            }
+        }
+        let attributes = std::mem::take(&mut node.attribute);
+        node.attribute = attributes
+            .into_iter()
+            .filter_map(|a| self.attribute(a))
+            .collect();
+        node
+    }
+
+    /// None: it refers to one that is neither given nor has a default.
+    fn attribute(&self, mut attribute: AttributeProto) -> Option<AttributeProto> {
+        if !attribute.ref_attr_name.is_empty() {
+            let wanted = &attribute.ref_attr_name;
+            let given = self.node.attribute.iter().find(|a| a.name == *wanted);
+            let default = || {
+                self.function
+                    .attribute_proto
+                    .iter()
+                    .find(|a| a.name == *wanted)
+            };
+            let found = given.or_else(default)?;
+            return Some(AttributeProto {
+                name: attribute.name,
+                ..found.clone()
+            });
+        }
+        for graph in attribute.g.iter_mut().chain(&mut attribute.graphs) {
+            self.graph(graph);
+        }
+        Some(attribute)
+    }
+
+    fn graph(&self, graph: &mut GraphProto) {
+        for node in &mut graph.node {
+            *node = self.node(node);
+        }
+    }
+}

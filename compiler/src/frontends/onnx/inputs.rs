@@ -1,0 +1,169 @@
+//! The types of a graph's inputs: from the file, from the user's overrides.
+
+use std::collections::BTreeSet;
+
+use lepid_ir::core::{
+    Code, Diagnostic, Diagnostics, Dim, Elem, Loc, OpError, OpResult, Symbol, Type,
+};
+
+use super::ImportOptions;
+use super::proto::tensor_shape_proto::dimension::Value as ExtentProto;
+use super::proto::{TensorShapeProto, ValueInfoProto, type_proto};
+use super::weights::elem_type;
+
+/// The inputs that take values at run time, with their types.
+pub(super) fn types(
+    inputs: &[&ValueInfoProto],
+    options: &ImportOptions,
+    found: &mut Diagnostics,
+) -> Vec<(String, Type)> {
+    let mut naming = Naming::new(inputs);
+    let mut out = Vec::new();
+    for input in inputs {
+        match input_type(input, options, &mut naming) {
+            Ok(ty) => out.push((input.name.clone(), ty)),
+            Err(mut error) => {
+                error.message = format!("input `{}`: {}", input.name, error.message);
+                found.push(error.at(Loc::Name(Symbol::new(&input.name))));
+            }
+        }
+    }
+    let names: Vec<&str> = inputs.iter().map(|i| i.name.as_str()).collect();
+    let unknown_shapes = options
+        .shapes
+        .keys()
+        .filter(|n| !names.contains(&n.as_str()));
+    for name in unknown_shapes {
+        found.push(unknown("input", name, &names));
+    }
+    let symbols: Vec<&str> = naming.named.iter().map(String::as_str).collect();
+    let unknown_dims = options.dims.keys().filter(|n| !naming.named.contains(*n));
+    for name in unknown_dims {
+        found.push(unknown("dimension", name, &symbols));
+    }
+    out
+}
+
+fn unknown(what: &str, name: &str, known: &[&str]) -> Diagnostic {
+    let list: Vec<String> = known.iter().map(|k| format!("`{k}`")).collect();
+    let help = match list.is_empty() {
+        true => format!("the model has no named {what}"),
+        false => format!("the model has {}", list.join(", ")),
+    };
+    Diagnostic::error(
+        Code::INPUT,
+        Loc::Unknown,
+        format!("the model has no {what} `{name}`"),
+    )
+    .with_help(help)
+}
+
+/// The names of dimensions: those of the file, and new ones for extents without a name.
+struct Naming {
+    named: BTreeSet<String>,
+}
+
+impl Naming {
+    fn new(inputs: &[&ValueInfoProto]) -> Naming {
+        let shapes = inputs.iter().filter_map(|i| shape_of(i));
+        let named = shapes.flat_map(|s| &s.dim).filter_map(|d| match &d.value {
+            Some(ExtentProto::DimParam(name)) if !name.is_empty() => Some(name.clone()),
+            _ => None,
+        });
+        Naming {
+            named: named.collect(),
+        }
+    }
+
+    /// A name for an axis that the file does not name: `x_0`.
+    fn fresh(&mut self, input: &str, axis: usize) -> String {
+        let mut name = format!("{input}_{axis}");
+        while !self.named.insert(name.clone()) {
+            name.push('_');
+        }
+        name
+    }
+}
+
+fn shape_of(input: &ValueInfoProto) -> Option<&TensorShapeProto> {
+    match input.r#type.as_ref()?.value.as_ref()? {
+        type_proto::Value::TensorType(t) => t.shape.as_ref(),
+        _ => None,
+    }
+}
+
+fn input_type(
+    input: &ValueInfoProto,
+    options: &ImportOptions,
+    naming: &mut Naming,
+) -> OpResult<Type> {
+    let kind = input.r#type.as_ref().and_then(|t| t.value.as_ref());
+    let tensor = match kind {
+        Some(type_proto::Value::TensorType(tensor)) => tensor,
+        Some(other) => {
+            return Err(OpError::with_code(
+                Code::ONNX_OP,
+                format!("is {}, which is not supported", kind_name(other)),
+            ));
+        }
+        None => {
+            return Err(OpError::with_code(Code::ONNX_GRAPH, "it has no type"));
+        }
+    };
+    let elem: Elem = elem_type(tensor.elem_type)?;
+    let stated = tensor.shape.as_ref();
+    let dims = match options.shapes.get(&input.name) {
+        Some(given) => {
+            if let Some(stated) = stated.filter(|s| s.dim.len() != given.len()) {
+                return Err(OpError::with_code(
+                    Code::INPUT,
+                    format!(
+                        "the model takes rank {}, but the given shape has rank {}",
+                        stated.dim.len(),
+                        given.len()
+                    ),
+                ));
+            }
+            given.clone()
+        }
+        None => {
+            let Some(stated) = stated else {
+                return Err(
+                    OpError::with_code(Code::ONNX_GRAPH, "it has no shape").help(format!(
+                        "give one with `--input-shape {}=1x3x224x224`",
+                        input.name
+                    )),
+                );
+            };
+            let mut dims = Vec::new();
+            for (axis, extent) in stated.dim.iter().enumerate() {
+                dims.push(match &extent.value {
+                    // Some exporters write -1 for an extent that is not fixed.
+                    Some(ExtentProto::DimValue(n)) if *n >= 0 => Dim::Known(*n as u64),
+                    Some(ExtentProto::DimParam(name)) if !name.is_empty() => symbol(name),
+                    _ => symbol(&naming.fresh(&input.name, axis)),
+                });
+            }
+            dims
+        }
+    };
+    let bind = |dim| match dim {
+        Dim::Sym(s) => options.dims.get(s.as_str()).map_or(dim, |&n| Dim::Known(n)),
+        Dim::Known(_) | Dim::Unknown => dim,
+    };
+    Ok(Type::tensor(elem, dims.into_iter().map(bind)))
+}
+
+fn symbol(name: &str) -> Dim {
+    Dim::Sym(Symbol::new(name))
+}
+
+fn kind_name(kind: &type_proto::Value) -> &'static str {
+    match kind {
+        type_proto::Value::TensorType(_) => "a tensor",
+        type_proto::Value::SequenceType(_) => "a sequence",
+        type_proto::Value::MapType(_) => "a map",
+        type_proto::Value::SparseTensorType(_) => "a sparse tensor",
+        type_proto::Value::OptionalType(_) => "an optional value",
+    }
+}

@@ -1,0 +1,69 @@
+//! The ONNX front end: a model file becomes a module of `nn` and `tensor` ops.
+//!
+//! [`import`] maps the file, decodes the messages without copying weights, puts the nodes in an
+//! order in which they can be computed, and lowers each through the tables of [`ops`]. Types come
+//! from our own inference alone: what the file says of inner values is not read. Small constants
+//! are folded at once ([`fold`]) and shape vectors are followed through their arithmetic, so that
+//! shapes are static, or static but for named dimensions, wherever the model allows it.
+//!
+//! Absent on purpose: values of unknown rank, strings, maps, sparse tensors. They are diagnostics.
+
+mod cx;
+mod fold;
+mod function;
+mod graph;
+mod import;
+mod inputs;
+mod ops;
+mod order;
+mod proto;
+mod weights;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use lepid_ir::core::{Code, Diagnostic, Diagnostics, Dim, Loc, Module, Symbol};
+use prost::Message;
+
+use crate::frontends::mapped::map_file;
+
+/// What the user says about a model beside its file.
+#[derive(Clone, Debug, Default)]
+pub struct ImportOptions {
+    /// Shapes of inputs by name; each replaces the one in the file.
+    pub shapes: BTreeMap<String, Vec<Dim>>,
+    /// Numbers for named dimensions.
+    pub dims: BTreeMap<String, u64>,
+}
+
+/// Reads a model. Gives the module, whose function is `main`, with the warnings, or all errors.
+pub fn import(path: &Path, options: &ImportOptions) -> Result<(Module, Diagnostics), Diagnostics> {
+    let name = path.display().to_string();
+    let place = || Loc::Name(Symbol::new(&name));
+    let bytes = map_file(path).map_err(|e| {
+        vec![Diagnostic::error(
+            Code::FILE,
+            place(),
+            format!("`{name}` cannot be read: {e}"),
+        )]
+    })?;
+    let model = proto::ModelProto::decode(bytes).map_err(|e| {
+        vec![
+            Diagnostic::error(
+                Code::MODEL_FILE,
+                place(),
+                format!("`{name}` is not an ONNX model, or it is damaged"),
+            )
+            .with_note(e.to_string()),
+        ]
+    })?;
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut result = import::import_model(&model, Some(folder), options);
+    if let Ok((module, _)) = &mut result {
+        module.name = path.file_stem().map(|s| Symbol::new(&s.to_string_lossy()));
+    }
+    result
+}

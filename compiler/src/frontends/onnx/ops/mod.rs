@@ -1,0 +1,100 @@
+//! The operators: one sorted table per family, one row per operator.
+
+mod conv;
+mod elementwise;
+mod index;
+mod matmul;
+mod misc;
+mod norm;
+mod recurrent;
+mod reduce;
+mod region;
+mod resize;
+mod shape;
+
+use lepid_ir::core::{OpResult, Value};
+
+use super::cx::Cx;
+use super::graph::{Opsets, domain};
+use super::proto::NodeProto;
+
+/// Builds what one node computes; gives the values of its outputs.
+pub(super) type Lower = fn(&mut Cx<'_, '_, '_, '_>) -> OpResult<Vec<Value>>;
+
+/// An operator of the default domain, or `domain::Name` of another.
+pub(super) struct Row {
+    pub(super) name: &'static str,
+    /// The first version of the operator set in which we read it; what differs between later
+    /// versions is decided by `cx.opset`.
+    pub(super) since: i64,
+    pub(super) lower: Lower,
+}
+
+/// A row.
+const fn row(name: &'static str, since: i64, lower: Lower) -> Row {
+    Row { name, since, lower }
+}
+
+const FAMILIES: &[&[Row]] = &[
+    conv::ROWS,
+    elementwise::ROWS,
+    index::ROWS,
+    matmul::ROWS,
+    misc::ROWS,
+    norm::ROWS,
+    recurrent::ROWS,
+    reduce::ROWS,
+    region::ROWS,
+    resize::ROWS,
+    shape::ROWS,
+];
+
+/// The row for a node, with the version that the node is written in.
+pub(super) fn find(node: &NodeProto, opsets: &Opsets) -> Option<(&'static Row, i64)> {
+    let opset = opsets.version(&node.domain)?;
+    let row = lookup(domain(&node.domain), &node.op_type)?;
+    (opset >= row.since).then_some((row, opset))
+}
+
+/// The first version in which an operator is read.
+pub(super) fn since(domain: &str, op: &str) -> Option<i64> {
+    lookup(domain, op).map(|row| row.since)
+}
+
+fn lookup(domain: &str, op: &str) -> Option<&'static Row> {
+    let qualified;
+    let name = match domain {
+        "" => op,
+        domain => {
+            qualified = format!("{domain}::{op}");
+            &qualified
+        }
+    };
+    FAMILIES.iter().find_map(|rows| {
+        let at = rows.binary_search_by(|row| row.name.cmp(name)).ok()?;
+        Some(&rows[at])
+    })
+}
+
+/// A lowering with one output.
+fn one(value: Value) -> OpResult<Vec<Value>> {
+    Ok(vec![value])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_sorted_and_unique() {
+        let mut all: Vec<&str> = Vec::new();
+        for rows in FAMILIES {
+            assert!(rows.is_sorted_by(|a, b| a.name < b.name));
+            all.extend(rows.iter().map(|r| r.name));
+        }
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
+    }
+}

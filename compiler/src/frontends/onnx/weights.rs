@@ -1,0 +1,268 @@
+//! From `TensorProto` to tensors. Raw data is not copied: it stays a slice of the mapped file.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use half::{bf16, f16};
+use lepid_ir::core::{self as ir, Code, Elem, Num, OpError, OpResult, Shape, Tensor};
+
+use super::proto::TensorProto;
+use crate::frontends::mapped::map_file;
+
+/// Reads tensors, with the files of external data that they name.
+pub(super) struct Weights {
+    /// The folder of the model; external data lies in it. None for a model without a file.
+    folder: Option<PathBuf>,
+    files: BTreeMap<PathBuf, bytes::Bytes>,
+}
+
+impl Weights {
+    pub(super) fn new(folder: Option<PathBuf>) -> Weights {
+        Weights {
+            folder,
+            files: BTreeMap::new(),
+        }
+    }
+
+    /// The value of a tensor message.
+    pub(super) fn tensor(&mut self, proto: &TensorProto) -> OpResult<Tensor> {
+        let elem = elem_type(proto.data_type)?;
+        let shape = shape(proto)?;
+        let count = element_count(&shape, elem)?;
+        if proto.data_location == 1 {
+            let bytes = self.external(proto)?;
+            return from_raw(elem, shape, count, bytes);
+        }
+        match proto.raw_data.is_empty() {
+            true => from_fields(proto, elem, shape, count),
+            false => from_raw(elem, shape, count, proto.raw_data.clone()),
+        }
+    }
+
+    fn external(&mut self, proto: &TensorProto) -> OpResult<bytes::Bytes> {
+        let entry = |key: &str| {
+            let found = proto.external_data.iter().find(|e| e.key == key);
+            found.map(|e| e.value.as_str())
+        };
+        let number = |key: &str| match entry(key) {
+            None => Ok(None),
+            Some(text) => text.parse::<usize>().map(Some).map_err(|_| {
+                external_error(format!(
+                    "external data has the {key} `{text}`, expected a number of bytes"
+                ))
+            }),
+        };
+        let location = entry("location")
+            .ok_or_else(|| external_error("external data names no `location`".into()))?;
+        let file = self.file(location)?;
+        let start = number("offset")?.unwrap_or(0);
+        let rest = file.len().checked_sub(start);
+        let length = match number("length")? {
+            Some(length) => Some(length),
+            None => rest,
+        };
+        let end = length.and_then(|length| start.checked_add(length));
+        match end {
+            Some(end) if end <= file.len() => Ok(file.slice(start..end)),
+            _ => Err(external_error(format!(
+                "external data reaches past the end of `{location}`, which has {} bytes",
+                file.len()
+            ))),
+        }
+    }
+
+    fn file(&mut self, location: &str) -> OpResult<bytes::Bytes> {
+        let Some(folder) = &self.folder else {
+            return Err(external_error(
+                "external data in a model that is not a file".into(),
+            ));
+        };
+        let outside = || {
+            external_error(format!(
+                "external data `{location}` lies outside of the folder of the model"
+            ))
+            .help("put the data file beside the model and name it by a relative path")
+        };
+        let plain = |c: Component<'_>| matches!(c, Component::Normal(_) | Component::CurDir);
+        if !Path::new(location).components().all(plain) {
+            return Err(outside());
+        }
+        let unreadable =
+            |e: std::io::Error| external_error(format!("external data `{location}`: {e}"));
+        // Links are followed before the check, so that none leads out of the folder.
+        let folder = folder.canonicalize().map_err(unreadable)?;
+        let path = folder.join(location).canonicalize().map_err(unreadable)?;
+        if !path.starts_with(&folder) {
+            return Err(outside());
+        }
+        if let Some(known) = self.files.get(&path) {
+            return Ok(known.clone());
+        }
+        let bytes = map_file(&path).map_err(unreadable)?;
+        self.files.insert(path, bytes.clone());
+        Ok(bytes)
+    }
+}
+
+/// The element type of an ONNX data type.
+pub(super) fn elem_type(data_type: i32) -> OpResult<Elem> {
+    let name = match data_type {
+        1 => return Ok(Elem::F32),
+        2 => return Ok(Elem::U8),
+        3 => return Ok(Elem::I8),
+        4 => return Ok(Elem::U16),
+        5 => return Ok(Elem::I16),
+        6 => return Ok(Elem::I32),
+        7 => return Ok(Elem::I64),
+        9 => return Ok(Elem::Bool),
+        10 => return Ok(Elem::F16),
+        11 => return Ok(Elem::F64),
+        12 => return Ok(Elem::U32),
+        13 => return Ok(Elem::U64),
+        16 => return Ok(Elem::BF16),
+        21 => return Ok(Elem::U4),
+        22 => return Ok(Elem::I4),
+        8 => "STRING",
+        14 => "COMPLEX64",
+        15 => "COMPLEX128",
+        17 => "FLOAT8E4M3FN",
+        18 => "FLOAT8E4M3FNUZ",
+        19 => "FLOAT8E5M2",
+        20 => "FLOAT8E5M2FNUZ",
+        23 => "FLOAT4E2M1",
+        24 => "FLOAT8E8M0",
+        25 => "UINT2",
+        26 => "INT2",
+        other => {
+            return Err(OpError::with_code(
+                Code::ONNX_NODE,
+                format!("data type {other} is not one of ONNX"),
+            ));
+        }
+    };
+    Err(OpError::with_code(
+        Code::ONNX_OP,
+        format!("element type `{name}` is not supported"),
+    ))
+}
+
+fn external_error(message: String) -> OpError {
+    OpError::with_code(Code::EXTERNAL_DATA, message)
+}
+
+fn damaged(message: String) -> OpError {
+    OpError::with_code(Code::MODEL_FILE, message)
+}
+
+fn shape(proto: &TensorProto) -> OpResult<Shape> {
+    let extent =
+        |&d: &i64| usize::try_from(d).map_err(|_| damaged(format!("a tensor has the extent {d}")));
+    proto.dims.iter().map(extent).collect()
+}
+
+/// The number of elements, if that many fit into memory at all.
+fn element_count(shape: &[usize], elem: Elem) -> OpResult<usize> {
+    let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    count
+        .filter(|n| {
+            n.checked_mul(elem.bytes())
+                .is_some_and(|b| b <= isize::MAX as usize)
+        })
+        .ok_or_else(|| damaged("a tensor is too large for any memory".into()))
+}
+
+fn from_raw(elem: Elem, shape: Shape, count: usize, bytes: bytes::Bytes) -> OpResult<Tensor> {
+    let packed = elem.bits() == 4;
+    let expected = match packed {
+        true => count.div_ceil(2),
+        false => count * elem.bytes(),
+    };
+    if bytes.len() != expected {
+        return Err(damaged(format!(
+            "a tensor of {count} elements of type {elem} takes {expected} bytes, but {} are given",
+            bytes.len()
+        )));
+    }
+    if packed {
+        return Ok(from_nibbles(elem, shape, count, &bytes));
+    }
+    if elem == Elem::Bool && bytes.iter().any(|&b| b > 1) {
+        let truths = bytes.iter().map(|&b| Num::Int(i128::from(b)));
+        return Ok(Tensor::from_nums(elem, shape, truths));
+    }
+    let data = match cfg!(target_endian = "little") {
+        true => ir::Bytes::from_owner(Arc::new(bytes), 0..expected),
+        // The file is little-endian; so each element is turned round.
+        false => {
+            let elements = bytes.chunks(elem.bytes());
+            ir::Bytes::from_vec(
+                elements
+                    .flat_map(|e| e.iter().rev().copied())
+                    .collect::<Vec<u8>>(),
+            )
+        }
+    };
+    Ok(Tensor::new(elem, shape, data))
+}
+
+/// Two elements a byte, the low half first.
+fn from_nibbles(elem: Elem, shape: Shape, count: usize, bytes: &[u8]) -> Tensor {
+    let halves = bytes.iter().flat_map(|&b| [b & 0xf, b >> 4]);
+    let nums = halves.take(count).map(|n| Num::Int(i128::from(n)));
+    Tensor::from_nums(elem, shape, nums)
+}
+
+/// A tensor from the typed fields, which stand where raw data does not.
+fn from_fields(proto: &TensorProto, elem: Elem, shape: Shape, count: usize) -> OpResult<Tensor> {
+    let found = match elem {
+        Elem::F32 => proto.float_data.len(),
+        Elem::F64 => proto.double_data.len(),
+        Elem::I64 => proto.int64_data.len(),
+        Elem::U64 | Elem::U32 => proto.uint64_data.len(),
+        Elem::I4 | Elem::U4 => (proto.int32_data.len() * 2).min(count.next_multiple_of(2)),
+        Elem::I32
+        | Elem::I16
+        | Elem::I8
+        | Elem::U16
+        | Elem::U8
+        | Elem::Bool
+        | Elem::F16
+        | Elem::BF16 => proto.int32_data.len(),
+    };
+    let expected = match elem.bits() {
+        4 => count.next_multiple_of(2),
+        _ => count,
+    };
+    if found != expected {
+        return Err(damaged(format!(
+            "a tensor of {count} elements of type {elem} is given {found} values"
+        )));
+    }
+    let ints = || proto.int32_data.iter();
+    Ok(match elem {
+        Elem::F32 => Tensor::from_vec(elem, shape, proto.float_data.clone()),
+        Elem::F64 => Tensor::from_vec(elem, shape, proto.double_data.clone()),
+        Elem::I64 => Tensor::from_vec(elem, shape, proto.int64_data.clone()),
+        Elem::U64 | Elem::U32 => {
+            let nums = proto.uint64_data.iter().map(|&x| Num::Int(i128::from(x)));
+            Tensor::from_nums(elem, shape, nums)
+        }
+        // Each entry holds the bits of a 16-bit float.
+        Elem::F16 => {
+            let values = ints().map(|&x| f16::from_bits(x as u16)).collect();
+            Tensor::from_vec::<f16>(elem, shape, values)
+        }
+        Elem::BF16 => {
+            let values = ints().map(|&x| bf16::from_bits(x as u16)).collect();
+            Tensor::from_vec::<bf16>(elem, shape, values)
+        }
+        Elem::I4 | Elem::U4 => {
+            let bytes: Vec<u8> = ints().map(|&x| x as u8).collect();
+            from_nibbles(elem, shape, count, &bytes)
+        }
+        Elem::I32 | Elem::I16 | Elem::I8 | Elem::U16 | Elem::U8 | Elem::Bool => {
+            Tensor::from_nums(elem, shape, ints().map(|&x| Num::Int(i128::from(x))))
+        }
+    })
+}
