@@ -250,6 +250,7 @@ pub mod kind {
         ($($(#[$doc:meta])* $name:ident: $kind:ident => $get:ty, $pattern:pat => $value:expr;)*) => {$(
             $(#[$doc])*
             pub struct $name;
+            #[allow(clippy::needless_lifetimes, reason = "the types of some rows name the lifetime")]
             impl AttrType for $name {
                 const KIND: AttrKind = AttrKind::$kind;
                 type Get<'a> = $get;

@@ -120,7 +120,7 @@ macro_rules! native_int {
 }
 native_float! {
     f64: |x| x, |x| x;
-    f32: |x: f64| x as f32, |x| f64::from(x);
+    f32: |x: f64| x as f32, f64::from;
     f16: f16::from_f64, |x: f16| x.to_f64();
     bf16: bf16::from_f64, |x: bf16| x.to_f64();
 }

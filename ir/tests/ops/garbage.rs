@@ -1,0 +1,228 @@
+//! No op panics, whatever types and attributes it is given.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use lepid_ir::core::{
+    Attr, AttrKind, Builder, Dim, Elem, Module, OpDef, OpInfo, Symbol, Tensor, Type, Value,
+};
+use lepid_ir::dialects::core::{Func, constant};
+use lepid_ir::{dialects, interp};
+
+use crate::sample::{Numbers, extent};
+
+const ROUNDS: u64 = 400;
+
+#[test]
+fn ops_refuse_garbage_without_panic() {
+    let ops = dialects::registry();
+    let mut failures = Vec::new();
+    for def in ops.iter().filter(|def| def.info().dialect() == "tensor") {
+        let accepted = (0..ROUNDS).filter(|&round| {
+            let attempt = catch_unwind(AssertUnwindSafe(|| attempt(def, round)));
+            match attempt {
+                Ok(Ok(accepted)) => accepted,
+                Ok(Err(message)) => {
+                    failures.push(format!("{} in round {round}: {message}", def.info().name));
+                    false
+                }
+                Err(_) => {
+                    failures.push(format!("{} in round {round}: panics", def.info().name));
+                    false
+                }
+            }
+        });
+        // A generator that never hits a valid use would test nothing but refusals.
+        let enough = accepted.count() > 0 || !def.info().regions.is_empty();
+        if !enough {
+            failures.push(format!("{}: no use was accepted", def.info().name));
+        }
+    }
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+/// Makes one random use; gives whether the op took it.
+fn attempt(def: &'static dyn OpDef, round: u64) -> Result<bool, String> {
+    let info = def.info();
+    let mut random = Random(Numbers(
+        0x2545_f491_4f6c_dd1d ^ (round * 0x9e37_79b9) ^ hash(info.name),
+    ));
+    let mut module = Module::new();
+    let func = Func::create(&mut module, "f", &[], &[]).map_err(|e| e.to_string())?;
+    let block = Func::block(module.view(func));
+    let (elem, shape) = (random.elem(), random.dims());
+    let mut operands: Vec<Value> = Vec::new();
+    let mut values: Vec<Tensor> = Vec::new();
+    for i in 0..random.operand_count(info) {
+        // Mostly one type for all, or no binary op would ever be accepted.
+        let rule = info
+            .operands
+            .get(i)
+            .or(info.rest.as_ref())
+            .map(|o| o.rule.admits);
+        let mut ty = Type::tensor(elem, shape.clone());
+        for _ in 0..6 {
+            if rule.is_some_and(|admits| admits(ty)) && random.below(4) > 0 {
+                break;
+            }
+            // Shape vectors and fill values are common second operands.
+            ty = match random.below(6) {
+                0 => Type::scalar(elem),
+                1 => Type::known_tensor(Elem::I64, &[shape.len()]),
+                2 => Type::known_tensor(Elem::I64, &[2 * shape.len()]),
+                _ => Type::tensor(random.elem(), random.dims()),
+            };
+        }
+        let Some(tensor) = ty.as_tensor() else {
+            continue;
+        };
+        let extents: Vec<usize> = tensor.dims.iter().map(|d| extent(*d)).collect();
+        let value = random.0.tensor(tensor.elem, &extents);
+        operands.push(match random.below(3) {
+            0 => {
+                let mut b = Builder::at_end(&mut module, block);
+                constant(&mut b, value.clone()).map_err(|e| e.to_string())?
+            }
+            _ => module.add_block_arg(block, ty),
+        });
+        values.push(value);
+    }
+    let mut attrs: Vec<(&str, Attr)> = Vec::new();
+    for declared in info.attrs {
+        if declared.default.is_none() || random.below(2) == 0 {
+            attrs.push((declared.name, random.attr(info, declared.kind, shape.len())));
+        }
+    }
+    let mut b = Builder::at_end(&mut module, block);
+    let Ok(op) = b.create(def, &operands, &attrs) else {
+        return Ok(false);
+    };
+    let view = module.view(op);
+    let _ = def.cost(view);
+    if !view.regions().is_empty()
+        || (0..view.results().len()).any(|i| view.result_elements(i) > 1e4)
+    {
+        return Ok(true);
+    }
+    let Ok(results) = interp::eval_pure(&module, op, &values) else {
+        return Ok(true);
+    };
+    // A name that no operand has is only bound by the function around the op.
+    let names = operands.iter().any(|&v| {
+        let ty = module.value_type(v).as_tensor();
+        ty.is_some_and(|t| t.dims.iter().any(|d| matches!(d, Dim::Sym(_))))
+    });
+    for (result, &value) in results.iter().zip(module.results(op)) {
+        let Some(ty) = module.value_type(value).as_tensor() else {
+            continue;
+        };
+        let fits = ty.elem == result.elem()
+            && ty.rank() == result.rank()
+            && ty.dims.iter().zip(result.shape()).all(|(d, &n)| match d {
+                Dim::Known(d) => *d == n as u64,
+                Dim::Sym(_) => !names || extent(*d) == n,
+                Dim::Unknown => true,
+            });
+        if !fits {
+            return Err(format!(
+                "infers `tensor<{ty}>`, but gives `{}`",
+                result.ty()
+            ));
+        }
+    }
+    Ok(true)
+}
+
+fn hash(name: &str) -> u64 {
+    name.bytes()
+        .fold(7, |h, c| h.wrapping_mul(31).wrapping_add(u64::from(c)))
+}
+
+struct Random(Numbers);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0.draw() % n
+    }
+
+    fn pick<T: Copy>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len() as u64) as usize]
+    }
+
+    fn elem(&mut self) -> Elem {
+        match self.below(2) {
+            0 => self.pick(&[Elem::F32, Elem::I64, Elem::Bool, Elem::F32]),
+            _ => self.pick(&Elem::ALL),
+        }
+    }
+
+    fn dims(&mut self) -> Vec<Dim> {
+        let known = |n| Dim::Known(n);
+        let some = [
+            known(0),
+            known(1),
+            known(2),
+            known(2),
+            known(3),
+            known(4),
+            Dim::Unknown,
+            Dim::Sym(Symbol::new("N")),
+        ];
+        let rank = self.pick(&[0, 0, 1, 1, 2, 2, 3, 4]);
+        (0..rank).map(|_| self.pick(&some)).collect()
+    }
+
+    fn operand_count(&mut self, info: &OpInfo) -> usize {
+        let extra = if info.rest.is_some() {
+            self.below(3)
+        } else {
+            0
+        };
+        info.operands.len() + extra as usize
+    }
+
+    fn int(&mut self) -> i64 {
+        let small = [0, 0, 0, 1, 1, 1, 2, 2, 3, 4];
+        let odd = [-1, -2, 100, 1 << 40, i64::MAX, i64::MIN];
+        if self.below(12) == 0 {
+            self.pick(&odd)
+        } else {
+            self.pick(&small)
+        }
+    }
+
+    fn list<T>(&mut self, rank: usize, mut item: impl FnMut(&mut Random) -> T) -> Vec<T> {
+        let count = match self.below(6) {
+            0 => self.below(5) as usize,
+            1 => 0,
+            _ => rank,
+        };
+        (0..count).map(|_| item(self)).collect()
+    }
+
+    fn attr(&mut self, info: &OpInfo, kind: AttrKind, rank: usize) -> Attr {
+        let names = [
+            "sum", "prod", "max", "min", "any", "all", "eq", "lt", "set", "add", "constant",
+            "edge", "reflect", "wrap", "?",
+        ];
+        match kind {
+            AttrKind::Bool => Attr::Bool(self.below(2) == 0),
+            AttrKind::Int => Attr::Int(self.int()),
+            AttrKind::Float => Attr::Float(self.pick(&[0.0, 1.0, -1.0, f64::NAN, f64::INFINITY])),
+            AttrKind::Str => Attr::from(self.pick(&names)),
+            AttrKind::Elem => Attr::Elem(self.elem()),
+            AttrKind::Type => Attr::Type(Type::tensor(self.elem(), self.dims())),
+            AttrKind::Func => Attr::Func(Symbol::new("f")),
+            AttrKind::Tensor => {
+                let (elem, n) = (self.elem(), self.below(4) as usize);
+                Attr::Tensor(self.0.tensor(elem, &[n]))
+            }
+            AttrKind::Ints if info.name.ends_with("transpose") && self.below(2) == 0 => {
+                Attr::List((0..rank as i64).rev().map(Attr::Int).collect())
+            }
+            AttrKind::Ints => Attr::List(self.list(rank, |r| Attr::Int(r.int()))),
+            AttrKind::Floats => Attr::List(self.list(rank, |_| Attr::Float(0.5))),
+            AttrKind::Strs => Attr::List(self.list(rank, |r| Attr::from(r.pick(&names)))),
+            AttrKind::Dims => Attr::dims(self.dims()),
+        }
+    }
+}
