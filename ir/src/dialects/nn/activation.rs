@@ -1,13 +1,18 @@
 //! Activations: functions of one element at a time.
 
-use crate::core::{Cost, EvalCx, Num, OpDef, OpInfo, OpResult, OpView, Tensor, Type};
+use crate::core::{
+    Builder, Cost, Elem, EvalCx, Num, Op, OpDef, OpInfo, OpResult, OpView, Tensor, Type, Value,
+};
+use crate::dialects::tensor::{self as t, build};
 use crate::op;
 
+use super::expand::{affine, choose, exp_minus_one, expanded, with, with_num, zip};
 use super::rules::{ensure, int_range, join, one, operand_types, same_elem};
 
-/// Ties ops of one float operand to their function: `Op: flops, |view| function of f64;`.
+/// Ties ops of one float operand to their function of `f64` and to the function that expands them:
+/// `Op: flops, |view| function, expand;`.
 macro_rules! pointwise {
-    ($($ty:ident: $flops:literal, $function:expr;)*) => {$(
+    ($($ty:ident: $flops:literal, $function:expr, $expand:path;)*) => {$(
         impl OpDef for $ty {
             fn info(&self) -> &'static OpInfo {
                 &$ty::INFO
@@ -18,6 +23,11 @@ macro_rules! pointwise {
             fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
                 let function = $function;
                 Ok(vec![x[0].map(function(op))])
+            }
+            fn decompose(&self, b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
+                let x = b.view(op).operand(0);
+                let y = $expand(b, op, x)?;
+                Ok(Some(vec![y]))
             }
             fn cost(&self, op: OpView<'_>) -> Cost {
                 Cost::per_element(op, $flops)
@@ -44,6 +54,10 @@ impl OpDef for Relu {
     }
     fn eval(&self, _: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
         Ok(vec![clamp(&x[0], 0.0, f64::INFINITY)])
+    }
+    fn decompose(&self, b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
+        let x = b.view(op).operand(0);
+        Ok(Some(vec![build::with_scalar(b, &t::Max, x, 0.0)?]))
     }
     fn cost(&self, op: OpView<'_>) -> Cost {
         Cost::per_element(op, 1)
@@ -74,6 +88,11 @@ impl OpDef for Clip {
     fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
         Ok(vec![clamp(&x[0], Clip::min(op), Clip::max(op))])
     }
+    fn decompose(&self, b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
+        let view = b.view(op);
+        let (x, min, max) = (view.operand(0), Clip::min(view), Clip::max(view));
+        Ok(Some(vec![clip(b, x, min, max)?]))
+    }
     fn cost(&self, op: OpView<'_>) -> Cost {
         Cost::per_element(op, 2)
     }
@@ -87,12 +106,44 @@ fn clamp(x: &Tensor, low: f64, high: f64) -> Tensor {
             if x > high { high } else { x }
         });
     }
-    let (least, greatest) = int_range(x.elem());
-    let low = (low.ceil() as i128).clamp(least, greatest);
-    let high = (high.floor() as i128).clamp(least, greatest);
+    let (low, high) = int_limits(x.elem(), low, high);
     let nums = x.nums().into_iter().map(Num::as_i128);
     let nums = nums.map(|x| Num::Int(x.max(low).min(high)));
     Tensor::from_nums(x.elem(), x.shape().iter().copied(), nums)
+}
+
+/// Limits of an integer element, rounded inwards.
+fn int_limits(elem: Elem, low: f64, high: f64) -> (i128, i128) {
+    let (least, greatest) = int_range(elem);
+    let low = (low.ceil() as i128).clamp(least, greatest);
+    (low, (high.floor() as i128).clamp(least, greatest))
+}
+
+/// `min(max(x, low), high)` in `tensor` ops.
+pub(super) fn clip(b: &mut Builder<'_>, x: Value, low: f64, high: f64) -> OpResult<Value> {
+    let elem = build::elem(b, x);
+    let limits = match elem.is_float() {
+        true => [
+            (low > f64::NEG_INFINITY).then_some(Num::Float(low)),
+            (high < f64::INFINITY).then_some(Num::Float(high)),
+        ],
+        false => {
+            let (least, greatest) = int_range(elem);
+            let (low, high) = int_limits(elem, low, high);
+            [
+                (low > least).then_some(Num::Int(low)),
+                (high < greatest).then_some(Num::Int(high)),
+            ]
+        }
+    };
+    let x = match limits[0] {
+        Some(low) => with_num(b, &t::Max, x, low)?,
+        None => x,
+    };
+    match limits[1] {
+        Some(high) => with_num(b, &t::Min, x, high),
+        None => Ok(x),
+    }
 }
 
 op! {
@@ -169,6 +220,13 @@ impl OpDef for Prelu {
             shape.iter().copied(),
             values,
         )])
+    }
+    fn decompose(&self, b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
+        let view = b.view(op);
+        let (x, slope) = (view.operand(0), view.operand(1));
+        let below = with(b, &t::Mul, x, slope)?;
+        let y = choose(b, (x, "lt", 0.0), below, x)?;
+        expanded(b, op, y)
     }
     fn cost(&self, op: OpView<'_>) -> Cost {
         Cost::per_element(op, 2)
@@ -291,36 +349,130 @@ op! {
 }
 
 pointwise! {
-    LeakyRelu: 2, |op: OpView<'_>| {
-        let alpha = LeakyRelu::alpha(op);
-        move |x: f64| if x < 0.0 { alpha * x } else { x }
-    };
-    Sigmoid: 4, |_: OpView<'_>| sigmoid;
-    Silu: 5, |_: OpView<'_>| |x: f64| x * sigmoid(x);
-    HardSigmoid: 4, |op: OpView<'_>| {
-        let (alpha, beta) = (HardSigmoid::alpha(op), HardSigmoid::beta(op));
-        move |x: f64| (alpha * x + beta).clamp(0.0, 1.0)
-    };
-    HardSwish: 5, |_: OpView<'_>| |x: f64| x * (x / 6.0 + 0.5).clamp(0.0, 1.0);
-    Elu: 4, |op: OpView<'_>| {
-        let alpha = Elu::alpha(op);
-        move |x: f64| if x < 0.0 { alpha * x.exp_m1() } else { x }
-    };
-    Selu: 5, |op: OpView<'_>| {
-        let (alpha, gamma) = (Selu::alpha(op), Selu::gamma(op));
-        move |x: f64| gamma * if x < 0.0 { alpha * x.exp_m1() } else { x }
-    };
     Celu: 5, |op: OpView<'_>| {
         let alpha = Celu::alpha(op);
         move |x: f64| if x < 0.0 { alpha * (x / alpha).exp_m1() } else { x }
-    };
-    Softplus: 4, |_: OpView<'_>| softplus;
-    Softsign: 3, |_: OpView<'_>| |x: f64| x / (1.0 + x.abs());
-    Mish: 9, |_: OpView<'_>| |x: f64| x * softplus(x).tanh();
+    }, expand_celu;
+    Elu: 4, |op: OpView<'_>| {
+        let alpha = Elu::alpha(op);
+        move |x: f64| if x < 0.0 { alpha * x.exp_m1() } else { x }
+    }, expand_elu;
+    HardSigmoid: 4, |op: OpView<'_>| {
+        let (alpha, beta) = (HardSigmoid::alpha(op), HardSigmoid::beta(op));
+        move |x: f64| (alpha * x + beta).clamp(0.0, 1.0)
+    }, expand_hard_sigmoid;
+    HardSwish: 5, |_: OpView<'_>| |x: f64| x * (x / 6.0 + 0.5).clamp(0.0, 1.0), expand_hard_swish;
+    LeakyRelu: 2, |op: OpView<'_>| {
+        let alpha = LeakyRelu::alpha(op);
+        move |x: f64| if x < 0.0 { alpha * x } else { x }
+    }, expand_leaky_relu;
+    Mish: 9, |_: OpView<'_>| |x: f64| x * softplus(x).tanh(), expand_mish;
+    Selu: 5, |op: OpView<'_>| {
+        let (alpha, gamma) = (Selu::alpha(op), Selu::gamma(op));
+        move |x: f64| gamma * if x < 0.0 { alpha * x.exp_m1() } else { x }
+    }, expand_selu;
+    Sigmoid: 4, |_: OpView<'_>| sigmoid, expand_sigmoid;
+    Silu: 5, |_: OpView<'_>| |x: f64| x * sigmoid(x), expand_silu;
+    Softplus: 4, |_: OpView<'_>| softplus, expand_softplus;
+    Softsign: 3, |_: OpView<'_>| |x: f64| x / (1.0 + x.abs()), expand_softsign;
     ThresholdedRelu: 1, |op: OpView<'_>| {
         let alpha = ThresholdedRelu::alpha(op);
         move |x: f64| if x <= alpha { 0.0 } else { x }
+    }, expand_thresholded_relu;
+}
+
+fn expand_celu(b: &mut Builder<'_>, op: Op, x: Value) -> OpResult<Value> {
+    let alpha = Celu::alpha(b.view(op));
+    // Divided, not multiplied by the rounded inverse; an `alpha` below 0 makes the quotient positive.
+    let ratio = build::with_scalar(b, &t::Div, x, alpha)?;
+    let ratio = if alpha < 0.0 {
+        ratio
+    } else {
+        build::with_scalar(b, &t::Min, ratio, 0.0)?
     };
+    let power = build::unary(b, &t::Exp, ratio)?;
+    let below = build::with_scalar(b, &t::Sub, power, 1.0)?;
+    let below = affine(b, below, alpha, 0.0)?;
+    choose(b, (x, "lt", 0.0), below, x)
+}
+
+fn expand_elu(b: &mut Builder<'_>, op: Op, x: Value) -> OpResult<Value> {
+    let alpha = Elu::alpha(b.view(op));
+    build_elu(b, x, alpha)
+}
+
+pub(super) fn build_elu(b: &mut Builder<'_>, x: Value, alpha: f64) -> OpResult<Value> {
+    let below = exp_minus_one(b, x)?;
+    let below = affine(b, below, alpha, 0.0)?;
+    choose(b, (x, "lt", 0.0), below, x)
+}
+
+fn expand_hard_sigmoid(b: &mut Builder<'_>, op: Op, x: Value) -> OpResult<Value> {
+    let (alpha, beta) = (
+        HardSigmoid::alpha(b.view(op)),
+        HardSigmoid::beta(b.view(op)),
+    );
+    let line = affine(b, x, alpha, beta)?;
+    clip(b, line, 0.0, 1.0)
+}
+
+fn expand_hard_swish(b: &mut Builder<'_>, _: Op, x: Value) -> OpResult<Value> {
+    let attrs = [("alpha", (1.0 / 6.0).into()), ("beta", 0.5.into())];
+    let gate = b.one(&HardSigmoid, &[x], &attrs)?;
+    zip(b, &t::Mul, x, gate)
+}
+
+fn expand_leaky_relu(b: &mut Builder<'_>, op: Op, x: Value) -> OpResult<Value> {
+    let below = affine(b, x, LeakyRelu::alpha(b.view(op)), 0.0)?;
+    choose(b, (x, "lt", 0.0), below, x)
+}
+
+fn expand_mish(b: &mut Builder<'_>, _: Op, x: Value) -> OpResult<Value> {
+    let soft = b.one(&Softplus, &[x], &[])?;
+    let gate = build::unary(b, &t::Tanh, soft)?;
+    zip(b, &t::Mul, x, gate)
+}
+
+fn expand_selu(b: &mut Builder<'_>, op: Op, x: Value) -> OpResult<Value> {
+    let (alpha, gamma) = (Selu::alpha(b.view(op)), Selu::gamma(b.view(op)));
+    let elu = build_elu(b, x, alpha)?;
+    affine(b, elu, gamma, 0.0)
+}
+
+fn expand_sigmoid(b: &mut Builder<'_>, _: Op, x: Value) -> OpResult<Value> {
+    let negated = build::unary(b, &t::Neg, x)?;
+    let power = build::unary(b, &t::Exp, negated)?;
+    let sum = affine(b, power, 1.0, 1.0)?;
+    let one = build::splat_like(b, x, 1.0)?;
+    zip(b, &t::Div, one, sum)
+}
+
+fn expand_silu(b: &mut Builder<'_>, _: Op, x: Value) -> OpResult<Value> {
+    let gate = b.one(&Sigmoid, &[x], &[])?;
+    zip(b, &t::Mul, x, gate)
+}
+
+fn expand_softplus(b: &mut Builder<'_>, _: Op, x: Value) -> OpResult<Value> {
+    // Without overflow for large `x`.
+    let size = build::unary(b, &t::Abs, x)?;
+    let negated = build::unary(b, &t::Neg, size)?;
+    let power = build::unary(b, &t::Exp, negated)?;
+    let sum = affine(b, power, 1.0, 1.0)?;
+    let rest = build::unary(b, &t::Log, sum)?;
+    let above = build::with_scalar(b, &t::Max, x, 0.0)?;
+    zip(b, &t::Add, above, rest)
+}
+
+fn expand_softsign(b: &mut Builder<'_>, _: Op, x: Value) -> OpResult<Value> {
+    let size = build::unary(b, &t::Abs, x)?;
+    let sum = affine(b, size, 1.0, 1.0)?;
+    zip(b, &t::Div, x, sum)
+}
+
+fn expand_thresholded_relu(b: &mut Builder<'_>, op: Op, x: Value) -> OpResult<Value> {
+    let alpha = ThresholdedRelu::alpha(b.view(op));
+    let zero = build::splat_like(b, x, 0.0)?;
+    choose(b, (x, "le", alpha), zero, x)
 }
 
 impl OpDef for Gelu {
@@ -339,6 +491,22 @@ impl OpDef for Gelu {
             }),
             false => x[0].map(|x| 0.5 * x * (1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2))),
         }])
+    }
+    fn decompose(&self, b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
+        let x = b.view(op).operand(0);
+        let tanh = Gelu::approximate(b.view(op)) == "tanh";
+        let gate = if tanh {
+            let square = zip(b, &t::Mul, x, x)?;
+            let factor = affine(b, square, 0.044715, 1.0)?;
+            let inner = zip(b, &t::Mul, x, factor)?;
+            let inner = affine(b, inner, std::f64::consts::FRAC_2_PI.sqrt(), 0.0)?;
+            build::unary(b, &t::Tanh, inner)?
+        } else {
+            let inner = affine(b, x, std::f64::consts::FRAC_1_SQRT_2, 0.0)?;
+            build::unary(b, &t::Erf, inner)?
+        };
+        let gate = affine(b, gate, 0.5, 0.5)?;
+        Ok(Some(vec![zip(b, &t::Mul, x, gate)?]))
     }
     fn cost(&self, op: OpView<'_>) -> Cost {
         Cost::per_element(op, 8)

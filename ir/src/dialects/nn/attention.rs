@@ -1,8 +1,13 @@
 //! Scaled dot-product attention.
 
-use crate::core::{Cost, EvalCx, OpDef, OpInfo, OpResult, OpView, Tensor, TensorType, Type};
+use crate::core::{
+    Builder, Cost, Dim, EvalCx, Num, Op, OpDef, OpInfo, OpResult, OpView, Tensor, TensorType, Type,
+    Value,
+};
+use crate::dialects::tensor::{self as t, build};
 use crate::op;
 
+use super::expand::{affine, expanded, places, with, with_num};
 use super::product::{Extents, product};
 use super::rules::{at_most, ensure, join, one, operand_types, same_elem, shape_of, tensor_types};
 use super::softmax::normalise;
@@ -80,6 +85,41 @@ impl OpDef for Attention {
         }
         Ok(vec![Tensor::from_f64s(x[0].elem(), shape, y)])
     }
+    fn decompose(&self, b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
+        let view = b.view(op);
+        let operands = view.operands().to_vec();
+        let (scale, features) = (Attention::scale(view), view.operand_dims(0)[3]);
+        let causal = Attention::causal(view).then(|| Attention::offset(view));
+        let pairs = build::Pairs {
+            batch: &[(0, 0), (1, 1)],
+            contract: &[(3, 3)],
+            to: None,
+        };
+        let mut scores = build::contract(b, operands[0], operands[1], pairs)?;
+        scores = match (scale, features) {
+            (Some(scale), _) => affine(b, scores, scale, 0.0)?,
+            (None, Dim::Known(n)) => affine(b, scores, 1.0 / (n as f64).sqrt(), 0.0)?,
+            (None, _) => {
+                let count = build::count(b, operands[0], &[3])?;
+                let factor = build::unary(b, &t::Rsqrt, count)?;
+                with(b, &t::Mul, scores, factor)?
+            }
+        };
+        if let Some(&mask) = operands.get(3) {
+            scores = with(b, &t::Add, scores, mask)?;
+        }
+        if let Some(offset) = causal {
+            scores = hide_later(b, scores, offset)?;
+        }
+        let weights = b.one(&super::Softmax, &[scores], &[("axis", 3.into())])?;
+        let pairs = build::Pairs {
+            batch: &[(0, 0), (1, 1)],
+            contract: &[(3, 2)],
+            to: None,
+        };
+        let y = build::contract(b, weights, operands[2], pairs)?;
+        expanded(b, op, y)
+    }
     fn cost(&self, op: OpView<'_>) -> Cost {
         let known = |operand: usize, axis: usize| {
             op.operand_dims(operand)[axis].known().unwrap_or(1) as f64
@@ -131,4 +171,16 @@ fn attention_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorType> {
 fn repeated_index(shape: &[usize], at: [usize; 4]) -> usize {
     let axes = shape.iter().zip(at);
     axes.fold(0, |index, (&n, at)| index * n + at.min(n - 1))
+}
+
+/// Replaces the scores of keys that come later than the query by -∞.
+fn hide_later(b: &mut Builder<'_>, scores: Value, offset: i64) -> OpResult<Value> {
+    let queries = places(b, scores, 2)?;
+    let last_seen = with_num(b, &t::Add, queries, Num::Int(offset.into()))?;
+    let keys = places(b, scores, 3)?;
+    let last_seen = build::unsqueeze(b, last_seen, &[1])?;
+    let hidden = build::compare(b, "gt", keys, last_seen)?;
+    let hidden = build::broadcast_like(b, hidden, scores)?;
+    let least = build::splat_like(b, scores, f64::NEG_INFINITY)?;
+    b.one(&t::Select, &[hidden, least, scores], &[])
 }

@@ -1,10 +1,14 @@
 //! Products of matrices.
 
 use crate::core::{
-    Cost, Dim, EvalCx, Num, OpDef, OpInfo, OpResult, OpView, Tensor, TensorType, Type,
+    Builder, Cost, Dim, EvalCx, Num, Op, OpDef, OpInfo, OpResult, OpView, Tensor, TensorType, Type,
+    Value,
 };
+use crate::dialects::core::constant;
+use crate::dialects::tensor::{self as t, build};
 use crate::op;
 
+use super::expand::{expanded, with};
 use super::product::{Extents, product};
 use super::rules::{
     at_most, ensure, has_dims, join, one, operand_types, same_elem, shape_of, tensor_types,
@@ -48,6 +52,20 @@ impl OpDef for Linear {
             }
         }
         Ok(vec![Tensor::from_f64s(x[0].elem(), shape, y)])
+    }
+    fn decompose(&self, b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
+        let operands = b.view(op).operands().to_vec();
+        let last = build::rank(b, operands[0]) - 1;
+        let pairs = build::Pairs {
+            contract: &[(last, 0)],
+            ..Default::default()
+        };
+        let y = build::contract(b, operands[0], operands[1], pairs)?;
+        let y = match operands.get(2) {
+            Some(&bias) => with(b, &t::Add, y, bias)?,
+            None => y,
+        };
+        expanded(b, op, y)
     }
     fn cost(&self, op: OpView<'_>) -> Cost {
         let depth = op.operand_dims(1)[0].known().unwrap_or(1);
@@ -128,6 +146,31 @@ impl OpDef for MatMul {
         }
         Ok(vec![Tensor::from_f64s(x[0].elem(), shape, z)])
     }
+    fn decompose(&self, b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
+        let (x, y) = (b.view(op).operand(0), b.view(op).operand(1));
+        let (x_dims, y_dims) = (build::dims(b, x), build::dims(b, y));
+        let (rows, columns) = (x_dims.len() - 2, y_dims.len() - 2);
+        let z = if columns == 0 {
+            // All leading axes of `x` are rows.
+            let pairs = build::Pairs {
+                contract: &[(rows + 1, 0)],
+                ..Default::default()
+            };
+            build::contract(b, x, y, pairs)?
+        } else {
+            let (x, y) = (batches_like(b, x, y)?, batches_like(b, y, x)?);
+            let rank = rows.max(columns);
+            let batch: Vec<(usize, usize)> = (0..rank).map(|i| (i, i)).collect();
+            let contract = [(rank + 1, rank)];
+            let pairs = build::Pairs {
+                batch: &batch,
+                contract: &contract,
+                to: None,
+            };
+            build::contract(b, x, y, pairs)?
+        };
+        expanded(b, op, z)
+    }
     fn cost(&self, op: OpView<'_>) -> Cost {
         let depth = op
             .operand_dims(0)
@@ -201,4 +244,24 @@ fn int_product(extents: Extents, left: &[i64], right: &[i64]) -> Vec<i64> {
         }
     }
     out
+}
+
+/// `x` repeated along its batch axes, so that they are those of the product with `other`.
+fn batches_like(b: &mut Builder<'_>, x: Value, other: Value) -> OpResult<Value> {
+    let (dims, others) = (build::dims(b, x), build::dims(b, other));
+    let (own, others) = (&dims[..dims.len() - 2], &others[..others.len() - 2]);
+    if own == others && !own.contains(&Dim::Unknown) {
+        return Ok(x);
+    }
+    let mut all = broadcast(own, others)?;
+    all.extend_from_slice(&dims[dims.len() - 2..]);
+    let mut pairs = own.iter().rev().zip(all.iter().rev().skip(2));
+    if pairs.all(|(&a, &d)| a == d || a == Dim::Known(1)) && !all.contains(&Dim::Unknown) {
+        return build::broadcast_to(b, x, &all);
+    }
+    let shape = build::shape_vector(b, other)?;
+    let batch = build::slice_axis(b, shape, 0, 0, others.len() as i64)?;
+    let ones = constant(b, Tensor::from_i64s([1, 1]))?;
+    let shape = build::concat(b, &[batch, ones], 0)?;
+    b.one(&t::DynBroadcast, &[x, shape], &[])
 }

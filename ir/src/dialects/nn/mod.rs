@@ -12,6 +12,9 @@
 mod activation;
 mod attention;
 mod conv;
+mod conv_eval;
+mod conv_expand;
+mod expand;
 mod linear;
 mod norm;
 mod pool;

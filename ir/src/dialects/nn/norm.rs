@@ -1,17 +1,22 @@
 //! Normalisations.
 
-use crate::core::{Cost, Dim, EvalCx, OpDef, OpInfo, OpResult, OpView, Tensor, TensorType, Type};
+use crate::core::{
+    Builder, Cost, Dim, EvalCx, Op, OpDef, OpInfo, OpResult, OpView, Tensor, TensorType, Type,
+    Value,
+};
+use crate::dialects::tensor::{self as t, build};
 use crate::op;
 
+use super::expand::{affine, along, can_reshape, choose, expanded, with, zip};
 use super::rules::{
     at_most, axis, choice, ensure, has_dims, join, one, operand_types, same_elem, shape_of,
     split_at, tensor_types,
 };
 
 /// Ties norms to the function that gives the type of the result, and to the one that computes its
-/// values from those of the operands.
+/// values from those of the operands, and the one that expands the op.
 macro_rules! norms {
-    ($($ty:ident: $flops:literal, $result:ident, $values:ident;)*) => {$(
+    ($($ty:ident: $flops:literal, $result:ident, $values:ident, $expand:ident;)*) => {$(
         impl OpDef for $ty {
             fn info(&self) -> &'static OpInfo {
                 &$ty::INFO
@@ -25,6 +30,12 @@ macro_rules! norms {
                 let values = $values(op, &shape, values);
                 Ok(vec![Tensor::from_f64s(x[0].elem(), shape, values)])
             }
+            fn decompose(&self, b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
+                match $expand(b, op)? {
+                    Some(y) => expanded(b, op, y),
+                    None => Ok(None),
+                }
+            }
             fn cost(&self, op: OpView<'_>) -> Cost {
                 Cost::per_element(op, $flops)
             }
@@ -33,13 +44,13 @@ macro_rules! norms {
 }
 
 norms! {
-    BatchNorm: 4, batch_norm_type, batch_norm_values;
-    LayerNorm: 7, layer_norm_type, layer_norm_values;
-    RmsNorm: 4, rms_norm_type, rms_norm_values;
-    InstanceNorm: 7, instance_norm_type, instance_norm_values;
-    GroupNorm: 7, group_norm_type, group_norm_values;
-    Lrn: 6, lrn_type, lrn_values;
-    LpNorm: 4, lp_norm_type, lp_norm_values;
+    BatchNorm: 4, batch_norm_type, batch_norm_values, expand_batch_norm;
+    LayerNorm: 7, layer_norm_type, layer_norm_values, expand_layer_norm;
+    RmsNorm: 4, rms_norm_type, rms_norm_values, expand_rms_norm;
+    InstanceNorm: 7, instance_norm_type, instance_norm_values, expand_instance_norm;
+    GroupNorm: 7, group_norm_type, group_norm_values, expand_group_norm;
+    Lrn: 6, lrn_type, lrn_values, expand_lrn;
+    LpNorm: 4, lp_norm_type, lp_norm_values, expand_lp_norm;
 }
 
 op! {
@@ -318,4 +329,139 @@ fn lp_norm_values(op: OpView<'_>, shape: &[usize], x: Vec<Vec<f64>>) -> Vec<f64>
         places.for_each(|p| y[p] = if norm == 0.0 { 0.0 } else { y[p] / norm });
     }
     y
+}
+
+fn expand_batch_norm(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Value>> {
+    let view = b.view(op);
+    let [x, scale, bias, mean, variance] = std::array::from_fn(|i| view.operand(i));
+    let (axis, epsilon) = (BatchNorm::axis(view) as usize, BatchNorm::epsilon(view));
+    let variance = affine(b, variance, 1.0, epsilon)?;
+    let inverse = build::unary(b, &t::Rsqrt, variance)?;
+    let factor = zip(b, &t::Mul, scale, inverse)?;
+    let shift = zip(b, &t::Mul, mean, factor)?;
+    let shift = zip(b, &t::Sub, bias, shift)?;
+    let y = along(b, &t::Mul, x, factor, axis)?;
+    Ok(Some(along(b, &t::Add, y, shift, axis)?))
+}
+
+fn expand_layer_norm(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Value>> {
+    let view = b.view(op);
+    let (operands, epsilon) = (view.operands().to_vec(), LayerNorm::epsilon(view));
+    let axes: Vec<usize> =
+        (LayerNorm::axis(view) as usize..view.operand_tensor(0).rank()).collect();
+    let y = build_normalised(b, operands[0], &axes, epsilon)?;
+    let y = with(b, &t::Mul, y, operands[1])?;
+    Ok(Some(match operands.get(2) {
+        Some(&bias) => with(b, &t::Add, y, bias)?,
+        None => y,
+    }))
+}
+
+fn expand_rms_norm(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Value>> {
+    let view = b.view(op);
+    let (x, scale, epsilon) = (view.operand(0), view.operand(1), RmsNorm::epsilon(view));
+    let axes: Vec<usize> = (RmsNorm::axis(view) as usize..view.operand_tensor(0).rank()).collect();
+    let y = divided_by_deviation(b, x, &axes, epsilon)?;
+    Ok(Some(with(b, &t::Mul, y, scale)?))
+}
+
+fn expand_instance_norm(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Value>> {
+    let view = b.view(op);
+    let [x, scale, bias] = std::array::from_fn(|i| view.operand(i));
+    let epsilon = InstanceNorm::epsilon(view);
+    let axes: Vec<usize> = (2..view.operand_tensor(0).rank()).collect();
+    let y = build_normalised(b, x, &axes, epsilon)?;
+    let y = along(b, &t::Mul, y, scale, 1)?;
+    Ok(Some(along(b, &t::Add, y, bias, 1)?))
+}
+
+fn expand_group_norm(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Value>> {
+    let view = b.view(op);
+    let [x, scale, bias] = std::array::from_fn(|i| view.operand(i));
+    let (groups, epsilon) = (GroupNorm::groups(view) as u64, GroupNorm::epsilon(view));
+    let dims = view.result_tensor(0).dims.clone();
+    let inner = dims[1..].iter().fold(Dim::Known(1), |n, &d| n.times(d));
+    let inner = inner.map(|n| n / groups);
+    let grouped = [dims[0], Dim::Known(groups), inner];
+    if !can_reshape(&grouped) || !can_reshape(&dims) {
+        return Ok(None);
+    }
+    let parts = build::reshape(b, x, &grouped)?;
+    let parts = build_normalised(b, parts, &[2], epsilon)?;
+    let y = build::reshape(b, parts, &dims)?;
+    let y = along(b, &t::Mul, y, scale, 1)?;
+    Ok(Some(along(b, &t::Add, y, bias, 1)?))
+}
+
+/// `x` with mean and variance over the axes brought to 0 and 1.
+fn build_normalised(
+    b: &mut Builder<'_>,
+    x: Value,
+    axes: &[usize],
+    epsilon: f64,
+) -> OpResult<Value> {
+    let mean = build::mean_keep(b, x, axes)?;
+    let centred = with(b, &t::Sub, x, mean)?;
+    divided_by_deviation(b, centred, axes, epsilon)
+}
+
+/// `x / √(mean(x²) + epsilon)`.
+fn divided_by_deviation(
+    b: &mut Builder<'_>,
+    x: Value,
+    axes: &[usize],
+    epsilon: f64,
+) -> OpResult<Value> {
+    let square = zip(b, &t::Mul, x, x)?;
+    let mean = build::mean_keep(b, square, axes)?;
+    let mean = affine(b, mean, 1.0, epsilon)?;
+    let factor = build::unary(b, &t::Rsqrt, mean)?;
+    with(b, &t::Mul, x, factor)
+}
+
+fn expand_lrn(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Value>> {
+    let view = b.view(op);
+    let x = view.operand(0);
+    let (size, bias) = (Lrn::size(view), Lrn::bias(view));
+    let (alpha, beta) = (Lrn::alpha(view), Lrn::beta(view));
+    let rank = view.operand_tensor(0).rank();
+    let axis = lrn_axis(view, rank);
+    let square = zip(b, &t::Mul, x, x)?;
+    let list = |other: i64, entry: i64| {
+        let mut list = vec![other; rank];
+        list[axis] = entry;
+        crate::core::Attr::from(list)
+    };
+    let attrs = [
+        ("kind", "sum".into()),
+        ("size", list(1, size)),
+        ("stride", list(1, 1)),
+        ("dilation", list(1, 1)),
+        ("low", list(0, (size - 1) / 2)),
+        ("high", list(0, size / 2)),
+    ];
+    let sum = b.one(&t::Window, &[square], &attrs)?;
+    let sum = affine(b, sum, alpha / size as f64, bias)?;
+    let power = build::with_scalar(b, &t::Pow, sum, beta)?;
+    Ok(Some(zip(b, &t::Div, x, power)?))
+}
+
+fn expand_lp_norm(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Value>> {
+    let view = b.view(op);
+    let (x, axis) = (view.operand(0), LpNorm::axis(view) as usize);
+    let norm = match LpNorm::p(view) == 2 {
+        true => {
+            let square = zip(b, &t::Mul, x, x)?;
+            let sum = build::reduce_keep(b, square, "sum", &[axis])?;
+            build::unary(b, &t::Sqrt, sum)?
+        }
+        false => {
+            let size = build::unary(b, &t::Abs, x)?;
+            build::reduce_keep(b, size, "sum", &[axis])?
+        }
+    };
+    let norm = build::broadcast_like(b, norm, x)?;
+    let quotient = zip(b, &t::Div, x, norm)?;
+    let zero = build::splat_like(b, x, 0.0)?;
+    Ok(Some(choose(b, (norm, "eq", 0.0), zero, quotient)?))
 }

@@ -1,10 +1,13 @@
 //! Pools over windows of the spatial axes, and the mean over whole axes.
 
 use crate::core::{
-    Cost, Dim, Elem, EvalCx, OpDef, OpInfo, OpResult, OpView, Shape, Tensor, TensorType, Type,
+    Builder, Cost, Dim, Elem, EvalCx, Op, OpDef, OpInfo, OpResult, OpView, Shape, Tensor,
+    TensorType, Type, Value,
 };
+use crate::dialects::tensor::{self as t, build};
 use crate::op;
 
+use super::expand::{expanded, with};
 use super::rules::{axes, ensure, int_range, one, operand_types, shape_of, strides, tensor_types};
 use super::window::{Layout, Window};
 
@@ -43,6 +46,16 @@ impl OpDef for MaxPool {
         let greater = |sum: f64, x: f64| if x > sum || x.is_nan() { x } else { sum };
         let y = pool.fold(&x[0], &shape, least, greater, |y, _| y);
         Ok(vec![Tensor::from_f64s(x[0].elem(), shape, y)])
+    }
+    fn decompose(&self, b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
+        let view = b.view(op);
+        let x = view.operand(0);
+        let pool = Pool::of_max(view, view.operand_tensor(0).rank())?;
+        let Some(high) = pool.reach_at_end(&view.operand_tensor(0).dims) else {
+            return Ok(None);
+        };
+        let y = pool.build(b, x, "max", (&pool.window.low, &high))?;
+        expanded(b, op, y)
     }
     fn cost(&self, op: OpView<'_>) -> Cost {
         Cost::per_element(
@@ -86,6 +99,41 @@ impl OpDef for AvgPool {
             |sum, seen| sum / if padded { seen.padded } else { seen.inside }.max(1) as f64,
         );
         Ok(vec![Tensor::from_f64s(x[0].elem(), shape, y)])
+    }
+    fn decompose(&self, b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
+        let view = b.view(op);
+        let x = view.operand(0);
+        let include_pad = AvgPool::include_pad(view);
+        let pool = Pool::of_avg(view, view.operand_tensor(0).rank())?;
+        let window = &pool.window;
+        let Some(high) = pool.reach_at_end(&view.operand_tensor(0).dims) else {
+            return Ok(None);
+        };
+        let sum = pool.build(b, x, "sum", (&window.low, &high))?;
+        let padding = window.low.iter().chain(&window.high).any(|n| *n > 0);
+        let beyond = high != window.high;
+        let y = match (include_pad || !padding) && !beyond {
+            true => build::with_scalar(b, &t::Div, sum, window.positions() as f64)?,
+            false => {
+                let ones = pool.ones(b, x)?;
+                let zeros = vec![0; high.len()];
+                let counts = if include_pad {
+                    let (low, end) = (
+                        pool.per_axis(b, x, &window.low),
+                        pool.per_axis(b, x, &window.high),
+                    );
+                    let ones = build::pad(b, ones, 1.0, &low, &end)?;
+                    let rest: Vec<usize> =
+                        high.iter().zip(&window.high).map(|(a, b)| a - b).collect();
+                    pool.build(b, ones, "sum", (&zeros, &rest))?
+                } else {
+                    let counts = pool.build(b, ones, "sum", (&window.low, &high))?;
+                    build::with_scalar(b, &t::Max, counts, 1.0)?
+                };
+                with(b, &t::Div, sum, counts)?
+            }
+        };
+        expanded(b, op, y)
     }
     fn cost(&self, op: OpView<'_>) -> Cost {
         Cost::per_element(
@@ -156,6 +204,77 @@ impl Pool {
 }
 
 impl Pool {
+    /// The padding at the end of each spatial axis that gives all places of the window, with
+    /// `ceil` maybe more than the declared one. `None` if that depends on open extents.
+    fn reach_at_end(&self, dims: &[Dim]) -> Option<Vec<usize>> {
+        let window = &self.window;
+        let axes = self.layout.spatial_of(dims).iter().enumerate();
+        axes.map(|(i, &dim)| {
+            let (stride, high) = (window.stride[i], window.high[i]);
+            match (self.ceil, dim) {
+                (false, _) => Some(high),
+                (true, Dim::Known(n)) => {
+                    let places = window.places(i, dim, true).ok()?.known()?;
+                    let end = (places - 1) * stride as u64 + window.reach(i) as u64;
+                    let padded = n + (window.low[i] + high) as u64;
+                    Some(high + end.saturating_sub(padded) as usize)
+                }
+                // Padding by less than a stride rounds up; no window starts beyond the input
+                // if the declared padding is small enough.
+                (true, _) if high + stride <= window.reach(i) => Some(high + stride - 1),
+                (true, _) => None,
+            }
+        })
+        .collect()
+    }
+
+    /// A list with an entry per axis of `x`, 0 where the axis is not spatial.
+    fn per_axis(&self, b: &Builder<'_>, x: Value, spatial: &[usize]) -> Vec<i64> {
+        self.list(b, x, spatial, 0)
+    }
+
+    fn list(&self, b: &Builder<'_>, x: Value, spatial: &[usize], other: i64) -> Vec<i64> {
+        let mut list = vec![other; build::rank(b, x)];
+        for (i, &n) in spatial.iter().enumerate() {
+            list[self.layout.first + i] = n as i64;
+        }
+        list
+    }
+
+    /// The fold of the window over `x` with padding before and after.
+    fn build(
+        &self,
+        b: &mut Builder<'_>,
+        x: Value,
+        kind: &str,
+        (low, high): (&[usize], &[usize]),
+    ) -> OpResult<Value> {
+        let window = &self.window;
+        let attrs = [
+            ("kind", kind.into()),
+            ("size", self.list(b, x, &window.size, 1).into()),
+            ("stride", self.list(b, x, &window.stride, 1).into()),
+            ("dilation", self.list(b, x, &window.dilation, 1).into()),
+            ("low", self.list(b, x, low, 0).into()),
+            ("high", self.list(b, x, high, 0).into()),
+        ];
+        b.one(&t::Window, &[x], &attrs)
+    }
+
+    /// Ones in the shape of one channel of one sample, or of all of `x` if its extents are open.
+    fn ones(&self, b: &mut Builder<'_>, x: Value) -> OpResult<Value> {
+        let dims = build::dims(b, x);
+        let spatial = self.layout.spatial_of(&dims);
+        let one = self.layout.dims(Dim::Known(1), Dim::Known(1), spatial);
+        match one.contains(&Dim::Unknown) {
+            true => build::splat_like(b, x, 1.0),
+            false => {
+                let value = build::scalar(b, build::elem(b, x), 1.0)?;
+                build::broadcast_to(b, value, &one)
+            }
+        }
+    }
+
     /// Folds what each window sees, in the order of the result.
     fn fold(
         &self,
@@ -267,6 +386,16 @@ impl OpDef for Mean {
         }
         sums.iter_mut().for_each(|sum| *sum /= count as f64);
         Ok(vec![Tensor::from_f64s(x[0].elem(), shape, sums)])
+    }
+    fn decompose(&self, b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
+        let view = b.view(op);
+        let x = view.operand(0);
+        let axes = axes(&Mean::axes(view), view.operand_tensor(0).rank())?;
+        let y = match Mean::keep(view) {
+            true => build::mean_keep(b, x, &axes)?,
+            false => build::mean(b, x, &axes)?,
+        };
+        expanded(b, op, y)
     }
     fn cost(&self, op: OpView<'_>) -> Cost {
         Cost::of(op, op.operand_elements(0))

@@ -1,11 +1,14 @@
 //! Resampling of images and volumes.
 
 use crate::core::{
-    Attr, Cost, Dim, EvalCx, Num, OpDef, OpError, OpInfo, OpResult, OpView, Shape, Tensor,
-    TensorType, Type,
+    Attr, Builder, Cost, Dim, Elem, EvalCx, Num, Op, OpDef, OpError, OpInfo, OpResult, OpView,
+    Shape, Tensor, TensorType, Type, Value,
 };
+use crate::dialects::core::constant;
+use crate::dialects::tensor::{self as t, build};
 use crate::op;
 
+use super::expand::{along, expanded, zip};
 use super::rules::{choice, ensure, one, operand_types, shape_of, split_at, tensor_types};
 
 op! {
@@ -63,6 +66,27 @@ impl OpDef for Resize {
             at[axis] = shape[axis];
         }
         Ok(vec![Tensor::from_f64s(x[0].elem(), shape, y)])
+    }
+    fn decompose(&self, b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
+        let view = b.view(op);
+        let mut y = view.operand(0);
+        let from = view.operand_tensor(0).dims.clone();
+        let to = view.result_tensor(0).dims.clone();
+        let mut changes = Vec::new();
+        for (axis, pair) in from.iter().zip(&to).enumerate() {
+            match pair {
+                (Dim::Known(n), Dim::Known(m)) => {
+                    changes.push((axis, taps(view, axis, *n as usize, *m as usize)));
+                }
+                _ if keeps(view, axis) => {}
+                _ => return Ok(None),
+            }
+        }
+        let outside = Resize::extrapolation(view);
+        for (axis, places) in changes {
+            y = expand_axis(b, y, axis, &places, outside)?;
+        }
+        expanded(b, op, y)
     }
     fn cost(&self, op: OpView<'_>) -> Cost {
         Cost::per_element(op, 8)
@@ -275,4 +299,78 @@ fn resample<T: Copy>(
         }
     }
     y
+}
+
+/// Whether an axis stays as it is, whatever its extent.
+fn keeps(op: OpView<'_>, axis: usize) -> bool {
+    let roi = Resize::roi(op);
+    let whole = Resize::coordinates(op) != "tf_crop_and_resize"
+        || (roi[axis] == 0.0 && roi[roi.len() / 2 + axis] == 1.0);
+    let (from, to) = (op.operand_dims(0)[axis], Resize::sizes(op)[axis]);
+    whole
+        && match Resize::scales(op).get(axis) {
+            Some(scale) => *scale == 1.0 && (to == from || to.known().is_none()),
+            None => to == from && to != Dim::Unknown,
+        }
+}
+
+/// Sums weighted slices of `x` at constant places of an axis.
+fn expand_axis(
+    b: &mut Builder<'_>,
+    x: Value,
+    axis: usize,
+    places: &[Place],
+    outside: f64,
+) -> OpResult<Value> {
+    let same = build::dims(b, x)[axis] == Dim::Known(places.len() as u64)
+        && places.iter().enumerate().all(|(i, p)| p[..] == [(i, 1.0)]);
+    if same {
+        return Ok(x);
+    }
+    let reads = places.iter().map(Vec::len).max().unwrap_or(0).max(1);
+    let filled: Vec<Place> = places.iter().map(|p| filled(p, reads)).collect();
+    let mut sum: Option<Value> = None;
+    for read in 0..reads {
+        let indices = filled.iter().map(|p| p[read].0 as i64);
+        let indices = constant(b, Tensor::from_i64s(indices))?;
+        let mut part = build::gather(b, x, indices, axis)?;
+        if filled.iter().any(|p| p[read].1 != 1.0) {
+            let weights = filled.iter().map(|p| p[read].1);
+            let weights = Tensor::from_f64s(build::elem(b, x), [places.len()], weights);
+            let weights = constant(b, weights)?;
+            part = along(b, &t::Mul, part, weights, axis)?;
+        }
+        sum = Some(match sum {
+            Some(sum) => zip(b, &t::Add, sum, part)?,
+            None => part,
+        });
+    }
+    let y = sum.unwrap_or(x);
+    if places.iter().all(|p| !p.is_empty()) {
+        return Ok(y);
+    }
+    let hidden = places.iter().map(|p| Num::Int(p.is_empty().into()));
+    let hidden = Tensor::from_nums(Elem::Bool, [places.len()], hidden);
+    let hidden = constant(b, hidden)?;
+    let mut dims = vec![Dim::Known(1); build::rank(b, y) - axis];
+    dims[0] = Dim::Known(places.len() as u64);
+    let hidden = build::reshape(b, hidden, &dims)?;
+    let hidden = build::broadcast_like(b, hidden, y)?;
+    let outside = build::splat_like(b, y, outside)?;
+    b.one(&t::Select, &[hidden, outside, y], &[])
+}
+
+/// As many reads as the place with most: the last is split in halves, which changes no value,
+/// where a read with weight 0 would turn infinity into NaN.
+fn filled(place: &Place, reads: usize) -> Place {
+    let mut place = place.clone();
+    if place.is_empty() {
+        place.push((0, 1.0));
+    }
+    while place.len() < reads {
+        let last = place.len() - 1;
+        place[last].1 /= 2.0;
+        place.push(place[last]);
+    }
+    place
 }

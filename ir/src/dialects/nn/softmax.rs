@@ -1,8 +1,12 @@
 //! Softmax and its logarithm.
 
-use crate::core::{Cost, EvalCx, OpDef, OpInfo, OpResult, OpView, Tensor, Type};
+use crate::core::{
+    Builder, Cost, EvalCx, Op, OpDef, OpInfo, OpResult, OpView, Tensor, Type, Value,
+};
+use crate::dialects::tensor::{self as t, build};
 use crate::op;
 
+use super::expand::{expanded, with};
 use super::rules::{axis, split_at};
 
 op! {
@@ -26,6 +30,13 @@ impl OpDef for Softmax {
     fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
         let finish = |x: f64, sum: f64| x.exp() / sum;
         Ok(vec![along(&x[0], Softmax::axis(op) as usize, finish)])
+    }
+    fn decompose(&self, b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
+        let axis = Softmax::axis(b.view(op)) as usize;
+        let (_, power) = exponentials(b, op, axis)?;
+        let sum = build::reduce_keep(b, power, "sum", &[axis])?;
+        let y = with(b, &t::Div, power, sum)?;
+        expanded(b, op, y)
     }
     fn cost(&self, op: OpView<'_>) -> Cost {
         Cost::per_element(op, 5)
@@ -53,6 +64,14 @@ impl OpDef for LogSoftmax {
     fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
         let finish = |x: f64, sum: f64| x - sum.ln();
         Ok(vec![along(&x[0], LogSoftmax::axis(op) as usize, finish)])
+    }
+    fn decompose(&self, b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
+        let axis = LogSoftmax::axis(b.view(op)) as usize;
+        let (shifted, power) = exponentials(b, op, axis)?;
+        let sum = build::reduce_keep(b, power, "sum", &[axis])?;
+        let log = build::unary(b, &t::Log, sum)?;
+        let y = with(b, &t::Sub, shifted, log)?;
+        expanded(b, op, y)
     }
     fn cost(&self, op: OpView<'_>) -> Cost {
         Cost::per_element(op, 5)
@@ -93,4 +112,12 @@ pub(super) fn normalise(row: &mut [f64]) {
     row.iter_mut().for_each(|x| *x = (*x - greatest).exp());
     let sum: f64 = row.iter().sum();
     row.iter_mut().for_each(|x| *x /= sum);
+}
+
+/// The operand's distance to its greatest along the axis, and the exponential of that.
+fn exponentials(b: &mut Builder<'_>, op: Op, axis: usize) -> OpResult<(Value, Value)> {
+    let x = b.view(op).operand(0);
+    let greatest = build::reduce_keep(b, x, "max", &[axis])?;
+    let shifted = with(b, &t::Sub, x, greatest)?;
+    Ok((shifted, build::unary(b, &t::Exp, shifted)?))
 }
