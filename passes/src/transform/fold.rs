@@ -7,11 +7,11 @@
 //!
 //! Only where the result is small (`bytes`). A large one, such as a convolution's weights times a
 //! scale per channel, stays an op on constants: who packs the weights evaluates it layer by layer,
-//! so that the peak of memory stays low. A broadcast of a constant stays unless it is tiny, since
+//! so that the peak of memory stays low. A broadcast of a constant stays unless it is a shape, since
 //! patterns and targets know more of it than of the constant that it would become; ops on it are
 //! evaluated all the same.
 
-use lepid_ir::core::{Attr, Builder, Module, Op, OpResult, Tensor, Trait, Value};
+use lepid_ir::core::{Attr, Builder, Module, Op, OpResult, Tensor, Trait, Type, Value};
 use lepid_ir::dialects::core::Constant;
 use lepid_ir::interp;
 
@@ -30,8 +30,8 @@ pub const PASS: PassDef = PassDef {
     run,
 };
 
-/// Results of ops that only repeat or enumerate are evaluated up to this many bytes.
-const TINY_BYTES: u64 = 128;
+/// The longest shape, or vector of indices, that an op which only repeats or enumerates may give.
+const SHAPE_BYTES: u64 = 128;
 
 /// Ops whose results are cheaper to describe than to hold.
 const GENERATORS: &[&str] = &["tensor.broadcast", "tensor.iota"];
@@ -59,7 +59,8 @@ pub(crate) fn evaluate(module: &Module, op: Op, limit: u64) -> Option<Vec<Tensor
         return None;
     }
     let limit = match GENERATORS.contains(&info.name) {
-        true => limit.min(TINY_BYTES),
+        true if !is_shape(view.result_type(0)) => return None,
+        true => limit.min(SHAPE_BYTES),
         false => limit,
     };
     // Of an unknown extent it is known only afterwards how large it is.
@@ -76,6 +77,10 @@ pub(crate) fn evaluate(module: &Module, op: Op, limit: u64) -> Option<Vec<Tensor
     let results = interp::eval_pure(module, op, &operands?).ok()?;
     let total: usize = results.iter().map(|t| t.bytes().len()).sum();
     (total as u64 <= limit * results.len() as u64).then_some(results)
+}
+
+fn is_shape(ty: Type) -> bool {
+    ty.as_tensor().is_some_and(|t| t.rank() <= 1 && t.elem.is_int())
 }
 
 /// A constant, or one behind a generator that stayed.
