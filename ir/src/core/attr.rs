@@ -346,12 +346,15 @@ impl fmt::Display for Attr {
 
 /// `@name`, or `@"any name"`.
 pub(crate) fn write_func_name(f: &mut dyn fmt::Write, name: &str) -> fmt::Result {
-    let plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    match plain {
+    match is_plain_name(name) && !name.is_empty() {
         true => write!(f, "@{name}"),
         false => write!(f, "@{}", Quoted(name)),
     }
+}
+
+/// Whether a name after a sigil needs no quotes.
+pub(crate) fn is_plain_name(name: &str) -> bool {
+    name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// `dense<2x3xf32>[1.0, …]`; one value stands for all if all are the same.

@@ -1,7 +1,7 @@
 //! The public face of the IR: ids, types, attributes, op definitions, modules, builder, verifier,
 //! printer and diagnostics.
 
-mod attr;
+pub(crate) mod attr;
 mod builder;
 mod codes;
 mod diagnostic;
@@ -12,10 +12,10 @@ mod module;
 mod op_def;
 mod op_macro;
 mod print;
-mod registry;
+pub(crate) mod registry;
 mod tensor;
 mod types;
-mod verify;
+pub(crate) mod verify;
 mod view;
 
 pub use attr::{Attr, AttrKind, AttrType, kind};

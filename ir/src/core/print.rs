@@ -6,9 +6,9 @@ use std::fmt::Write;
 use cranelift_entity::SecondaryMap;
 use indexmap::IndexMap;
 
-use crate::core::attr::write_func_name;
+use crate::core::attr::{is_plain_name, write_func_name};
 use crate::core::types::Quoted;
-use crate::core::{Attr, Block, Loc, Module, Op, OpView, Tensor, Value};
+use crate::core::{Attr, Block, Loc, Module, Op, OpView, Symbol, Tensor, Value};
 
 /// How to print.
 #[derive(Clone, Debug)]
@@ -28,6 +28,10 @@ impl Default for PrintOptions {
     }
 }
 
+/// Larger constants go into the side file even if they have one value everywhere, so that reading
+/// a text takes memory in proportion to it.
+const MAX_SPLAT_BYTES: usize = 1 << 16;
+
 /// The large constants that a text names, for its side file: equal tensors share one key.
 #[derive(Default)]
 pub struct Resources {
@@ -36,7 +40,8 @@ pub struct Resources {
 }
 
 impl Resources {
-    fn key(&mut self, tensor: &Tensor) -> String {
+    /// The key of a tensor, which is added if it is new.
+    pub fn key(&mut self, tensor: &Tensor) -> String {
         if let Some(key) = self.keys.get(tensor) {
             return key.clone();
         }
@@ -207,14 +212,9 @@ impl<'a> Printer<'a> {
         }
         for &region in view.regions() {
             self.out.push_str(" {\n");
-            for &block in self.module.region_blocks(region) {
-                self.pad();
-                self.out.push('^');
-                if let Some(label) = self.module.block_label(block) {
-                    self.out.push_str(label.as_str());
-                }
-                self.args(block);
-                self.out.push_str(":\n");
+            let blocks = self.module.region_blocks(region);
+            for &block in blocks {
+                self.block_head(block, blocks.len());
                 self.indent += 1;
                 self.ops(block);
                 self.indent -= 1;
@@ -222,6 +222,25 @@ impl<'a> Printer<'a> {
             self.pad();
             self.out.push('}');
         }
+    }
+
+    /// `^label(%0: T):`; nothing for the only block of a region if it has neither.
+    fn block_head(&mut self, block: Block, blocks: usize) {
+        let label = self.module.block_label(block).map_or("", Symbol::as_str);
+        let args = self.module.block_args(block);
+        if blocks == 1 && label.is_empty() && args.is_empty() {
+            return;
+        }
+        self.pad();
+        self.out.push('^');
+        let _ = match is_plain_name(label) {
+            true => self.out.write_str(label),
+            false => write!(self.out, "{}", Quoted(label)),
+        };
+        if !args.is_empty() {
+            self.args(block);
+        }
+        self.out.push_str(":\n");
     }
 
     /// ` {a = 1, b = 2}` of the attributes that differ from their defaults.
@@ -246,7 +265,7 @@ impl<'a> Printer<'a> {
 
     fn attr(&mut self, attr: &Attr) {
         match attr {
-            Attr::Tensor(t) if t.len() > self.options.inline_elements && !is_splat(t) => {
+            Attr::Tensor(t) if !self.is_inline(t) => {
                 let key = self.resources.key(t);
                 let _ = write!(self.out, "resource<");
                 for d in t.shape() {
@@ -258,6 +277,11 @@ impl<'a> Printer<'a> {
                 let _ = write!(self.out, "{attr}");
             }
         }
+    }
+
+    fn is_inline(&self, tensor: &Tensor) -> bool {
+        tensor.len() <= self.options.inline_elements
+            || (tensor.bytes().len() <= MAX_SPLAT_BYTES && is_splat(tensor))
     }
 
     fn args(&mut self, block: Block) {

@@ -66,6 +66,17 @@ impl Bytes {
         &(*self.owner).as_ref()[self.range.clone()]
     }
 
+    /// A part of these bytes, shared. Panics if the range is outside of them.
+    pub fn slice(&self, range: Range<usize>) -> Bytes {
+        let start = self.range.start;
+        assert!(range.start <= range.end && range.end <= self.range.len());
+        Bytes {
+            owner: self.owner.clone(),
+            release: self.release,
+            range: start + range.start..start + range.end,
+        }
+    }
+
     fn same_place(&self, other: &Bytes) -> bool {
         std::ptr::eq(self.as_slice(), other.as_slice())
     }

@@ -1,1 +1,72 @@
 //! The text form, read.
+//!
+//! `lexer` makes tokens, `grammar.lalrpop` a syntax tree of names and spans (`syntax`), `resolve`
+//! a [`Module`] through the [`Registry`], `literal` reads types and attribute values, [`Weights`]
+//! is the side file of large constants. Each step goes on after an error, so that one run finds
+//! all of them.
+//!
+//! ```
+//! let registry = lepid_ir::dialects::registry();
+//! let text = "func @same(%x: tensor<2xf32>) -> (tensor<2xf32>) {\n  return %x\n}\n";
+//! let (module, diagnostics) = lepid_ir::text::parse(text, "same.lir", &registry, None);
+//! assert!(diagnostics.is_empty());
+//! assert_eq!(module.funcs().count(), 1);
+//! ```
+
+mod errors;
+mod lexer;
+mod literal;
+mod order;
+mod resolve;
+mod syntax;
+mod weights;
+
+lalrpop_util::lalrpop_mod!(
+    #[allow(clippy::all, unreachable_pub, unused, reason = "generated code")]
+    grammar,
+    "/text/grammar.rs"
+);
+
+pub use weights::{Weights, WeightsError, write_weights};
+
+use crate::core::{Code, Diagnostic, Diagnostics, Loc, Module, Registry, Span, Symbol, verify};
+
+/// Reads a module. Without errors among the diagnostics it is whole and valid; otherwise it is what
+/// could be built. `file` is the name that locations and messages give; `weights` are the constants
+/// that the text names as `resource<…>["key"]`.
+pub fn parse(
+    text: &str,
+    file: &str,
+    registry: &Registry,
+    weights: Option<&Weights>,
+) -> (Module, Diagnostics) {
+    let file = Symbol::new(file);
+    if u32::try_from(text.len()).is_err() {
+        let start = Loc::Span(Span {
+            file,
+            start: 0,
+            end: 0,
+        });
+        let error = Diagnostic::error(Code::SYNTAX, start, "a text may have 4 GiB at most");
+        return (Module::new(), vec![error]);
+    }
+    let mut lexer = lexer::Lexer::new(text);
+    let mut recovered = Vec::new();
+    let parsed = grammar::FileParser::new().parse(&mut recovered, lexer.by_ref());
+    let (tree, fatal) = match parsed {
+        Ok(tree) => (Some(tree), None),
+        Err(error) => (None, Some(error)),
+    };
+    let syntax_errors = recovered.into_iter().map(|r| r.error).chain(fatal);
+    let mut diagnostics = errors::diagnostics(text, file, lexer.errors, syntax_errors);
+    let Some(tree) = tree else {
+        return (Module::new(), diagnostics);
+    };
+    let (module, found) = resolve::resolve(text, &tree, file, registry, weights);
+    diagnostics.extend(found);
+    if diagnostics.is_empty() {
+        diagnostics = verify(&module);
+    }
+    diagnostics.sort_by_key(|d| d.primary.span().map_or(0, |s| s.start));
+    (module, diagnostics)
+}

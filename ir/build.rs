@@ -1,0 +1,8 @@
+//! Generates the parser of the text form from `src/text/grammar.lalrpop`.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    lalrpop::Configuration::new()
+        .emit_rerun_directives(true)
+        .set_in_dir("src")
+        .process()
+}

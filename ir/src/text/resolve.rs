@@ -1,0 +1,610 @@
+//! Builds the module of a syntax tree through the registry.
+//!
+//! It goes on after an error: the results of an op that cannot be built stand for values of their
+//! stated types, so that the ops after it are checked, too; without stated types they are unknown,
+//! and ops that use them are passed over in silence.
+
+use std::collections::HashSet;
+
+use indexmap::IndexMap;
+
+use crate::core::registry::nearest;
+use crate::core::verify::result_type_error;
+use crate::core::{
+    Attr, AttrKind, Block, Builder, Code, Diagnostics, Label, Module, OpDef, Region, Registry,
+    Symbol, Trait, Type, Value,
+};
+use crate::text::Weights;
+use crate::text::lexer::{Lexer, Token, shorten};
+use crate::text::literal::Reader;
+use crate::text::order::callees_first;
+use crate::text::syntax::{self, File, Func, Name, Op, OpSyntax, Span, TypeList};
+
+/// Suggesting a name compares all names in sight; a text full of errors is not worth that.
+const MAX_SUGGESTIONS: usize = 100;
+
+pub(crate) fn resolve(
+    text: &str,
+    file: &File<'_>,
+    name: Symbol,
+    registry: &Registry,
+    weights: Option<&Weights>,
+) -> (Module, Diagnostics) {
+    let mut resolver = Resolver {
+        text,
+        registry,
+        module: Module::new(),
+        reader: Reader::new(name, weights),
+        scopes: Vec::new(),
+        undefined: Vec::new(),
+        placeholders: None,
+        built: HashSet::new(),
+        suggestions: 0,
+    };
+    resolver.file(file);
+    (resolver.module, resolver.reader.diagnostics)
+}
+
+/// A name in sight.
+#[derive(Copy, Clone)]
+struct Binding {
+    span: Span,
+    /// `None`: an error that was reported stands in its place.
+    value: Option<Value>,
+}
+
+struct Scope<'s> {
+    names: IndexMap<&'s str, Binding>,
+    /// Names of the scopes around it are out of sight.
+    isolated: bool,
+}
+
+struct Resolver<'a, 's> {
+    text: &'s str,
+    registry: &'a Registry,
+    module: Module,
+    reader: Reader<'a>,
+    scopes: Vec<Scope<'s>>,
+    /// Names that were not in sight in the function at hand, and the messages about them.
+    undefined: Vec<(&'s str, usize)>,
+    /// Its arguments stand for the results of ops that could not be built.
+    placeholders: Option<Block>,
+    /// The functions that are whole.
+    built: HashSet<String>,
+    suggestions: usize,
+}
+
+impl<'s> Resolver<'_, 's> {
+    fn file(&mut self, file: &File<'s>) {
+        if let Some(name) = file.name
+            && let Some(name) = self.reader.maybe_quoted(name.span, name.text)
+        {
+            self.module.name = Some(Symbol::new(&name));
+        }
+        let funcs: Vec<&Func<'s>> = file.funcs.iter().flatten().collect();
+        let mut first: IndexMap<String, Span> = IndexMap::new();
+        let mut names = Vec::new();
+        for func in &funcs {
+            let name = self.reader.maybe_quoted(func.name.span, func.name.text);
+            if let Some(name) = &name {
+                match first.get(name) {
+                    Some(&earlier) => self.duplicate(&format!("@{name}"), func.name.span, earlier),
+                    None => {
+                        first.insert(name.clone(), func.name.span);
+                    }
+                }
+            }
+            names.push(name.unwrap_or_default());
+        }
+        self.reader.funcs = first.keys().cloned().collect();
+        // A call takes its types from a function that is whole.
+        let (order, cycles) = callees_first(&funcs, &names);
+        for span in cycles {
+            let message = "a function may not call itself, not even through others";
+            let error = self.reader.error(Code::OP_RULE, span, message);
+            self.reader.diagnostics.push(error);
+        }
+        let mut ops = vec![None; funcs.len()];
+        for index in order {
+            ops[index] = self.func(funcs[index], &names[index]);
+            if ops[index].is_some() {
+                self.built.insert(names[index].clone());
+            }
+        }
+        let body = self.module.body();
+        for op in ops.into_iter().flatten() {
+            self.module.move_to_end(op, body);
+        }
+    }
+
+    fn func(&mut self, func: &Func<'s>, name: &str) -> Option<crate::core::Op> {
+        let before = self.reader.diagnostics.len();
+        let Some(def) = self.registry.get("core.func") else {
+            crate::bug!("the registry lacks `core.func`");
+        };
+        let region = self.module.new_region();
+        let block = self.module.new_block(region, None);
+        self.scopes = vec![Scope {
+            names: IndexMap::new(),
+            isolated: true,
+        }];
+        self.args(&func.args, block);
+        let body = Body {
+            ops: &func.body,
+            end: func.end,
+            owner: "func",
+        };
+        self.ops(body, block);
+        self.label_definitions(func);
+        let mut attrs = vec![("name", Attr::from(name))];
+        let (named, given): (Vec<_>, Vec<_>) =
+            func.attrs.iter().partition(|a| a.name.text == "name");
+        for attr in named {
+            let message = "the name of a function stands after `func`";
+            let error = self
+                .reader
+                .error(Code::UNKNOWN_ATTR, attr.name.span, message);
+            self.reader.diagnostics.push(error);
+        }
+        attrs.extend(self.attrs(def, &given)?);
+        let stated = self.types(&func.types);
+        if self.reader.diagnostics.len() > before {
+            return None;
+        }
+        let returned: Vec<Type> = match self.module.terminator(block) {
+            Some(op) => self.module.operands(op),
+            None => &[],
+        }
+        .iter()
+        .map(|&v| self.module.value_type(v))
+        .collect();
+        let stated: Vec<Type> = stated.into_iter().flatten().collect();
+        if stated != returned {
+            let error = result_type_error(&format!("@{name}"), &stated, &returned);
+            let loc = self.reader.loc(func.types.span);
+            return self.reader.report(error.at(loc));
+        }
+        let loc = self.reader.loc(func.name.span);
+        let body = self.module.body();
+        let mut b = Builder::at_end(&mut self.module, body);
+        b.at(loc.clone());
+        match b.create_with_regions(def, &[], &attrs, &[region]) {
+            Ok(op) => Some(op),
+            Err(error) => self.reader.report(error.at(loc)),
+        }
+    }
+
+    fn args(&mut self, args: &[syntax::Arg<'s>], block: Block) {
+        for arg in args {
+            let ty = self.reader.ty(&arg.ty);
+            let value = ty.map(|ty| self.module.add_block_arg(block, ty));
+            self.bind(arg.name, value);
+        }
+    }
+
+    fn ops(&mut self, body: Body<'_, 's>, block: Block) {
+        let mut terminated = false;
+        let mut sound = true;
+        for op in body.ops {
+            let (Op::Known(OpSyntax {
+                name: Name { span, .. },
+                ..
+            })
+            | Op::Broken(span)) = op;
+            if terminated {
+                let message = "an op stands after the terminator of its block";
+                let error = self.reader.error(Code::STRUCTURE, *span, message);
+                self.reader.diagnostics.push(error);
+                // Once is enough.
+                terminated = false;
+                sound = false;
+            }
+            match op {
+                Op::Known(op) => {
+                    let def = self.registry.get(op.name.text);
+                    let ends = def.is_some_and(|d| d.info().has(Trait::Terminator));
+                    terminated = ends && sound;
+                    sound &= def.is_some();
+                    self.op(op, def, block);
+                }
+                Op::Broken(span) => {
+                    sound = false;
+                    self.bind_broken(*span);
+                }
+            }
+        }
+        if sound && !terminated {
+            let end = Span {
+                start: body.end,
+                end: body.end,
+            };
+            let (message, help) = match body.owner {
+                "func" => (
+                    "the function has no `return` at its end".to_string(),
+                    "write `return`, with the values that it gives",
+                ),
+                owner => (
+                    format!("a block of `{owner}` must end in a terminator"),
+                    "end it with `core.yield(…)`, or as the op around it asks",
+                ),
+            };
+            let error = self.reader.error(Code::STRUCTURE, end, message);
+            self.reader.diagnostics.push(error.with_help(help));
+        }
+    }
+
+    fn op(&mut self, op: &OpSyntax<'s>, def: Option<&'static dyn OpDef>, block: Block) {
+        if def.is_none() {
+            self.unknown_op(op.name);
+        }
+        let operands: Vec<Option<Value>> = op.operands.iter().map(|&n| self.lookup(n)).collect();
+        let given: Vec<&syntax::Attr<'s>> = op.attrs.iter().collect();
+        let attrs = match def {
+            Some(def) => self.attrs(def, &given),
+            None => self.untyped_attrs(&given),
+        };
+        let before = self.reader.diagnostics.len();
+        let isolated = def.is_some_and(|d| d.info().has(Trait::Isolated));
+        let regions: Vec<Region> = op
+            .regions
+            .iter()
+            .map(|r| self.region(r, op.name.text, isolated))
+            .collect();
+        let regions = (self.reader.diagnostics.len() == before).then_some(regions);
+        let stated = op.types.as_ref().map(|types| self.types(types));
+        let operands: Option<Vec<Value>> = operands.into_iter().collect();
+        let parts = match (def, operands, attrs, regions) {
+            (Some(def), Some(operands), Some(attrs), Some(regions)) => Some(Parts {
+                def,
+                operands,
+                attrs,
+                regions,
+            }),
+            _ => None,
+        };
+        let results = parts.and_then(|parts| self.build(op, parts, block));
+        match results {
+            Some(results) => self.results(op, &results, stated),
+            None => self.stand_in(op, stated),
+        }
+    }
+
+    /// Makes the op. `None`: it breaks a rule, which is reported.
+    fn build(&mut self, op: &OpSyntax<'s>, parts: Parts<'_>, block: Block) -> Option<Vec<Value>> {
+        let info = parts.def.info();
+        if info.name == "core.func" {
+            let message = "a function is written `func @name(…) { … }`, outside of all others";
+            let error = self.reader.error(Code::STRUCTURE, op.name.span, message);
+            return self.reader.report(error);
+        }
+        // Here the operand is known whose type is wrong.
+        let declared = info.operands.iter();
+        let declared = declared.chain(info.rest.iter().cycle());
+        let before = self.reader.diagnostics.len();
+        for ((declared, &value), name) in declared.zip(&parts.operands).zip(&op.operands) {
+            let ty = self.module.value_type(value);
+            if !(declared.rule.admits)(ty) {
+                let message = format!(
+                    "operand `{}` of `{}` must be {}, found `{ty}`",
+                    declared.name, info.name, declared.rule.expected
+                );
+                let error = self.reader.error(Code::OPERAND_TYPE, name.span, message);
+                self.reader.diagnostics.push(error);
+            }
+        }
+        if self.reader.diagnostics.len() > before {
+            return None;
+        }
+        let loc = self.reader.loc(op.name.span);
+        let mut b = Builder::at_end(&mut self.module, block);
+        b.at(loc.clone());
+        let made = b.create_with_regions(parts.def, &parts.operands, &parts.attrs, &parts.regions);
+        match made {
+            Ok(made) => Some(self.module.results(made).to_vec()),
+            Err(error) => self.reader.report(error.at(loc)),
+        }
+    }
+
+    /// Holds the written results against those of the op that was made.
+    fn results(&mut self, op: &OpSyntax<'s>, results: &[Value], stated: Option<Vec<Option<Type>>>) {
+        let (found, expected) = (op.results.len(), results.len());
+        if found != expected {
+            let span = match (op.results.first(), op.results.last()) {
+                (Some(first), Some(last)) => Span {
+                    start: first.span.start,
+                    end: last.span.end,
+                },
+                _ => op.name.span,
+            };
+            let message = format!(
+                "`{}` gives {expected} results, {found} are named",
+                op.name.text
+            );
+            let error = self.reader.error(Code::ARITY, span, message);
+            self.reader.diagnostics.push(error);
+        }
+        for (i, &name) in op.results.iter().enumerate() {
+            self.bind(name, results.get(i).copied());
+        }
+        // A stated type that cannot be read was reported.
+        let stated: Option<Vec<Type>> = stated.and_then(|s| s.into_iter().collect());
+        let (Some(stated), Some(types)) = (stated, &op.types) else {
+            return;
+        };
+        let inferred: Vec<Type> = results.iter().map(|&v| self.module.value_type(v)).collect();
+        if stated != inferred {
+            let error = result_type_error(op.name.text, &stated, &inferred);
+            let loc = self.reader.loc(types.span);
+            self.reader.diagnostics.push(error.at(loc));
+        }
+    }
+
+    /// Binds the results of an op that could not be made.
+    fn stand_in(&mut self, op: &OpSyntax<'s>, stated: Option<Vec<Option<Type>>>) {
+        let stated = stated.unwrap_or_default();
+        for (i, &name) in op.results.iter().enumerate() {
+            let ty = stated.get(i).copied().flatten();
+            let value = ty.map(|ty| {
+                let block = self.placeholders();
+                self.module.add_block_arg(block, ty)
+            });
+            self.bind(name, value);
+        }
+    }
+
+    fn placeholders(&mut self) -> Block {
+        match self.placeholders {
+            Some(block) => block,
+            None => {
+                let region = self.module.new_region();
+                let block = self.module.new_block(region, None);
+                self.placeholders = Some(block);
+                block
+            }
+        }
+    }
+
+    fn region(&mut self, region: &syntax::Region<'s>, owner: &str, isolated: bool) -> Region {
+        let made = self.module.new_region();
+        for block in &region.blocks {
+            let label = block.label.filter(|l| !l.text.is_empty());
+            let label = label.and_then(|l| self.reader.maybe_quoted(l.span, l.text));
+            let label = label.map(|l| Symbol::new(&l));
+            let inner = self.module.new_block(made, label);
+            self.scopes.push(Scope {
+                names: IndexMap::new(),
+                isolated,
+            });
+            self.args(&block.args, inner);
+            let body = Body {
+                ops: &block.ops,
+                end: block.end,
+                owner,
+            };
+            self.ops(body, inner);
+            self.scopes.pop();
+        }
+        made
+    }
+
+    fn types(&mut self, list: &TypeList<'s>) -> Vec<Option<Type>> {
+        list.types.iter().map(|t| self.reader.ty(t)).collect()
+    }
+
+    /// The attributes, each of its declared kind. `None`: something was reported, or a function is
+    /// named that could not be built.
+    fn attrs(
+        &mut self,
+        def: &'static dyn OpDef,
+        given: &[&syntax::Attr<'s>],
+    ) -> Option<Vec<(&'s str, Attr)>> {
+        let info = def.info();
+        let mut read: Vec<(&'s str, Attr)> = Vec::new();
+        let mut sound = true;
+        for (i, attr) in given.iter().enumerate() {
+            let name = attr.name;
+            let value = self.reader.attr(&attr.value);
+            let Some(index) = info.attr_index(name.text) else {
+                sound = false;
+                let message = format!("`{}` has no attribute `{}`", info.name, shorten(name.text));
+                let error = self.reader.error(Code::UNKNOWN_ATTR, name.span, message);
+                let names: Vec<&str> = info.attrs.iter().map(|a| a.name).collect();
+                let error = match (nearest(name.text, names.iter().copied()), names.is_empty()) {
+                    (Some(near), _) => error.with_help(format!("did you mean `{near}`?")),
+                    (None, true) => error.with_help("it has none"),
+                    (None, false) => error.with_help(format!("it has `{}`", names.join("`, `"))),
+                };
+                self.reader.diagnostics.push(error);
+                continue;
+            };
+            if let Some(earlier) = given[..i].iter().find(|a| a.name.text == name.text) {
+                sound = false;
+                self.duplicate(name.text, name.span, earlier.name.span);
+                continue;
+            }
+            let Some(value) = value else {
+                sound = false;
+                continue;
+            };
+            let kind = info.attrs[index].kind;
+            if !kind.admits(&value) {
+                sound = false;
+                let message = format!(
+                    "attribute `{}` of `{}` must be {}",
+                    name.text,
+                    info.name,
+                    kind.name()
+                );
+                let span = attr.value.span;
+                let error = self.reader.error(Code::ATTR_KIND, span, message);
+                let error = match (kind, &value) {
+                    (AttrKind::Float, Attr::Int(x)) => error.with_help(format!("write `{x}.0`")),
+                    (AttrKind::Floats, _) => error.with_help("floats are written `1.0`"),
+                    _ => error,
+                };
+                self.reader.diagnostics.push(error);
+                continue;
+            }
+            sound &= self.names_built(&value);
+            read.push((name.text, value));
+        }
+        sound.then_some(read)
+    }
+
+    /// Reads attributes of an unknown op for their errors alone.
+    fn untyped_attrs(&mut self, given: &[&syntax::Attr<'s>]) -> Option<Vec<(&'s str, Attr)>> {
+        for attr in given {
+            self.reader.attr(&attr.value);
+        }
+        None
+    }
+
+    /// Whether the functions that an attribute names are whole; if not, an error says why.
+    fn names_built(&self, attr: &Attr) -> bool {
+        match attr {
+            Attr::Func(name) => self.built.contains(name.as_str()),
+            Attr::List(items) => items.iter().all(|i| self.names_built(i)),
+            _ => true,
+        }
+    }
+
+    fn lookup(&mut self, name: Name<'s>) -> Option<Value> {
+        match self.find(name.text) {
+            Some(binding) => binding.value,
+            None => self.undefined(name),
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<Binding> {
+        for scope in self.scopes.iter().rev() {
+            if let Some(&binding) = scope.names.get(name) {
+                return Some(binding);
+            }
+            if scope.isolated {
+                break;
+            }
+        }
+        None
+    }
+
+    fn undefined<T>(&mut self, name: Name<'s>) -> Option<T> {
+        let message = format!("`%{}` is not defined", shorten(name.text));
+        let mut error = self.reader.error(Code::UNDEFINED_VALUE, name.span, message);
+        let numbered = name.text.bytes().all(|c| c.is_ascii_digit());
+        if !numbered && self.suggestions < MAX_SUGGESTIONS {
+            self.suggestions += 1;
+            if let Some(near) = nearest(name.text, self.names_in_sight()) {
+                error = error.with_help(format!("did you mean `%{near}`?"));
+            }
+        }
+        self.undefined
+            .push((name.text, self.reader.diagnostics.len()));
+        self.reader.report(error)
+    }
+
+    fn names_in_sight(&self) -> impl Iterator<Item = &'s str> + '_ {
+        let outermost = self.scopes.iter().rposition(|s| s.isolated).unwrap_or(0);
+        let scopes = self.scopes[outermost..].iter();
+        scopes.flat_map(|s| s.names.keys().copied())
+    }
+
+    /// Shows where the names are defined that are defined somewhere, but out of sight.
+    fn label_definitions(&mut self, func: &Func<'s>) {
+        let undefined = std::mem::take(&mut self.undefined);
+        if undefined.is_empty() {
+            return;
+        }
+        let mut definitions: IndexMap<&'s str, Span> = IndexMap::new();
+        syntax::definitions(func, &mut |name| {
+            definitions.entry(name.text).or_insert(name.span);
+        });
+        for (name, index) in undefined {
+            if let Some(&span) = definitions.get(name) {
+                let span = self.reader.span(span);
+                let label = Label {
+                    span,
+                    message: "defined here, out of sight".to_string(),
+                };
+                self.reader.diagnostics[index].labels.push(label);
+            }
+        }
+    }
+
+    fn bind(&mut self, name: Name<'s>, value: Option<Value>) {
+        let binding = Binding {
+            span: name.span,
+            value,
+        };
+        if let Some(earlier) = self.find(name.text) {
+            let shown = format!("%{}", shorten(name.text));
+            self.duplicate(&shown, name.span, earlier.span);
+        }
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.names.insert(name.text, binding);
+        }
+    }
+
+    /// Binds the results of an op that could not be read, as far as they can be seen.
+    fn bind_broken(&mut self, span: Span) {
+        let source = &self.text[span.start as usize..span.end as usize];
+        let mut names = Vec::new();
+        for token in Lexer::new(source).flatten() {
+            match token {
+                (start, Token::Value(text), end) => names.push(Name {
+                    text,
+                    span: Span::new(span.start as usize + start, span.start as usize + end),
+                }),
+                (_, Token::Comma, _) => {}
+                (_, Token::Equals, _) => break,
+                // No list of results: uses, perhaps.
+                _ => return,
+            }
+        }
+        for name in names {
+            // A broken text is no place to complain of names.
+            if self.find(name.text).is_none() {
+                self.bind(name, None);
+            }
+        }
+    }
+
+    fn duplicate(&mut self, shown: &str, span: Span, earlier: Span) {
+        let message = format!("`{shown}` is defined twice");
+        let error = self.reader.error(Code::DUPLICATE_NAME, span, message);
+        let earlier = self.reader.span(earlier);
+        let error = error.with_label(earlier, "first defined here");
+        self.reader.diagnostics.push(error);
+    }
+
+    fn unknown_op(&mut self, name: Name<'s>) {
+        let message = format!("unknown op `{}`", shorten(name.text));
+        let error = self.reader.error(Code::UNKNOWN_OP, name.span, message);
+        let suggestion = match self.suggestions < MAX_SUGGESTIONS {
+            true => self.registry.suggest(name.text),
+            false => None,
+        };
+        self.suggestions += 1;
+        let error = match suggestion {
+            Some(near) => error.with_help(format!("did you mean `{near}`?")),
+            None => error.with_help("`lepid list ops` shows all"),
+        };
+        self.reader.diagnostics.push(error);
+    }
+}
+
+/// The ops of a block, and what messages say about it.
+#[derive(Copy, Clone)]
+struct Body<'f, 's> {
+    ops: &'f [Op<'s>],
+    /// Where it ends.
+    end: u32,
+    owner: &'f str,
+}
+
+/// What an op is made of, all of it sound.
+struct Parts<'p> {
+    def: &'static dyn OpDef,
+    operands: Vec<Value>,
+    attrs: Vec<(&'p str, Attr)>,
+    regions: Vec<Region>,
+}

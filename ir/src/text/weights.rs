@@ -1,0 +1,279 @@
+//! The side file of a text: its large constants, as safetensors, mapped and never copied.
+//!
+//! The file knows bytes and storage types only; the text states what they mean. So `i4` and `u4`
+//! are stored one to a byte as `U8`, and truth values as `BOOL`.
+
+use std::borrow::Cow;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use safetensors::{Dtype, SafeTensors, View};
+
+use crate::core::{Bytes, Elem, Resources, Shape, Tensor};
+
+/// Why a side file cannot be used.
+#[derive(thiserror::Error, Debug)]
+pub enum WeightsError {
+    #[error("cannot read `{}`: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("cannot write `{}`: {source}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("`{name}` is not a valid safetensors file: {message}")]
+    Format { name: String, message: String },
+}
+
+/// Large constants by their keys.
+#[derive(Clone, Default)]
+pub struct Weights {
+    /// Where they are from, for messages.
+    name: String,
+    entries: IndexMap<String, Entry>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    dtype: Dtype,
+    shape: Shape,
+    data: Bytes,
+}
+
+impl Weights {
+    /// Maps a side file. Its pages are read when they are used.
+    ///
+    /// The file must not change while it is in use; [`write_weights`] replaces a file by renaming
+    /// and leaves one that is mapped as it was.
+    pub fn open(path: &Path) -> Result<Weights, WeightsError> {
+        let map = map_file(path).map_err(|source| WeightsError::Read {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        let len = map.as_ref().as_ref().len();
+        let name = path.display().to_string();
+        Weights::from_bytes(&name, Bytes::from_owner(map, 0..len))
+    }
+
+    /// Reads the bytes of a safetensors file; the tensors share them.
+    pub fn from_bytes(name: &str, bytes: Bytes) -> Result<Weights, WeightsError> {
+        let (header, metadata) =
+            SafeTensors::read_metadata(bytes.as_slice()).map_err(|e| WeightsError::Format {
+                name: name.to_string(),
+                message: e.to_string(),
+            })?;
+        let data = 8 + header;
+        let mut entries = IndexMap::new();
+        for key in metadata.offset_keys() {
+            let Some(info) = metadata.info(&key) else {
+                continue;
+            };
+            let (start, end) = info.data_offsets;
+            let entry = Entry {
+                dtype: info.dtype,
+                shape: info.shape.iter().copied().collect(),
+                data: bytes.slice(data + start..data + end),
+            };
+            entries.insert(key, entry);
+        }
+        Ok(Weights {
+            name: name.to_string(),
+            entries,
+        })
+    }
+
+    /// The keys, in the order of the file.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// The tensor of a key, which must have this type; otherwise what is wrong, as a message.
+    pub fn get(&self, key: &str, elem: Elem, shape: &[usize]) -> Result<Tensor, String> {
+        let Some(entry) = self.entries.get(key) else {
+            return Err(format!("`{key}` is not in the side file `{}`", self.name));
+        };
+        if entry.dtype != dtype(elem) || entry.shape[..] != *shape {
+            return Err(format!(
+                "`{key}` is {:?} {:?} in the side file, which does not hold {elem} {shape:?}",
+                entry.dtype,
+                &entry.shape[..],
+            ));
+        }
+        let bytes = entry.data.as_slice();
+        let valid = match elem {
+            Elem::Bool => bytes.iter().all(|&b| b <= 1),
+            Elem::U4 => bytes.iter().all(|&b| b <= 0xf),
+            Elem::I4 => bytes.iter().all(|&b| (-8..8).contains(&(b as i8))),
+            _ => true,
+        };
+        match valid {
+            true => Ok(Tensor::new(elem, shape.iter().copied(), entry.data.clone())),
+            false => Err(format!("`{key}` holds bytes that are no values of {elem}")),
+        }
+    }
+}
+
+impl From<&Resources> for Weights {
+    /// What [`Weights::open`] gives after [`write_weights`], without a file.
+    fn from(resources: &Resources) -> Weights {
+        let entry = |(key, tensor): (&str, &Tensor)| {
+            let entry = Entry {
+                dtype: dtype(tensor.elem()),
+                shape: tensor.shape().iter().copied().collect(),
+                data: tensor.data().clone(),
+            };
+            (key.to_string(), entry)
+        };
+        Weights {
+            name: "memory".to_string(),
+            entries: resources.iter().map(entry).collect(),
+        }
+    }
+}
+
+/// Writes a side file: to a temporary name first, then renamed. Equal resources give equal bytes.
+pub fn write_weights(path: &Path, resources: &Resources) -> Result<(), WeightsError> {
+    let failed = |source| WeightsError::Write {
+        path: path.to_path_buf(),
+        source,
+    };
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let views = resources.iter().map(|(key, tensor)| (key, Stored(tensor)));
+    let written = safetensors::serialize_to_file(views, None, &temporary)
+        .map_err(|e| failed(io::Error::other(e.to_string())))
+        .and_then(|()| fs::rename(&temporary, path).map_err(failed));
+    if written.is_err() {
+        // The first error is the one to report; the leftover may not even exist.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+struct Stored<'t>(&'t Tensor);
+
+impl View for Stored<'_> {
+    fn dtype(&self) -> Dtype {
+        dtype(self.0.elem())
+    }
+    fn shape(&self) -> &[usize] {
+        self.0.shape()
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(self.0.bytes())
+    }
+    fn data_len(&self) -> usize {
+        self.0.bytes().len()
+    }
+}
+
+fn dtype(elem: Elem) -> Dtype {
+    match elem {
+        Elem::F64 => Dtype::F64,
+        Elem::F32 => Dtype::F32,
+        Elem::F16 => Dtype::F16,
+        Elem::BF16 => Dtype::BF16,
+        Elem::I64 => Dtype::I64,
+        Elem::I32 => Dtype::I32,
+        Elem::I16 => Dtype::I16,
+        Elem::I8 => Dtype::I8,
+        Elem::U64 => Dtype::U64,
+        Elem::U32 => Dtype::U32,
+        Elem::U16 => Dtype::U16,
+        Elem::U8 | Elem::I4 | Elem::U4 => Dtype::U8,
+        Elem::Bool => Dtype::BOOL,
+    }
+}
+
+#[allow(unsafe_code, reason = "mapping a file is unsafe by declaration")]
+fn map_file(path: &Path) -> io::Result<Arc<dyn AsRef<[u8]> + Send + Sync>> {
+    let file = fs::File::open(path)?;
+    // SAFETY: the map is read-only and private to this process's view of the file. That nobody
+    // truncates the file meanwhile cannot be checked; `Weights::open` asks for it, and what we write
+    // ourselves replaces files by renaming, which leaves maps intact.
+    let map = unsafe { memmap2::Mmap::map(&file)? };
+    Ok(Arc::new(map))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::Num;
+
+    fn resources(tensors: &[Tensor]) -> Resources {
+        let mut resources = Resources::default();
+        tensors.iter().for_each(|t| {
+            resources.key(t);
+        });
+        resources
+    }
+
+    #[test]
+    fn all_elements_survive_the_file() {
+        let tensors: Vec<Tensor> = Elem::ALL
+            .into_iter()
+            .map(|e| Tensor::from_nums(e, [2, 3], (-3..3).map(Num::Int)))
+            .chain([Tensor::zeros(Elem::F16, &[0, 4])])
+            .collect();
+        let all = resources(&tensors);
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (folder.path().join("a"), folder.path().join("b"));
+        write_weights(&first, &all).unwrap();
+        write_weights(&second, &all).unwrap();
+        assert_eq!(fs::read(&first).unwrap(), fs::read(&second).unwrap());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        let weights = Weights::open(&first).unwrap();
+        for (key, tensor) in all.iter() {
+            let read = weights.get(key, tensor.elem(), tensor.shape()).unwrap();
+            assert_eq!(read, *tensor);
+        }
+    }
+
+    #[test]
+    fn wide_elements_are_aligned_in_the_file() {
+        let all = resources(&[
+            Tensor::zeros(Elem::I8, &[3]),
+            Tensor::splat(Elem::F32, &[5], Num::Float(1.5)),
+        ]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w");
+        write_weights(&path, &all).unwrap();
+        let read = Weights::open(&path).unwrap();
+        let floats = read.get("w1", Elem::F32, &[5]).unwrap();
+        assert!(matches!(floats.values::<f32>(), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let weights = Weights::from(&resources(&[Tensor::from_f64s(
+            Elem::U8,
+            [2],
+            [1.0, 200.0],
+        )]));
+        assert!(weights.get("w0", Elem::U8, &[2]).is_ok());
+        for (key, elem, shape) in [
+            ("w1", Elem::U8, vec![2]),
+            ("w0", Elem::I8, vec![2]),
+            ("w0", Elem::U8, vec![2, 1]),
+            ("w0", Elem::U4, vec![2]),
+            ("w0", Elem::I4, vec![2]),
+        ] {
+            assert!(weights.get(key, elem, &shape).is_err(), "{key} {elem}");
+        }
+    }
+
+    #[test]
+    fn damaged_files_are_refused() {
+        let all = resources(&[Tensor::zeros(Elem::F32, &[100])]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w");
+        write_weights(&path, &all).unwrap();
+        let good = fs::read(&path).unwrap();
+        for len in 0..good.len() {
+            let bytes = Bytes::from_vec(good[..len].to_vec());
+            assert!(Weights::from_bytes("w", bytes).is_err(), "{len}");
+        }
+        assert!(Weights::open(&folder.path().join("none")).is_err());
+    }
+}
