@@ -100,6 +100,11 @@ fn attempt(def: &'static dyn OpDef, round: u64) -> Result<bool, String> {
     let Ok(op) = b.create(def, &operands, &attrs) else {
         return Ok(false);
     };
+    let mut copy = module.clone();
+    let mut b = Builder::before(&mut copy, op);
+    if let Err(error) = def.decompose(&mut b, op) {
+        return Err(format!("does not decompose: {error}"));
+    }
     let view = module.view(op);
     let _ = def.cost(view);
     if !view.regions().is_empty()

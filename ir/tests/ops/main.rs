@@ -30,10 +30,25 @@ fn each_op_has_a_sample() {
     let ops = registry();
     let missing: Vec<&str> = ops
         .iter()
-        .filter(|def| def.info().dialect() == "tensor")
+        .filter(|def| ["nn", "tensor"].contains(&def.info().dialect()))
         .filter(|def| def.info().regions.is_empty())
         .map(|def| def.info().name)
         .filter(|name| !sampled.contains(name))
         .collect();
     assert!(missing.is_empty(), "without a sample: {missing:?}");
+}
+
+#[test]
+fn each_nn_op_decomposes() {
+    let samples = nn::samples();
+    let kept: Vec<String> = samples
+        .iter()
+        .filter(|s| !s.decomposes())
+        .map(|s| s.to_string())
+        .collect();
+    assert!(
+        kept.is_empty(),
+        "without a decomposition:\n{}",
+        kept.join("\n")
+    );
 }

@@ -89,21 +89,7 @@ impl Numbers {
 impl Sample {
     /// Checks inference, evaluation, decomposition and verification.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
-        let mut inputs = Vec::new();
-        let mut values = Vec::new();
-        for text in self.operands {
-            let (ty, value) = read(text.strip_prefix("const ").unwrap_or(text));
-            let shape: Vec<usize> = ty.dims.iter().map(|d| extent(*d)).collect();
-            let value = value.unwrap_or_else(|| numbers.tensor(ty.elem, &shape));
-            inputs.push(match text.starts_with("const ") {
-                true => Input::Constant(value),
-                false => {
-                    values.push(value);
-                    Input::Argument(ty.into())
-                }
-            });
-        }
+        let (inputs, values) = self.inputs();
         let (mut module, func, op) = self.build(&inputs)?;
         let found: Vec<String> = module
             .results(op)
@@ -166,6 +152,35 @@ impl Sample {
                 .map_err(|e| format!("decomposed result {i} {e}"))?;
         }
         Ok(())
+    }
+
+    /// Whether this use has a decomposition.
+    pub(crate) fn decomposes(&self) -> bool {
+        let Ok((mut module, _, op)) = self.build(&self.inputs().0) else {
+            return false;
+        };
+        let mut b = Builder::before(&mut module, op);
+        matches!(self.def.decompose(&mut b, op), Ok(Some(_)))
+    }
+
+    /// The operands, and the values of those that are arguments.
+    fn inputs(&self) -> (Vec<Input>, Vec<Tensor>) {
+        let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+        let mut inputs = Vec::new();
+        let mut values = Vec::new();
+        for text in self.operands {
+            let (ty, value) = read(text.strip_prefix("const ").unwrap_or(text));
+            let shape: Vec<usize> = ty.dims.iter().map(|d| extent(*d)).collect();
+            let value = value.unwrap_or_else(|| numbers.tensor(ty.elem, &shape));
+            inputs.push(match text.starts_with("const ") {
+                true => Input::Constant(value),
+                false => {
+                    values.push(value);
+                    Input::Argument(ty.into())
+                }
+            });
+        }
+        (inputs, values)
     }
 
     /// A function that applies the op to its arguments and constants.
