@@ -195,6 +195,19 @@ pub(super) fn window(x: &Tensor, kind: ReduceKind, axes: &[WindowAxis]) -> Tenso
         |(w, &n): (&WindowAxis, &usize)| w.extent((n as u64).into()).known().unwrap_or(0) as usize;
     let shape: Vec<usize> = axes.iter().zip(x.shape()).map(extent).collect();
     let strides = kernel::strides(x.shape());
+    // The offsets that the window covers along each axis, at each of its positions there.
+    let cover: Vec<Vec<Vec<usize>>> = (0..shape.len())
+        .map(|a| {
+            let offsets = |i: usize| {
+                let places = axes[a].covered(i, x.shape()[a]);
+                places
+                    .into_iter()
+                    .map(|p| p * strides[a] as usize)
+                    .collect()
+            };
+            (0..shape[a]).map(offsets).collect()
+        })
+        .collect();
     with_carrier!(x.elem(), T, C => {
         let fold = C::fold(kind);
         let neutral = C::of(kind.neutral(x.elem()));
@@ -202,13 +215,13 @@ pub(super) fn window(x: &Tensor, kind: ReduceKind, axes: &[WindowAxis]) -> Tenso
         let count: usize = shape.iter().product();
         let mut index = vec![0usize; shape.len()];
         let mut nums = Vec::with_capacity(count);
+        let mut places: Vec<&[usize]> = vec![&[]; shape.len()];
         for _ in 0..count {
-            // The places inside the tensor that the window covers, as offsets from axis to axis.
+            for (axis, &i) in index.iter().enumerate() {
+                places[axis] = &cover[axis][i];
+            }
             let mut acc = neutral;
-            let cover: Vec<(Vec<usize>, usize)> = (0..shape.len())
-                .map(|a| (axes[a].covered(index[a], x.shape()[a]), strides[a] as usize))
-                .collect();
-            visit(&cover, 0, &mut |at| acc = fold(acc, C::of(values[at].to_num())));
+            visit(&places, 0, &mut |at| acc = fold(acc, C::of(values[at].to_num())));
             nums.push(acc.num());
             advance(&mut index, &shape);
         }
@@ -220,20 +233,21 @@ impl WindowAxis {
     /// The places in `0..n` that the window covers at its position `i`.
     pub fn covered(&self, i: usize, n: usize) -> Vec<usize> {
         let start = i as i128 * i128::from(self.stride) - i128::from(self.low);
-        let places = (0..self.size).map(|k| start + i128::from(k) * i128::from(self.dilation));
-        let inside = places.skip_while(|p| *p < 0).take_while(|p| *p < n as i128);
-        inside.map(|p| p as usize).collect()
+        let dilation = i128::from(self.dilation.max(1));
+        let first = (-start).max(0).div_euclid(dilation) + i128::from((-start).max(0) % dilation > 0);
+        let inside = n as i128 - start;
+        let end = if inside > 0 { (inside - 1) / dilation + 1 } else { 0 };
+        let taps = first..end.min(i128::from(self.size));
+        taps.map(|k| (start + k * dilation) as usize).collect()
     }
 }
 
-fn visit(cover: &[(Vec<usize>, usize)], base: usize, each: &mut impl FnMut(usize)) {
-    match cover.split_first() {
-        None => each(base),
-        Some(((places, stride), rest)) => {
-            for p in places {
-                visit(rest, base + p * stride, each);
-            }
-        }
+/// Calls `each` with every sum of one offset per axis.
+fn visit(places: &[&[usize]], base: usize, each: &mut impl FnMut(usize)) {
+    match places {
+        [] => each(base),
+        [last] => last.iter().for_each(|p| each(base + p)),
+        [first, rest @ ..] => first.iter().for_each(|p| visit(rest, base + p, each)),
     }
 }
 
@@ -288,8 +302,9 @@ pub(super) fn contract(
         }
         return Ok(Tensor::from_f64s(elem, shape, out));
     }
-    let (a, b) = (as_i128s(&x), as_i128s(&y));
-    let mut out = vec![0i128; batch * m * n];
+    // The low 64 bits of a sum of products depend on the low 64 bits of the factors alone.
+    let (a, b) = (wrapped(&x), wrapped(&y));
+    let mut out = vec![0i64; batch * m * n];
     for i in 0..batch {
         let (a, b) = (&a[i * m * k..][..m * k], &b[i * k * n..][..k * n]);
         for (row, out) in out[i * m * n..][..m * n].chunks_mut(n.max(1)).enumerate() {
@@ -300,15 +315,13 @@ pub(super) fn contract(
             }
         }
     }
-    Ok(Tensor::from_nums(
-        elem,
-        shape,
-        out.into_iter().map(Num::Int),
-    ))
+    let nums = out.into_iter().map(|x| Num::Int(i128::from(x)));
+    Ok(Tensor::from_nums(elem, shape, nums))
 }
 
-fn as_i128s(x: &Tensor) -> Vec<i128> {
-    with_native!(x.elem(), T => x.values::<T>().iter().map(|v| v.to_num().as_i128()).collect())
+fn wrapped(x: &Tensor) -> Vec<i64> {
+    let wrap = |num: Num| num.as_i128() as i64;
+    with_native!(x.elem(), T => x.values::<T>().iter().map(|v| wrap(v.to_num())).collect())
 }
 
 /// `out += a b` for row-major matrices, where `b` and `out` have `n` columns. Each sum runs in the
@@ -318,16 +331,19 @@ pub fn gemm(a: &[f64], b: &[f64], out: &mut [f64], n: usize) {
         return;
     }
     let (m, k) = (out.len() / n, b.len() / n);
+    const BLOCK: usize = 64;
     let work = |first: usize, out: &mut [f64]| {
-        // Four rows share each pass over `b`.
-        for (i, rows) in out.chunks_mut(4 * n).enumerate() {
-            let row = first + 4 * i;
-            for j in 0..k {
-                let terms = &b[j * n..][..n];
-                for (r, out) in rows.chunks_mut(n).enumerate() {
-                    let factor = a[(row + r) * k + j];
-                    for (out, term) in out.iter_mut().zip(terms) {
-                        *out += factor * term;
+        // A block of terms stays in the cache for all rows, and four rows share each pass over it.
+        for block in (0..k).step_by(BLOCK) {
+            for (i, rows) in out.chunks_mut(4 * n).enumerate() {
+                let row = first + 4 * i;
+                for j in block..k.min(block + BLOCK) {
+                    let terms = &b[j * n..][..n];
+                    for (r, out) in rows.chunks_mut(n).enumerate() {
+                        let factor = a[(row + r) * k + j];
+                        for (out, term) in out.iter_mut().zip(terms) {
+                            *out += factor * term;
+                        }
                     }
                 }
             }

@@ -139,7 +139,10 @@ pub fn cast(x: &Tensor, to: Elem) -> Tensor {
     if x.elem() == to {
         return x.clone();
     }
-    if !x.elem().is_float() || to.is_float() || to == Elem::Bool {
+    if to.is_float() {
+        return Tensor::from_f64s(to, x.shape().iter().copied(), x.to_f64s());
+    }
+    if !x.elem().is_float() || to == Elem::Bool {
         return x.cast(to);
     }
     let (low, high) = int_range(to);
