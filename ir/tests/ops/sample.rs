@@ -3,10 +3,12 @@
 use std::fmt;
 
 use lepid_ir::core::{
-    Attr, Builder, Dim, Elem, Module, Num, Op, OpDef, Tensor, TensorType, Type, Value, verify,
+    Attr, Builder, Dim, Elem, Module, Num, Op, OpDef, PrintOptions, Resources, Tensor, TensorType,
+    Type, Value, print_module, verify,
 };
 use lepid_ir::dialects::core::{Func, Return, constant};
-use lepid_ir::interp;
+use lepid_ir::dialects::registry;
+use lepid_ir::{interp, text};
 
 /// A use of an op. Operands and results read `TYPE` or `TYPE = NUMBERS`; an operand without numbers
 /// is filled at random, a result without numbers is checked for its type alone. An operand that
@@ -94,7 +96,7 @@ impl Sample {
         let found: Vec<String> = module
             .results(op)
             .iter()
-            .map(|&r| text(&module, r))
+            .map(|&r| type_text(&module, r))
             .collect();
         let expected: Vec<String> = self.results.iter().map(|r| read(r).0.to_string()).collect();
         if found != expected {
@@ -104,6 +106,7 @@ impl Sample {
         if let Some(problem) = problems.first() {
             return Err(format!("does not verify: {}", problem.message));
         }
+        round_trips(&module)?;
         let run = |module: &Module| {
             interp::run(module, func, &values).map_err(|e| format!("does not run: {}", e.message))
         };
@@ -135,7 +138,7 @@ impl Sample {
                 _ => false,
             };
             if !fits {
-                let (old, new) = (text(&module, old), text(&module, new));
+                let (old, new) = (type_text(&module, old), type_text(&module, new));
                 return Err(format!("decomposes from `{old}` into `{new}`"));
             }
         }
@@ -207,13 +210,31 @@ impl Sample {
     }
 }
 
+/// Checks that the text of a module reads back as the same text.
+fn round_trips(module: &Module) -> Result<(), String> {
+    let options = PrintOptions {
+        inline_elements: usize::MAX,
+        ..PrintOptions::default()
+    };
+    let text = print_module(module, &options, &mut Resources::default());
+    let (again, diagnostics) = text::parse(&text, "sample.lir", &registry(), None);
+    if let Some(problem) = diagnostics.first() {
+        return Err(format!("does not parse: {} in\n{text}", problem.message));
+    }
+    let printed = print_module(&again, &options, &mut Resources::default());
+    match printed == text {
+        true => Ok(()),
+        false => Err(format!("prints as\n{text}but reads as\n{printed}")),
+    }
+}
+
 /// An operand of the op under test.
 enum Input {
     Argument(Type),
     Constant(Tensor),
 }
 
-fn text(module: &Module, value: Value) -> String {
+fn type_text(module: &Module, value: Value) -> String {
     match module.value_type(value).as_tensor() {
         Some(ty) => ty.to_string(),
         None => module.value_type(value).to_string(),

@@ -234,9 +234,14 @@ impl WindowAxis {
     pub fn covered(&self, i: usize, n: usize) -> Vec<usize> {
         let start = i as i128 * i128::from(self.stride) - i128::from(self.low);
         let dilation = i128::from(self.dilation.max(1));
-        let first = (-start).max(0).div_euclid(dilation) + i128::from((-start).max(0) % dilation > 0);
+        let first =
+            (-start).max(0).div_euclid(dilation) + i128::from((-start).max(0) % dilation > 0);
         let inside = n as i128 - start;
-        let end = if inside > 0 { (inside - 1) / dilation + 1 } else { 0 };
+        let end = if inside > 0 {
+            (inside - 1) / dilation + 1
+        } else {
+            0
+        };
         let taps = first..end.min(i128::from(self.size));
         taps.map(|k| (start + k * dilation) as usize).collect()
     }
