@@ -25,7 +25,12 @@ fn outputs_are_as_recorded() {
 }
 
 /// Passes that bring a module to one target's ops, which the interpreter does not run.
-const LOWERING: &[&str] = &["fuse-epilogues", "fuse-nests", "memory-plan", "nn-to-kernel"];
+const LOWERING: &[&str] = &[
+    "fuse-epilogues",
+    "fuse-nests",
+    "memory-plan",
+    "nn-to-kernel",
+];
 
 #[test]
 fn every_pass_keeps_values() {

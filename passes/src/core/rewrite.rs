@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use lepid_ir::core::{
-    Block, Builder, Code, Diagnostic, Diagnostics, Loc, Module, Op, OpDef, OpResult, Trait, Type,
-    Value,
+    Attr, Block, Builder, Code, Diagnostic, Diagnostics, Loc, Module, Op, OpDef, OpResult, Trait,
+    Type, Value,
 };
 use lepid_ir::dialects::core::{Call, Func};
 
@@ -201,12 +201,28 @@ fn definers(module: &Module, op: Op) -> Vec<Op> {
     operands.filter_map(|&v| module.defining_op(v)).collect()
 }
 
-/// Builds the op of `op` again on other operands, with the same attributes.
+/// Builds the op again on other operands, with the same attributes.
 pub fn rebuild(b: &mut Builder<'_>, op: Op, operands: &[Value]) -> OpResult<Vec<Value>> {
-    let view = b.module.view(op);
+    rebuild_with(b, op, operands, &[])
+}
+
+/// Builds the op again with other operands and some other attributes.
+pub fn rebuild_with(
+    b: &mut Builder<'_>,
+    op: Op,
+    operands: &[Value],
+    changes: &[(&str, Attr)],
+) -> OpResult<Vec<Value>> {
+    let view = b.view(op);
     let def = view.def();
-    let names = view.info().attrs.iter().map(|a| a.name);
-    let attrs: Vec<_> = names.zip(view.attrs().iter().cloned()).collect();
+    let attrs = view.info().attrs.iter().zip(view.attrs());
+    let attrs: Vec<(&str, Attr)> = attrs
+        .map(|(declared, old)| {
+            let change = changes.iter().find(|(name, _)| *name == declared.name);
+            let new = change.map_or(old, |(_, new)| new);
+            (declared.name, new.clone())
+        })
+        .collect();
     let new = b.create(def, operands, &attrs)?;
     Ok(b.module.results(new).to_vec())
 }

@@ -80,7 +80,8 @@ pub(crate) fn evaluate(module: &Module, op: Op, limit: u64) -> Option<Vec<Tensor
 }
 
 fn is_shape(ty: Type) -> bool {
-    ty.as_tensor().is_some_and(|t| t.rank() <= 1 && t.elem.is_int())
+    ty.as_tensor()
+        .is_some_and(|t| t.rank() <= 1 && t.elem.is_int())
 }
 
 /// A constant, or one behind a generator that stayed.

@@ -71,7 +71,10 @@ fn read(folder: &Path, file: &Path, ops: &Registry) -> Input {
         name: stem(file),
         dims: dims.collect(),
         expand: setting("expand").map(str::to_string).collect(),
-        range: range.first().zip(range.get(1)).map_or((-2.0, 2.0), |(&a, &b)| (a, b)),
+        range: range
+            .first()
+            .zip(range.get(1))
+            .map_or((-2.0, 2.0), |(&a, &b)| (a, b)),
         module,
     }
 }
@@ -98,7 +101,12 @@ impl Input {
         };
         if let Err(found) = manager.run(&mut module, &pipeline) {
             let found: Vec<String> = found.into_iter().map(|d| d.message).collect();
-            panic!("{}/{}: `{pipeline}`: {}", self.pass, self.name, found.join("; "));
+            panic!(
+                "{}/{}: `{pipeline}`: {}",
+                self.pass,
+                self.name,
+                found.join("; ")
+            );
         }
         module
     }
@@ -110,9 +118,10 @@ pub fn outputs(module: &Module, input: &Input, seed: u64) -> Vec<Tensor> {
     let mut all = Vec::new();
     for func in module.funcs() {
         // Types of the module as it was: a pass may have refined them.
-        let original = input.module.funcs().find(|&f| {
-            Func::name(input.module.view(f)) == Func::name(module.view(func))
-        });
+        let original = input
+            .module
+            .funcs()
+            .find(|&f| Func::name(input.module.view(f)) == Func::name(module.view(func)));
         let original = input.module.view(original.unwrap());
         let args = Func::args(original).iter();
         let args: Vec<Tensor> = args
@@ -136,12 +145,23 @@ pub fn worst_difference(expected: &[Tensor], found: &[Tensor]) -> f64 {
             continue;
         }
         let (e, f) = (e.to_f64s(), f.to_f64s());
-        let scale = e.iter().filter(|x| x.is_finite()).fold(0.0, |m: f64, x| m.max(x.abs()));
+        let scale = e
+            .iter()
+            .filter(|x| x.is_finite())
+            .fold(0.0, |m: f64, x| m.max(x.abs()));
         for (x, y) in e.iter().zip(&f) {
             let same = x.to_bits() == y.to_bits() || (x.is_nan() && y.is_nan());
-            let distance = if same { 0.0 } else { (x - y).abs() / scale.max(f64::MIN_POSITIVE) };
+            let distance = if same {
+                0.0
+            } else {
+                (x - y).abs() / scale.max(f64::MIN_POSITIVE)
+            };
             // A sign of zero, or a difference of infinities.
-            worst = worst.max(if distance.is_nan() { f64::INFINITY } else { distance });
+            worst = worst.max(if distance.is_nan() {
+                f64::INFINITY
+            } else {
+                distance
+            });
             if !same && distance == 0.0 {
                 worst = worst.max(f64::MIN_POSITIVE);
             }

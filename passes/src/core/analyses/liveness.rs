@@ -117,3 +117,37 @@ fn ancestor_in(module: &Module, mut op: Op, block: Option<Block>) -> Option<Op> 
     }
     Some(op)
 }
+
+#[cfg(test)]
+mod tests {
+    use lepid_ir::core::{Builder, Elem, Type};
+    use lepid_ir::dialects::core::{Func, Return};
+    use lepid_ir::dialects::tensor::{Add, Neg};
+
+    use super::*;
+    use crate::core::Interference;
+
+    #[test]
+    fn ranges_end_at_the_last_use() {
+        let mut module = Module::new();
+        let ty = Type::known_tensor(Elem::F32, &[2]);
+        let func = Func::create(&mut module, "f", &[ty], &[]).unwrap();
+        let block = Func::block(module.view(func));
+        let x = module.block_args(block)[0];
+        let mut b = Builder::at_end(&mut module, block);
+        let p = b.one(&Neg, &[x], &[]).unwrap();
+        let q = b.one(&Neg, &[p], &[]).unwrap();
+        let r = b.one(&Add, &[x, q], &[]).unwrap();
+        b.create(&Return, &[r], &[]).unwrap();
+        let live = Liveness::compute(&module, func);
+        let found: Vec<(u32, u32)> = [x, p, q, r]
+            .map(|v| live.range(v))
+            .map(|r| (r.start, r.end))
+            .to_vec();
+        assert_eq!(found, [(0, 3), (1, 2), (2, 3), (3, 4)]);
+        assert_eq!(live.values, [x, p, q, r]);
+        let graph = Interference::compute(&module, func).graph;
+        assert!(graph.contains_edge(p, q) && graph.contains_edge(x, p));
+        assert!(!graph.contains_edge(p, r));
+    }
+}

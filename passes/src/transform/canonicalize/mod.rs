@@ -11,7 +11,7 @@
 //! Small patterns in tables, one table per file: no-ops and chains of shape ops ([`shape`]),
 //! arithmetic with constants ([`arith`]), dynamic shapes that turn out to be static ([`dynamic`]),
 //! what follows a convolution or a linear layer ([`affine`]), composites spelled out in primitive
-//! ops ([`compose`], [`norm`]), branches that are decided ([`control`]). Tiny constants are folded
+//! ops ([`compose`], [`norm`]), what stands around windows ([`window`]), branches that are decided ([`control`]). Tiny constants are folded
 //! on the way, since shapes are computed with them.
 
 pub(super) mod affine;
@@ -21,6 +21,7 @@ mod control;
 mod dynamic;
 mod norm;
 pub(super) mod shape;
+mod window;
 
 use lepid_ir::core::{Builder, Module, Op};
 
@@ -52,6 +53,7 @@ fn run(module: &mut Module, _: &mut PassCx<'_>) -> PassResult {
         affine::PATTERNS,
         compose::PATTERNS,
         norm::PATTERNS,
+        window::PATTERNS,
     ];
     apply_patterns(module, &tables)
 }

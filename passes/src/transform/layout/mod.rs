@@ -15,10 +15,10 @@
 
 mod sink;
 
-use lepid_ir::core::{Attr, Builder, Module, Op, Value};
-use lepid_ir::dialects::tensor::build;
+use lepid_ir::core::{Builder, Module, Op, OpResult, Value};
+use lepid_ir::dialects::tensor::{Transpose, build};
 
-use crate::core::rewrite::{Pattern, Rewrite, apply_patterns};
+use crate::core::rewrite::{Pattern, Rewrite, apply_patterns, defined_by, rebuild_with};
 use crate::core::{PassCx, PassDef, PassResult, Values};
 use crate::transform::canonicalize::shape;
 use crate::transform::matching::dims;
@@ -68,40 +68,18 @@ fn convert(b: &mut Builder<'_>, op: Op) -> Rewrite {
     Ok(Some(vec![build::transpose(b, y[0], &to_first(rank))?]))
 }
 
-/// Builds the op again with other operands and some other attributes.
-fn rebuild_with(
-    b: &mut Builder<'_>,
-    op: Op,
-    operands: &[Value],
-    changes: &[(&str, Attr)],
-) -> lepid_ir::core::OpResult<Vec<Value>> {
-    let view = b.view(op);
-    let def = view.def();
-    let attrs = view.info().attrs.iter().zip(view.attrs());
-    let attrs: Vec<(&str, Attr)> = attrs
-        .map(|(declared, old)| {
-            let change = changes.iter().find(|(name, _)| *name == declared.name);
-            let new = change.map_or(old, |(_, new)| new);
-            (declared.name, new.clone())
-        })
-        .collect();
-    let new = b.create(def, operands, &attrs)?;
-    Ok(b.module.results(new).to_vec())
-}
-
 /// The channels-last tensor that `value` is the channels-first form of.
 fn channels_last(b: &Builder<'_>, value: Value) -> Option<Value> {
     let rank = b.value_type(value).as_tensor()?.rank();
     if rank < 3 {
         return None;
     }
-    let op =
-        crate::core::rewrite::defined_by(b.module, value, &lepid_ir::dialects::tensor::Transpose)?;
+    let op = defined_by(b.module, value, &Transpose)?;
     (shape::perm_of(b, op) == to_first(rank)).then(|| b.module.operands(op)[0])
 }
 
 /// The channels-first form of a channels-last tensor.
-fn back(b: &mut Builder<'_>, value: Value) -> lepid_ir::core::OpResult<Value> {
+fn back(b: &mut Builder<'_>, value: Value) -> OpResult<Value> {
     let rank = dims(b.module, value).len();
     build::transpose(b, value, &to_first(rank))
 }

@@ -8,8 +8,8 @@ use lepid_ir::core::{Attr, Builder, Dim, Module, Op, OpResult, Trait, Value};
 use lepid_ir::dialects::nn;
 use lepid_ir::dialects::tensor::{self as t, build};
 
-use super::{back, channels_last, rebuild_with, to_last};
-use crate::core::rewrite::{Pattern, Rewrite, defined_by, rebuild};
+use super::{back, channels_last, to_last};
+use crate::core::rewrite::{Pattern, Rewrite, defined_by, rebuild, rebuild_with};
 use crate::transform::matching::{dims, is_constant};
 
 pub(super) const PATTERNS: &[Pattern] = &[
