@@ -9,19 +9,19 @@ use lepid_ir::dialects::core::Func;
 use lepid_ir::{dialects, interp, text};
 use lepid_passes::core::{Legality, PassEnv, PassManager, Pipeline, Silent};
 
-pub struct Input {
+pub(crate) struct Input {
     /// The folder: the pass under test.
-    pub pass: String,
+    pub(crate) pass: String,
     /// The file without its ending.
-    pub name: String,
-    pub module: Module,
+    pub(crate) name: String,
+    pub(crate) module: Module,
     dims: BTreeMap<Symbol, u64>,
     expand: Vec<String>,
     range: (f64, f64),
 }
 
 /// All test inputs, sorted.
-pub fn all_inputs() -> Vec<Input> {
+pub(crate) fn all_inputs() -> Vec<Input> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let ops = dialects::registry();
     let mut inputs = Vec::new();
@@ -81,7 +81,7 @@ fn read(folder: &Path, file: &Path, ops: &Registry) -> Input {
 
 impl Input {
     /// The module after a pipeline, verified after each pass.
-    pub fn run(&self, pipeline: &str) -> Module {
+    pub(crate) fn run(&self, pipeline: &str) -> Module {
         let (ops, passes) = (dialects::registry(), lepid_passes::registry());
         let pipeline = Pipeline::parse(pipeline, &passes, &[]).unwrap();
         let legality = |op: OpView<'_>| match self.expand.iter().any(|name| name == op.name()) {
@@ -113,7 +113,7 @@ impl Input {
 }
 
 /// The results of all functions on random arguments. The same seed gives the same arguments.
-pub fn outputs(module: &Module, input: &Input, seed: u64) -> Vec<Tensor> {
+pub(crate) fn outputs(module: &Module, input: &Input, seed: u64) -> Vec<Tensor> {
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut all = Vec::new();
     for func in module.funcs() {
@@ -136,7 +136,7 @@ pub fn outputs(module: &Module, input: &Input, seed: u64) -> Vec<Tensor> {
 }
 
 /// The greatest difference as a share of the greatest magnitude in its tensor.
-pub fn worst_difference(expected: &[Tensor], found: &[Tensor]) -> f64 {
+pub(crate) fn worst_difference(expected: &[Tensor], found: &[Tensor]) -> f64 {
     assert_eq!(expected.len(), found.len());
     let mut worst: f64 = 0.0;
     for (e, f) in expected.iter().zip(found) {
