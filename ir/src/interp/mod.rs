@@ -1,5 +1,7 @@
 //! The interpreter: runs a module by calling each op's `eval`. It is the meaning of the IR.
 
+pub mod random;
+
 use std::collections::BTreeMap;
 
 use cranelift_entity::SecondaryMap;

@@ -3,9 +3,11 @@
 //! Knows `lepid-ir` and `lepid-passes`, no target and nothing of the driver. Begin with
 //! [`Target`]; `targets/reference` is the smallest example.
 
+mod compile;
 mod package;
 mod target;
 
+pub use compile::{CompileEnv, CompileOptions, Compiled, OpenExtent, compile, main_function};
 pub use lepid_passes::core::Legality;
 pub use package::{Package, Port, Section, Signature};
 pub use target::{

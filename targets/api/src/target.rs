@@ -22,8 +22,18 @@ pub struct TargetInfo {
     pub name: &'static str,
     pub summary: &'static str,
     pub options: &'static [TargetOption],
-    /// Facts that tools may ask for, by name: `("layout", "nhwc")`.
+    /// Facts that tools may ask for, by name: `("layout", "nhwc")`; `("extents", "symbolic")` if
+    /// inputs may have extents that are not numbers; `("execution", "interpreted")` if ops run in
+    /// the interpreter.
     pub capabilities: &'static [(&'static str, &'static str)],
+}
+
+impl TargetInfo {
+    /// A fact by its name.
+    pub fn capability(&self, name: &str) -> Option<&'static str> {
+        let found = self.capabilities.iter().find(|(n, _)| *n == name);
+        found.map(|(_, value)| *value)
+    }
 }
 
 /// Values of a target's options; what is not set has its declared default.

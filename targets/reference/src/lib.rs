@@ -16,7 +16,7 @@ static INFO: TargetInfo = TargetInfo {
     name: "reference",
     summary: "Runs the IR in the interpreter, the definition of every op.",
     options: &[],
-    capabilities: &[],
+    capabilities: &[("execution", "interpreted"), ("extents", "symbolic")],
 };
 
 impl Target for Reference {

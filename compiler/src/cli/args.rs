@@ -1,0 +1,371 @@
+//! Arguments that several commands share.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use lepid_ir::core::{
+    Code, Diagnostic, Diagnostics, Dim, Loc, Module, PrintOptions, Tensor, nearest,
+};
+use lepid_target_api::{
+    CompileOptions, Compiled, Executable, LoadOptions, Package, Signature, Target, TargetOptions,
+    main_function,
+};
+
+use super::Cx;
+use crate::driver::data::{self, Place};
+use crate::driver::observe::{Around, Watch};
+use crate::driver::{Bindings, ModelOptions, parse_shape};
+
+/// A model file and what is said about it.
+#[derive(Args, Clone)]
+pub(super) struct ModelArgs {
+    /// An ONNX model or an IR text (`.lir`).
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+    /// The shape of an input in place of the one in the model; may be repeated.
+    #[arg(long, value_name = "NAME=4x3x224x224", value_parser = shape_of_input)]
+    pub input_shape: Vec<(String, Vec<Dim>)>,
+    /// The value of a named extent; may be repeated.
+    #[arg(long = "dim", value_name = "N=4", value_parser = value_of_dim)]
+    pub dims: Vec<(String, u64)>,
+    /// The file of large constants that goes with an IR text [default: MODEL.safetensors].
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+    /// The function to work on [default: main, or the only one].
+    #[arg(long, value_name = "NAME")]
+    pub func: Option<String>,
+}
+
+/// The target and how to compile for it.
+#[derive(Args, Clone)]
+pub(super) struct TargetArgs {
+    /// See `lepid list targets` [default: cpu, or reference where there is none].
+    #[arg(long, value_name = "TARGET")]
+    pub target: Option<String>,
+    /// An option of the target; see `lepid list targets NAME`. May be repeated.
+    #[arg(long = "target-option", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub options: Vec<(String, String)>,
+    /// A pipeline in place of the target's own.
+    #[arg(long, value_name = "PIPELINE")]
+    pub pipeline: Option<String>,
+    #[command(flatten)]
+    pub ir: IrArgs,
+}
+
+/// What to show of a pipeline.
+#[derive(Args, Clone, Default)]
+pub(super) struct IrArgs {
+    /// Print the IR before these passes.
+    #[arg(long, value_name = "PASS", value_delimiter = ',')]
+    pub print_ir_before: Vec<String>,
+    /// Print the IR before every pass.
+    #[arg(long)]
+    pub print_ir_before_all: bool,
+    /// Print the IR after these passes.
+    #[arg(long, value_name = "PASS", value_delimiter = ',')]
+    pub print_ir_after: Vec<String>,
+    /// Print the IR after every pass.
+    #[arg(long)]
+    pub print_ir_after_all: bool,
+    /// Add the origin of each op as a comment.
+    #[arg(long)]
+    pub print_locations: bool,
+    /// Run the verifier after each pass.
+    #[arg(long)]
+    pub verify_each: bool,
+    /// Print the time of each pass.
+    #[arg(long)]
+    pub timing: bool,
+}
+
+/// Inputs of runs.
+#[derive(Args, Clone)]
+pub(super) struct InputArgs {
+    /// An input from a file, or all inputs from an archive; may be repeated. Inputs that are not
+    /// given are random: normal floats, small integers.
+    #[arg(long, value_name = "NAME=FILE.npy | @FILE.npz", value_parser = data::parse_place)]
+    pub input: Vec<Place>,
+    /// Seed of random inputs.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+}
+
+fn shape_of_input(text: &str) -> Result<(String, Vec<Dim>), String> {
+    let (name, shape) = name_and_value(text)?;
+    Ok((name, parse_shape(&shape)?))
+}
+
+fn value_of_dim(text: &str) -> Result<(String, u64), String> {
+    let (name, value) = name_and_value(text)?;
+    let value = value
+        .parse()
+        .map_err(|_| format!("`{value}` is not a number"))?;
+    Ok((name, value))
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    match text.rsplit_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_string(), value.to_string())),
+        _ => Err("expected NAME=VALUE".to_string()),
+    }
+}
+
+impl ModelArgs {
+    pub(super) fn options(&self) -> ModelOptions {
+        ModelOptions {
+            bindings: Bindings {
+                shapes: self.input_shape.iter().cloned().collect(),
+                dims: self.dims.iter().cloned().collect(),
+            },
+            weights: self.weights.clone(),
+        }
+    }
+
+    pub(super) fn load(&self, cx: &mut Cx<'_>) -> Result<Module, Diagnostics> {
+        self.load_with(&self.options(), cx)
+    }
+
+    fn load_with(&self, options: &ModelOptions, cx: &mut Cx<'_>) -> Result<Module, Diagnostics> {
+        cx.driver.load(&self.model, options, &mut cx.session)
+    }
+
+    pub(super) fn signature(&self, module: &Module) -> Result<Signature, Diagnostics> {
+        let func = main_function(module, self.func.as_deref())?;
+        Ok(Signature::of(module, func))
+    }
+}
+
+/// A model with numbers for all extents, and a tensor for each input.
+pub(super) struct Job {
+    pub module: Module,
+    pub signature: Signature,
+    pub inputs: Vec<Tensor>,
+}
+
+impl Job {
+    /// Loads a model and its inputs. Named extents that neither the user nor a given input binds
+    /// become 1, with a note.
+    pub(super) fn load(
+        model: &ModelArgs,
+        inputs: &InputArgs,
+        cx: &mut Cx<'_>,
+    ) -> Result<Job, Diagnostics> {
+        let module = model.load(cx)?;
+        let signature = model.signature(&module)?;
+        let given = data::read(&inputs.input, &signature)?;
+        Job::complete((module, signature), model, given, inputs.seed, cx)
+    }
+
+    /// The same with tensors that are at hand for some of the inputs.
+    pub(super) fn with_inputs(
+        model: &ModelArgs,
+        given: BTreeMap<String, Tensor>,
+        seed: u64,
+        cx: &mut Cx<'_>,
+    ) -> Result<Job, Diagnostics> {
+        let module = model.load(cx)?;
+        let signature = model.signature(&module)?;
+        Job::complete((module, signature), model, given, seed, cx)
+    }
+
+    fn complete(
+        (mut module, mut signature): (Module, Signature),
+        model: &ModelArgs,
+        given: BTreeMap<String, Tensor>,
+        seed: u64,
+        cx: &mut Cx<'_>,
+    ) -> Result<Job, Diagnostics> {
+        let mut options = model.options();
+        let mut found = crate::driver::bind_to_inputs(&signature, &given)?;
+        for name in data::open_names(&signature) {
+            found.dims.entry(name.clone()).or_insert_with(|| {
+                let message = format!("`{name}` is 1, as nothing says otherwise");
+                let help = format!("`--dim {name}=4` or an input changes that");
+                cx.note(Code::UNBOUND_DIM, message, help);
+                1
+            });
+        }
+        if !found.is_empty() {
+            options.bindings.dims.extend(found.dims);
+            options.bindings.shapes.extend(found.shapes);
+            // The front end makes more of numbers than a pass can afterwards; what it had to say
+            // it has said.
+            let said = std::mem::take(&mut cx.session.diagnostics);
+            module = model.load_with(&options, cx)?;
+            cx.session.diagnostics = said;
+            signature = model.signature(&module)?;
+        }
+        let inputs = data::complete(&signature, given, seed)?;
+        Ok(Job {
+            module,
+            signature,
+            inputs,
+        })
+    }
+}
+
+impl IrArgs {
+    /// The observer that prints to standard error.
+    pub(super) fn watch(&self) -> Watch<io::Stderr> {
+        Watch {
+            before: around(self.print_ir_before_all, &self.print_ir_before),
+            after: around(self.print_ir_after_all, &self.print_ir_after),
+            print: self.print_options(),
+            out: io::stderr(),
+            failure: None,
+        }
+    }
+
+    pub(super) fn print_options(&self) -> PrintOptions {
+        PrintOptions {
+            locations: self.print_locations,
+            ..PrintOptions::default()
+        }
+    }
+
+    /// Refuses names that no pass has.
+    pub(super) fn check(&self, cx: &Cx<'_>) -> Result<(), Diagnostics> {
+        let named = self.print_ir_before.iter().chain(&self.print_ir_after);
+        let unknown: Diagnostics = named
+            .filter(|name| cx.driver.passes().get(name).is_none())
+            .map(|name| {
+                let message = format!("unknown pass `{name}`");
+                let error = Diagnostic::error(Code::UNKNOWN_PASS, Loc::Unknown, message);
+                match cx.driver.passes().suggest(name) {
+                    Some(near) => error.with_help(format!("did you mean `{near}`?")),
+                    None => error.with_help("`lepid list passes` shows all"),
+                }
+            })
+            .collect();
+        match unknown.is_empty() {
+            true => Ok(()),
+            false => Err(unknown),
+        }
+    }
+}
+
+fn around(all: bool, names: &[String]) -> Around {
+    match (all, names) {
+        (true, _) => Around::All,
+        (false, []) => Around::None,
+        (false, names) => Around::These(names.to_vec()),
+    }
+}
+
+impl TargetArgs {
+    pub(super) fn target<'d>(&self, cx: &Cx<'d>) -> Result<&'d dyn Target, Diagnostics> {
+        let targets = cx.driver.targets();
+        let name = match &self.target {
+            Some(name) => name,
+            None if targets.get("cpu").is_some() => "cpu",
+            None => "reference",
+        };
+        find_target(cx, name)
+    }
+
+    /// The declared options that are set.
+    pub(super) fn options(&self, target: &dyn Target) -> Result<TargetOptions, Diagnostics> {
+        let declared = || target.info().options.iter().map(|o| o.name);
+        let mut values = BTreeMap::new();
+        let mut errors = Vec::new();
+        for (name, value) in &self.options {
+            if declared().any(|d| d == name) {
+                values.insert(name.clone(), value.clone());
+                continue;
+            }
+            let message = format!("target `{}` has no option `{name}`", target.info().name);
+            let error = Diagnostic::error(Code::ARGUMENT, Loc::Unknown, message);
+            errors.push(match nearest(name, declared()) {
+                Some(near) => error.with_help(format!("did you mean `{near}`?")),
+                None => error,
+            });
+        }
+        match errors.is_empty() {
+            true => Ok(TargetOptions { values }),
+            false => Err(errors),
+        }
+    }
+
+    /// Compiles a module; `more` are options of the target that the command itself sets.
+    pub(super) fn compile(
+        &self,
+        module: Module,
+        func: Option<&str>,
+        more: &[(&str, &str)],
+        cx: &mut Cx<'_>,
+    ) -> Result<Compiled, Diagnostics> {
+        let target = self.target(cx)?;
+        self.ir.check(cx)?;
+        let mut target_options = self.options(target)?;
+        for (name, value) in more {
+            let value = value.to_string();
+            target_options.values.insert(name.to_string(), value);
+        }
+        let options = CompileOptions {
+            target: target_options,
+            func: func.map(str::to_string),
+            pipeline: self.pipeline.clone(),
+            verify_each: self.ir.verify_each,
+            ..CompileOptions::default()
+        };
+        let mut watch = self.ir.watch();
+        let compiled = cx
+            .driver
+            .compile(target, module, &options, &mut watch, &mut cx.session)?;
+        if self.ir.timing {
+            super::opt::print_timing(&compiled.report);
+        }
+        Ok(compiled)
+    }
+}
+
+pub(super) fn find_target<'d>(cx: &Cx<'d>, name: &str) -> Result<&'d dyn Target, Diagnostics> {
+    let targets = cx.driver.targets();
+    targets.get(name).ok_or_else(|| {
+        let message = format!("unknown target `{name}`");
+        let error = Diagnostic::error(Code::UNKNOWN_TARGET, Loc::Unknown, message);
+        let names = || targets.iter().map(|t| t.info().name);
+        vec![match nearest(name, names()) {
+            Some(near) => error.with_help(format!("did you mean `{near}`?")),
+            None => {
+                let all: Vec<&str> = names().collect();
+                error.with_help(format!("the targets are {}", all.join(", ")))
+            }
+        }]
+    })
+}
+
+/// Makes a package ready to run.
+pub(super) fn load_package(
+    target: &dyn Target,
+    package: &Package,
+    options: &LoadOptions,
+) -> Result<Box<dyn Executable>, Diagnostics> {
+    target.load(package, options).map_err(|error| {
+        let message = error.to_string();
+        vec![Diagnostic::error(Code::CANNOT_LOAD, Loc::Unknown, message)]
+    })
+}
+
+/// What was asked for, or one thread for each core.
+pub(super) fn threads(asked: Option<usize>) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    asked.unwrap_or_else(cores).max(1)
+}
+
+/// Refuses a file name that cannot be a file.
+pub(super) fn check_output(path: &Path) -> Result<(), Diagnostics> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    match folder.is_dir() && path.file_name().is_some() {
+        true => Ok(()),
+        false => Err(vec![crate::driver::files::cannot_write(
+            path,
+            "there is no such folder",
+        )]),
+    }
+}

@@ -1,0 +1,209 @@
+//! The command line: one file per command. Only this folder prints, with the renderer's drawings.
+
+mod accuracy;
+mod args;
+mod bench;
+mod compare;
+mod compile;
+mod completions;
+mod explain;
+mod inspect;
+mod list;
+mod opt;
+mod output;
+mod run;
+mod worker;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use lepid_ir::core::{Code, Diagnostic, Diagnostics, Loc, Severity};
+use serde_json::{Value, json};
+
+use crate::driver::render::{self, Style};
+use crate::driver::{Driver, Session, crash};
+
+/// A compiler for adaptive neural networks.
+#[derive(Parser)]
+#[command(name = "lepid", version, max_term_width = 100, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Print one JSON object on standard output, with the diagnostics in it.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Tell more about what is done.
+    #[arg(short, long, global = true)]
+    verbose: bool,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 success; 1 a mistake in the input, or outputs that differ; 2 wrong usage of the \
+command line; 101 a bug of lepid.";
+
+#[derive(Subcommand)]
+enum Command {
+    Run(run::Args),
+    Compile(compile::Args),
+    Opt(opt::Args),
+    Inspect(inspect::Args),
+    Bench(bench::Args),
+    Compare(compare::Args),
+    Accuracy(accuracy::Args),
+    List(list::Args),
+    Explain(explain::Args),
+    Completions(completions::Args),
+}
+
+/// What every command works with.
+struct Cx<'d> {
+    driver: &'d Driver,
+    session: Session,
+    json: bool,
+    verbose: bool,
+    /// What `--json` prints.
+    result: serde_json::Map<String, Value>,
+}
+
+impl Cx<'_> {
+    /// Adds a member to what `--json` prints.
+    fn report(&mut self, name: &str, value: impl Into<Value>) {
+        self.result.insert(name.to_string(), value.into());
+    }
+
+    /// Adds a note to the messages.
+    fn note(&mut self, code: Code, message: impl Into<String>, help: impl Into<String>) {
+        let note = Diagnostic {
+            severity: Severity::Note,
+            ..Diagnostic::error(code, Loc::Unknown, message)
+        };
+        self.session.diagnostics.push(note.with_help(help));
+    }
+
+    /// Tells on standard error what is done, under `--verbose`.
+    fn tell(&self, text: std::fmt::Arguments<'_>) {
+        if self.verbose {
+            // Nothing depends on these lines.
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
+}
+
+/// Why a command ends early.
+enum Failure {
+    /// To be drawn; exit code 1.
+    Reported(Diagnostics),
+    /// Standard output is gone or full.
+    Output(io::Error),
+}
+
+impl From<Diagnostics> for Failure {
+    fn from(found: Diagnostics) -> Failure {
+        Failure::Reported(found)
+    }
+}
+
+impl From<Diagnostic> for Failure {
+    fn from(found: Diagnostic) -> Failure {
+        Failure::Reported(vec![found])
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure::Output(error)
+    }
+}
+
+type Outcome = Result<(), Failure>;
+
+/// Runs the command line of the process with these targets.
+pub(crate) fn main(driver: &Driver) -> ExitCode {
+    crash::install_hook();
+    let cli = Cli::parse();
+    let mut cx = Cx {
+        driver,
+        session: Session::default(),
+        json: cli.json,
+        verbose: cli.verbose,
+        result: serde_json::Map::new(),
+    };
+    let outcome = match cli.command {
+        Command::Run(args) => run::run(&args, &mut cx),
+        Command::Compile(args) => compile::run(&args, &mut cx),
+        Command::Inspect(args) => inspect::run(&args, &mut cx),
+        Command::Bench(args) => bench::run(&args, &mut cx),
+        Command::Compare(args) => compare::run(&args, &mut cx),
+        Command::Accuracy(args) => accuracy::run(&args, &mut cx),
+        Command::Completions(args) => completions::run(&args),
+        Command::Opt(args) => opt::run(&args, &mut cx),
+        Command::List(args) => list::run(&args, &mut cx),
+        Command::Explain(args) => explain::run(&args, &mut cx),
+    };
+    finish(cx, outcome)
+}
+
+fn finish(mut cx: Cx<'_>, outcome: Outcome) -> ExitCode {
+    let mut found = std::mem::take(&mut cx.session.diagnostics);
+    match outcome {
+        Ok(()) => {}
+        Err(Failure::Reported(more)) => found.extend(more),
+        // Whoever read our output has seen enough.
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            return ExitCode::SUCCESS;
+        }
+        Err(Failure::Output(error)) => {
+            let _ = writeln!(io::stderr(), "error: standard output: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    draw(&found, &cx.session);
+    if cx.json {
+        let all: Vec<Value> = found
+            .iter()
+            .map(|d| render::to_json(d, &cx.session))
+            .collect();
+        cx.result.insert("diagnostics".to_string(), json!(all));
+        let text = Value::Object(cx.result);
+        if let Err(error) = writeln!(io::stdout(), "{text:#}")
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            return ExitCode::FAILURE;
+        }
+    }
+    match found.iter().any(Diagnostic::is_error) {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    }
+}
+
+fn draw(found: &Diagnostics, session: &Session) {
+    let stderr = io::stderr();
+    let style = match stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+        true => Style::Colored,
+        false => Style::Plain,
+    };
+    let mut text = String::new();
+    for diagnostic in found {
+        text += &render::render(diagnostic, session, style);
+    }
+    let errors = found.iter().filter(|d| d.is_error()).count();
+    if errors > 1 {
+        text += &format!("{errors} errors\n");
+    }
+    // There is no other place to say that standard error is gone.
+    let _ = stderr.lock().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_declared_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,155 @@
+//! `lepid opt`: runs passes and prints the module.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use lepid_ir::core::{Code, Resources, print_module};
+use lepid_ir::text::write_weights;
+use lepid_passes::core::{PassEnv, PassManager, Report};
+use serde_json::json;
+
+use super::args::{IrArgs, ModelArgs, check_output, find_target};
+use super::output::Table;
+use super::{Cx, Outcome};
+use crate::driver::{files, side_file_name};
+
+/// Run passes over a model and print the IR.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lepid opt net.lir --passes fold,cse,dead-ops
+  lepid opt model.onnx -o model.lir
+  lepid opt net.lir --passes 'canonicalize,layout' --print-ir-after-all --timing")]
+pub(super) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Passes and aliases, such as `fold{bytes=4096},cse`.
+    #[arg(long, value_name = "PIPELINE", default_value = "")]
+    passes: String,
+    /// What passes ask of a target: legality, costs, facts [default: none in particular].
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
+    /// Write the text to a file, and the large constants beside it.
+    #[arg(short, long, value_name = "FILE.lir")]
+    output: Option<PathBuf>,
+    /// Where the large constants go [default: FILE.lir.safetensors].
+    #[arg(long, value_name = "FILE", requires = "output")]
+    output_weights: Option<PathBuf>,
+    #[command(flatten)]
+    ir: IrArgs,
+}
+
+pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
+    args.ir.check(cx)?;
+    if let Some(path) = &args.output {
+        check_output(path)?;
+    }
+    let pipeline = cx.driver.pipeline(&args.passes, &mut cx.session)?;
+    let mut module = args.model.load(cx)?;
+    let generic = PassEnv::generic(cx.driver.ops());
+    let target = args.target.as_deref();
+    let target = target.map(|name| find_target(cx, name)).transpose()?;
+    let dims = args.model.options().bindings.symbols();
+    let report = match target {
+        None => {
+            let env = PassEnv { dims, ..generic };
+            manage(args, &env, &mut module, &pipeline)?
+        }
+        Some(target) => {
+            let env = PassEnv {
+                legality: &|op| target.legality(op),
+                cost: &|op| target.cost(op).unwrap_or_else(|| op.def().cost(op)),
+                facts: target.info().capabilities,
+                dims,
+                ..generic
+            };
+            manage(args, &env, &mut module, &pipeline)?
+        }
+    };
+    cx.session
+        .diagnostics
+        .extend(report.diagnostics.iter().cloned());
+    let mut resources = Resources::default();
+    let text = print_module(&module, &args.ir.print_options(), &mut resources);
+    match &args.output {
+        Some(path) => {
+            let beside = side_file_name(path);
+            let weights = args.output_weights.as_deref().unwrap_or(&beside);
+            if !resources.is_empty() {
+                write_weights(weights, &resources)
+                    .map_err(|error| files::cannot_write(weights, error))?;
+            }
+            files::write_atomic(path, |file| file.write_all(text.as_bytes()))?;
+            cx.report("output", path.display().to_string());
+        }
+        None => {
+            if !resources.is_empty() {
+                let count = resources.iter().count();
+                let message = format!("{count} large constants are named but not printed");
+                let help = "`-o FILE.lir` writes them beside the text";
+                cx.note(Code::RESOURCE, message, help);
+            }
+            match cx.json {
+                true => cx.report("module", text),
+                false => io::stdout().write_all(text.as_bytes())?,
+            }
+        }
+    }
+    if args.ir.timing {
+        print_timing(&report);
+        cx.report("passes", timing_json(&report));
+    }
+    Ok(())
+}
+
+fn manage(
+    args: &Args,
+    env: &PassEnv<'_>,
+    module: &mut lepid_ir::core::Module,
+    pipeline: &lepid_passes::core::Pipeline,
+) -> Result<Report, lepid_ir::core::Diagnostics> {
+    let mut watch = args.ir.watch();
+    let mut manager = PassManager {
+        env,
+        verify_each: args.ir.verify_each,
+        observer: &mut watch,
+    };
+    manager.run(module, pipeline)
+}
+
+/// The times of passes, on standard error.
+pub(super) fn print_timing(report: &Report) {
+    let mut table = Table::new(&["pass", "ms", "ops", "changed"], &[1, 2]);
+    let mut total = 0.0;
+    for pass in &report.passes {
+        let ms = pass.time.as_secs_f64() * 1e3;
+        total += ms;
+        table.row(vec![
+            pass.name.to_string(),
+            format!("{ms:.2}"),
+            format!("{} → {}", pass.ops_before, pass.ops_after),
+            match pass.changed {
+                lepid_passes::core::Changed::Yes => "yes".to_string(),
+                lepid_passes::core::Changed::No => "no".to_string(),
+            },
+        ]);
+    }
+    table.row(vec!["total".to_string(), format!("{total:.2}")]);
+    // Nothing depends on these lines.
+    let _ = io::stderr().write_all(table.text().as_bytes());
+}
+
+fn timing_json(report: &Report) -> serde_json::Value {
+    let passes = report.passes.iter();
+    let rows: Vec<_> = passes
+        .map(|p| {
+            json!({
+                "name": p.name,
+                "ms": p.time.as_secs_f64() * 1e3,
+                "ops_before": p.ops_before,
+                "ops_after": p.ops_after,
+            })
+        })
+        .collect();
+    json!(rows)
+}

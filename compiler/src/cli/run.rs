@@ -1,0 +1,253 @@
+//! `lepid run`: compiles a model and runs it.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use lepid_ir::core::{Code, Diagnostic, Diagnostics, Loc, Module, Tensor};
+use lepid_target_api::{LoadOptions, Signature};
+use serde_json::{Value, json};
+
+use super::args::{InputArgs, Job, ModelArgs, TargetArgs, check_output, load_package, threads};
+use super::output::{first_values, json_number, range, short};
+use super::{Cx, Outcome};
+use crate::driver::arrays;
+use crate::driver::compare::{Comparison, Tolerance, compare};
+use crate::driver::data::{Place, parse_place};
+
+/// Compile a model and run it.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lepid run model.onnx
+  lepid run model.onnx --input x=image.npy --output-dir out
+  lepid run model.onnx --input @test.npz --compare expected.npz --rtol 1e-4
+  lepid run net.lir --target reference --dim N=2 --print-output")]
+pub(super) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    inputs: InputArgs,
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Threads that a run may use [default: all cores].
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// How often to run; the outputs are those of the last time.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    iterations: u64,
+    /// Write each output to NAME.npy in this folder, which is made if needed.
+    #[arg(long, value_name = "DIR")]
+    output_dir: Option<PathBuf>,
+    /// Write an output to a file, or all to an archive; may be repeated.
+    #[arg(long, value_name = "NAME=FILE.npy | @FILE.npz", value_parser = parse_place)]
+    output: Vec<Place>,
+    /// Compare the outputs with the arrays of the same names in an archive.
+    #[arg(long, value_name = "FILE.npz")]
+    compare: Option<PathBuf>,
+    /// Largest difference as a share of the largest magnitude in the reference.
+    #[arg(long, default_value_t = 1e-4, value_name = "BOUND")]
+    rtol: f64,
+    /// Difference that is always allowed.
+    #[arg(long, default_value_t = 0.0, value_name = "BOUND")]
+    atol: f64,
+    /// Print all values of the outputs.
+    #[arg(long)]
+    print_output: bool,
+}
+
+pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
+    check_outputs(args)?;
+    let start = Instant::now();
+    let job = Job::load(&args.model, &args.inputs, cx)?;
+    cx.tell(format_args!("loaded in {:.1} ms", ms(start)));
+    let start = Instant::now();
+    let target = args.target.target(cx)?;
+    let func = args.model.func.as_deref();
+    let compiled = args.target.compile(job.module, func, &[], cx)?;
+    let options = LoadOptions {
+        threads: threads(args.threads),
+        ..LoadOptions::default()
+    };
+    let mut executable = load_package(target, &compiled.package, &options)?;
+    cx.tell(format_args!("compiled in {:.1} ms", ms(start)));
+    let start = Instant::now();
+    let mut outputs = Vec::new();
+    for _ in 0..args.iterations {
+        outputs = executable.run(&job.inputs)?;
+    }
+    let each = ms(start) / args.iterations as f64;
+    cx.tell(format_args!("ran in {each:.3} ms"));
+    let signature = executable.signature().clone();
+    let named: Vec<(String, Tensor)> = signature
+        .outputs
+        .iter()
+        .map(|p| p.name.clone())
+        .zip(outputs)
+        .collect();
+    write_outputs(args, &signature, &named)?;
+    let ops = count_ops(&compiled.package.module);
+    let interpreted = match target.info().capability("execution") {
+        Some("interpreted") => ops,
+        _ => 0,
+    };
+    cx.report("target", target.info().name);
+    cx.report("ms", json_number(each));
+    cx.report("native_ops", ops - interpreted);
+    cx.report("interpreted_ops", interpreted);
+    show_outputs(args, &named, cx)?;
+    compare_outputs(args, &named, cx)
+}
+
+fn ms(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
+}
+
+/// Ops that compute something at run time.
+pub(super) fn count_ops(module: &Module) -> usize {
+    let all = module.walk().into_iter();
+    all.filter(|&op| !module.op_name(op).starts_with("core."))
+        .count()
+}
+
+fn check_outputs(args: &Args) -> Result<(), Diagnostics> {
+    for output in &args.output {
+        check_output(output.path())?;
+    }
+    match &args.output_dir {
+        Some(folder) => std::fs::create_dir_all(folder)
+            .map_err(|error| vec![crate::driver::files::cannot_write(folder, error)]),
+        None => Ok(()),
+    }
+}
+
+fn write_outputs(
+    args: &Args,
+    signature: &Signature,
+    named: &[(String, Tensor)],
+) -> Result<(), Diagnostics> {
+    for output in &args.output {
+        match output {
+            Place::Archive(path) => arrays::write_npz(path, named).map_err(|e| vec![e])?,
+            Place::File { name, path } => {
+                let Some((_, tensor)) = named.iter().find(|(n, _)| n == name) else {
+                    return Err(vec![unknown_output(signature, name)]);
+                };
+                arrays::write_npy(path, tensor).map_err(|e| vec![e])?;
+            }
+        }
+    }
+    if let Some(folder) = &args.output_dir {
+        for (name, tensor) in named {
+            let path = folder.join(format!("{}.npy", file_name(name)));
+            arrays::write_npy(&path, tensor).map_err(|e| vec![e])?;
+        }
+    }
+    Ok(())
+}
+
+/// The name of an output as that of a file: without separators of folders.
+fn file_name(name: &str) -> String {
+    name.replace(['/', '\\', ':', '\0'], "_")
+}
+
+fn unknown_output(signature: &Signature, name: &str) -> Diagnostic {
+    let names: Vec<&str> = signature.outputs.iter().map(|p| p.name.as_str()).collect();
+    let message = format!("the model has no output `{name}`");
+    let help = format!("the outputs are {}", names.join(", "));
+    Diagnostic::error(Code::ARGUMENT, Loc::Unknown, message).with_help(help)
+}
+
+fn show_outputs(args: &Args, named: &[(String, Tensor)], cx: &mut Cx<'_>) -> Outcome {
+    let shown = if args.print_output { usize::MAX } else { 6 };
+    let mut rows: Vec<Value> = Vec::new();
+    for (name, tensor) in named {
+        let range = range(tensor);
+        if !cx.json {
+            let mut text = format!("output {name}: {}", tensor.ty());
+            if let Some(r) = &range {
+                let (min, mean, max) = (short(r.min), short(r.mean), short(r.max));
+                text += &format!("  min {min}, mean {mean}, max {max}");
+                if r.nans > 0 {
+                    text += &format!(", {} NaN", r.nans);
+                }
+            }
+            writeln!(io::stdout(), "{text}\n  {}", first_values(tensor, shown))?;
+            continue;
+        }
+        let mut row = json!({
+            "name": name,
+            "type": tensor.ty().to_string(),
+            "shape": tensor.shape(),
+        });
+        if let Some(r) = range {
+            row["min"] = json_number(r.min);
+            row["mean"] = json_number(r.mean);
+            row["max"] = json_number(r.max);
+            row["nans"] = json!(r.nans);
+        }
+        if args.print_output {
+            let values = tensor.to_f64s();
+            row["values"] = values.into_iter().map(json_number).collect();
+        }
+        rows.push(row);
+    }
+    cx.report("outputs", rows);
+    Ok(())
+}
+
+fn compare_outputs(args: &Args, named: &[(String, Tensor)], cx: &mut Cx<'_>) -> Outcome {
+    let Some(path) = &args.compare else {
+        return Ok(());
+    };
+    let reference = arrays::read_npz(path)?;
+    let tolerance = Tolerance {
+        relative: args.rtol,
+        absolute: args.atol,
+    };
+    let mut rows: Vec<Value> = Vec::new();
+    let mut errors = Vec::new();
+    for (name, found) in named {
+        let Some((_, expected)) = reference.iter().find(|(n, _)| n == name) else {
+            let message = format!("`{}` has no array for output `{name}`", path.display());
+            let warning = Diagnostic::warning(Code::MISMATCH, Loc::Unknown, message);
+            cx.session.diagnostics.push(warning);
+            continue;
+        };
+        let comparison = compare(name, found, expected, tolerance);
+        if !cx.json {
+            writeln!(io::stdout(), "{}", line(&comparison))?;
+        }
+        rows.push(row(&comparison));
+        if !comparison.ok {
+            errors.push(comparison.mismatch(found, expected));
+        }
+    }
+    if rows.is_empty() {
+        let message = format!("`{}` has no array named like an output", path.display());
+        errors.push(Diagnostic::error(Code::MISMATCH, Loc::Unknown, message));
+    }
+    cx.report("compare", rows);
+    match errors.is_empty() {
+        true => Ok(()),
+        false => Err(errors.into()),
+    }
+}
+
+pub(super) fn line(comparison: &Comparison) -> String {
+    let verdict = if comparison.ok { "ok" } else { "differs" };
+    let error = comparison.max_rel_error;
+    format!(
+        "compare {}: {verdict}, error {error:.3e}",
+        comparison.output
+    )
+}
+
+pub(super) fn row(comparison: &Comparison) -> Value {
+    json!({
+        "output": comparison.output,
+        "max_rel_error": json_number(comparison.max_rel_error),
+        "max_abs_error": json_number(comparison.max_abs_error),
+        "ok": comparison.ok,
+    })
+}

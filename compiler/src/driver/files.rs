@@ -1,0 +1,67 @@
+//! Files as a whole: read with a diagnostic, written atomically.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use lepid_ir::core::{Code, Diagnostic, Loc};
+
+/// The error for a file that cannot be read.
+pub fn cannot_read(path: &Path, reason: impl std::fmt::Display) -> Diagnostic {
+    let message = format!("`{}` cannot be read: {reason}", path.display());
+    Diagnostic::error(Code::FILE, Loc::Unknown, message)
+}
+
+/// The error for a file that cannot be written.
+pub fn cannot_write(path: &Path, reason: impl std::fmt::Display) -> Diagnostic {
+    let message = format!("`{}` cannot be written: {reason}", path.display());
+    Diagnostic::error(Code::FILE, Loc::Unknown, message)
+}
+
+/// Writes a file under a temporary name and renames it, so that no half of it is ever seen.
+pub fn write_atomic(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> Result<(), Diagnostic> {
+    let unfinished = unfinished_name(path);
+    let write = || -> io::Result<()> {
+        let mut file = BufWriter::new(File::create(&unfinished)?);
+        fill(&mut file)?;
+        file.flush()?;
+        drop(file);
+        fs::rename(&unfinished, path)
+    };
+    write().map_err(|error| {
+        // The first error is the one to report; there may be nothing to remove.
+        let _ = fs::remove_file(&unfinished);
+        cannot_write(path, error)
+    })
+}
+
+/// `.NAME.PID.part` in the same folder, where a rename is one step.
+fn unfinished_name(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}.part", std::process::id()));
+    path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.txt");
+        write_atomic(&path, |f| f.write_all(b"old")).unwrap();
+        let failed = write_atomic(&path, |f| {
+            f.write_all(b"new")?;
+            Err(io::Error::other("disk on fire"))
+        });
+        assert!(failed.unwrap_err().message.contains("disk on fire"));
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

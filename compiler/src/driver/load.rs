@@ -1,0 +1,155 @@
+//! From a file to a module: ONNX models and IR texts.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use lepid_ir::core::{Diagnostic, Diagnostics, Module};
+use lepid_ir::text::{self, Weights};
+use lepid_passes::core::{PassEnv, PassManager, Pipeline, Silent};
+use lepid_target_api::main_function;
+
+use crate::driver::{Bindings, Driver, Session, binding, files};
+use crate::frontends::onnx::{self, ImportOptions};
+
+/// What is said about a model beside its file.
+#[derive(Clone, Debug, Default)]
+pub struct ModelOptions {
+    pub bindings: Bindings,
+    /// The side file of an IR text; `FILE.lir.safetensors` if not given.
+    pub weights: Option<PathBuf>,
+}
+
+enum Format {
+    Text,
+    Onnx,
+}
+
+impl Driver {
+    /// Reads a model, known by its ending or by its content, and binds extents.
+    pub fn load(
+        &self,
+        path: &Path,
+        options: &ModelOptions,
+        session: &mut Session,
+    ) -> Result<Module, Diagnostics> {
+        match format(path).map_err(|error| vec![error])? {
+            Format::Text => self.load_text(path, options, session),
+            Format::Onnx => load_onnx(path, options, session),
+        }
+    }
+
+    fn load_text(
+        &self,
+        path: &Path,
+        options: &ModelOptions,
+        session: &mut Session,
+    ) -> Result<Module, Diagnostics> {
+        let bytes = fs::read(path).map_err(|e| vec![files::cannot_read(path, e)])?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let reason = format!("no text: {error}");
+            vec![files::cannot_read(path, reason)]
+        })?;
+        let name = path.display().to_string();
+        let weights = side_file(path, options)?;
+        let (mut module, diagnostics) = text::parse(&text, &name, self.ops(), weights.as_ref());
+        session.add_text(&name, text);
+        split_errors(diagnostics, session)?;
+        self.bind(&mut module, options.bindings.clone(), session)?;
+        Ok(module)
+    }
+
+    /// States shapes and numbers for extents in the function `main`.
+    fn bind(
+        &self,
+        module: &mut Module,
+        mut bindings: Bindings,
+        session: &mut Session,
+    ) -> Result<(), Diagnostics> {
+        if bindings.is_empty() {
+            return Ok(());
+        }
+        let func = main_function(module, None)?;
+        binding::state_shapes(module, func, &mut bindings)?;
+        let env = PassEnv {
+            dims: bindings.symbols(),
+            ..PassEnv::generic(self.ops())
+        };
+        let mut manager = PassManager {
+            env: &env,
+            verify_each: false,
+            observer: &mut Silent,
+        };
+        let refine = Pipeline::parse("refine", self.passes(), self.aliases())?;
+        let report = manager.run(module, &refine)?;
+        session.diagnostics.extend(report.diagnostics);
+        Ok(())
+    }
+}
+
+fn load_onnx(
+    path: &Path,
+    options: &ModelOptions,
+    session: &mut Session,
+) -> Result<Module, Diagnostics> {
+    let bindings = options.bindings.clone();
+    let options = ImportOptions {
+        shapes: bindings.shapes,
+        dims: bindings.dims,
+    };
+    let (module, warnings) = onnx::import(path, &options)?;
+    session.diagnostics.extend(warnings);
+    Ok(module)
+}
+
+fn side_file(path: &Path, options: &ModelOptions) -> Result<Option<Weights>, Diagnostics> {
+    let beside = side_file_name(path);
+    let path = match &options.weights {
+        Some(given) => given,
+        None if beside.exists() => &beside,
+        None => return Ok(None),
+    };
+    let opened = Weights::open(path).map(Some);
+    opened.map_err(|error| vec![files::cannot_read(path, error)])
+}
+
+/// Where the large constants of an IR text are by default.
+pub fn side_file_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".safetensors");
+    PathBuf::from(name)
+}
+
+/// Keeps warnings in the session; gives all as errors if one of them is.
+fn split_errors(found: Diagnostics, session: &mut Session) -> Result<(), Diagnostics> {
+    if found.iter().any(Diagnostic::is_error) {
+        return Err(found);
+    }
+    session.diagnostics.extend(found);
+    Ok(())
+}
+
+fn format(path: &Path) -> Result<Format, Diagnostic> {
+    let ending = path.extension().and_then(|e| e.to_str());
+    match ending.map(str::to_ascii_lowercase).as_deref() {
+        Some("lir") => return Ok(Format::Text),
+        Some("onnx") => return Ok(Format::Onnx),
+        _ => {}
+    }
+    let mut start = Vec::new();
+    let read = fs::File::open(path).and_then(|f| f.take(256).read_to_end(&mut start));
+    read.map_err(|error| files::cannot_read(path, error))?;
+    Ok(match looks_like_text(&start) {
+        true => Format::Text,
+        false => Format::Onnx,
+    })
+}
+
+/// Whether a file may be IR text, by its first bytes. A protocol buffer begins with a field
+/// number, which is a control character for each of the first fields.
+fn looks_like_text(start: &[u8]) -> bool {
+    !start.is_empty()
+        && start
+            .iter()
+            .all(|&b| b >= 0x20 || matches!(b, b'\n' | b'\r' | b'\t'))
+}

@@ -1,0 +1,71 @@
+//! Watching a pipeline: the IR before and after passes, and what to report after a crash.
+
+use std::io::{self, Write};
+
+use lepid_ir::core::{Module, PrintOptions, Resources, print_module};
+use lepid_passes::core::{Changed, Observer, PassDef};
+
+use crate::driver::crash;
+
+/// Around which passes the IR is shown.
+#[derive(Clone, Debug, Default)]
+pub enum Around {
+    #[default]
+    None,
+    All,
+    /// Passes by name.
+    These(Vec<String>),
+}
+
+impl Around {
+    fn has(&self, pass: &PassDef) -> bool {
+        match self {
+            Around::None => false,
+            Around::All => true,
+            Around::These(names) => names.iter().any(|n| n == pass.name),
+        }
+    }
+}
+
+/// Writes the IR around passes to `out`.
+pub struct Watch<W> {
+    pub before: Around,
+    pub after: Around,
+    pub print: PrintOptions,
+    pub out: W,
+    /// The first failure to write, after which nothing more is written.
+    pub failure: Option<io::Error>,
+}
+
+impl<W: Write> Watch<W> {
+    fn show(&mut self, when: &str, pass: &PassDef, note: &str, module: &Module) {
+        if self.failure.is_some() {
+            return;
+        }
+        // Here nobody reads the large constants back.
+        let text = print_module(module, &self.print, &mut Resources::default());
+        let name = pass.name;
+        if let Err(error) = write!(self.out, "// IR {when} `{name}`{note}\n{text}\n") {
+            self.failure = Some(error);
+        }
+    }
+}
+
+impl<W: Write> Observer for Watch<W> {
+    fn before(&mut self, pass: &'static PassDef, module: &Module) {
+        crash::remember(format!("pass `{}`", pass.name), module);
+        if self.before.has(pass) {
+            self.show("before", pass, "", module);
+        }
+    }
+
+    fn after(&mut self, pass: &'static PassDef, module: &Module, changed: Changed) {
+        if self.after.has(pass) {
+            let note = match changed {
+                Changed::Yes => "",
+                Changed::No => " (unchanged)",
+            };
+            self.show("after", pass, note, module);
+        }
+    }
+}

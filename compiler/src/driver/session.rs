@@ -1,0 +1,24 @@
+//! What one command gathers on its way: source texts for messages, and the messages themselves.
+
+use std::collections::BTreeMap;
+
+use lepid_ir::core::{Diagnostics, Symbol};
+
+/// Texts by file name, and messages that do not stop the command.
+#[derive(Default)]
+pub struct Session {
+    texts: BTreeMap<Symbol, String>,
+    /// Warnings and notes, in the order of their finding.
+    pub diagnostics: Diagnostics,
+}
+
+impl Session {
+    /// Remembers the text under the name that spans use.
+    pub fn add_text(&mut self, file: &str, text: impl Into<String>) {
+        self.texts.insert(Symbol::new(file), text.into());
+    }
+
+    pub fn text(&self, file: Symbol) -> Option<&str> {
+        self.texts.get(&file).map(String::as_str)
+    }
+}

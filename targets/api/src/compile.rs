@@ -1,0 +1,201 @@
+//! From a module to a package: expansion, the target's pipeline, legality, emission. The same for
+//! the driver and for tests of targets.
+
+use std::collections::BTreeMap;
+
+use lepid_ir::core::{
+    Code, Cost, Diagnostic, Diagnostics, Dim, Loc, Module, Op, OpView, Registry, Symbol, nearest,
+};
+use lepid_ir::dialects::core::Func;
+use lepid_passes::core::{
+    Alias, Legality, Observer, PassDef, PassEnv, PassManager, PassRegistry, Pipeline, Report, Step,
+};
+
+use crate::{EmitCx, Package, Signature, Target, TargetOptions};
+
+/// How to compile.
+#[derive(Clone, Debug, Default)]
+pub struct CompileOptions {
+    pub target: TargetOptions,
+    /// The function to compile; `main`, or the only one.
+    pub func: Option<String>,
+    /// In place of the target's pipeline.
+    pub pipeline: Option<String>,
+    /// Numbers for named extents.
+    pub dims: BTreeMap<Symbol, u64>,
+    /// Whether the verifier runs after each pass.
+    pub verify_each: bool,
+}
+
+/// What compiling stands on.
+pub struct CompileEnv<'a> {
+    pub ops: &'a Registry,
+    pub passes: &'a PassRegistry,
+    pub aliases: &'a [Alias],
+    pub observer: &'a mut dyn Observer,
+}
+
+/// A package and how it came about.
+pub struct Compiled {
+    pub package: Package,
+    pub report: Report,
+}
+
+/// An extent of an input that is not a number.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OpenExtent {
+    pub input: String,
+    pub axis: usize,
+    pub dim: Dim,
+}
+
+/// Compiles a function of the module for a target.
+pub fn compile(
+    target: &dyn Target,
+    mut module: Module,
+    options: &CompileOptions,
+    env: CompileEnv<'_>,
+) -> Result<Compiled, Diagnostics> {
+    let pipeline = pipeline(target, options, &env)?;
+    let legality = |op: OpView<'_>| target.legality(op);
+    let cost = |op: OpView<'_>| -> Cost { target.cost(op).unwrap_or_else(|| op.def().cost(op)) };
+    let pass_env = PassEnv {
+        ops: env.ops,
+        legality: &legality,
+        cost: &cost,
+        facts: target.info().capabilities,
+        dims: options.dims.clone(),
+    };
+    let func = main_function(&module, options.func.as_deref())?;
+    require_numbers(target, &module, func)?;
+    let mut manager = PassManager {
+        env: &pass_env,
+        verify_each: options.verify_each,
+        observer: env.observer,
+    };
+    let report = manager.run(&mut module, &pipeline)?;
+    let func = main_function(&module, options.func.as_deref())?;
+    check_legality(target, &module)?;
+    let cx = EmitCx {
+        func,
+        options: &options.target,
+    };
+    let package = target.emit(&module, &cx)?;
+    Ok(Compiled { package, report })
+}
+
+/// The given pipeline or the target's, in which `expand` comes first if it has no place of its
+/// own there.
+fn pipeline(
+    target: &dyn Target,
+    options: &CompileOptions,
+    env: &CompileEnv<'_>,
+) -> Result<Pipeline, Diagnostics> {
+    let text = options.pipeline.as_deref().unwrap_or(target.pipeline());
+    let mut pipeline = Pipeline::parse(text, env.passes, env.aliases)?;
+    let expand: &'static PassDef = match env.passes.get("expand") {
+        Some(pass) => pass,
+        None => lepid_ir::bug!("the pass `expand` is not registered"),
+    };
+    let has_expand = pipeline.steps.iter().any(|s| s.pass.name == expand.name);
+    if options.pipeline.is_none() && !has_expand {
+        let step = Step {
+            pass: expand,
+            options: BTreeMap::new(),
+        };
+        pipeline.steps.insert(0, step);
+    }
+    Ok(pipeline)
+}
+
+/// The function of that name; without a name `main`, or the only one.
+pub fn main_function(module: &Module, name: Option<&str>) -> Result<Op, Diagnostics> {
+    let names: Vec<&str> = module.funcs().map(|f| Func::name(module.view(f))).collect();
+    let wanted = match (name, &names[..]) {
+        (Some(name), _) => name,
+        (None, [only]) => only,
+        (None, _) => "main",
+    };
+    Func::find(module, wanted).ok_or_else(|| {
+        let message = format!("the module has no function `@{wanted}`");
+        let all: Vec<String> = names.iter().map(|n| format!("`@{n}`")).collect();
+        let help = match (nearest(wanted, names.iter().copied()), all.is_empty()) {
+            (Some(near), _) => format!("did you mean `@{near}`?"),
+            (None, true) => "the module is empty".to_string(),
+            (None, false) => format!("it has {}; choose with `--func`", all.join(", ")),
+        };
+        vec![Diagnostic::error(Code::UNKNOWN_FUNC, Loc::Unknown, message).with_help(help)]
+    })
+}
+
+impl Signature {
+    /// All extents of the inputs that are not numbers, in order.
+    pub fn open_extents(&self) -> Vec<OpenExtent> {
+        let mut found = Vec::new();
+        for port in &self.inputs {
+            let dims = port.ty.as_tensor().map_or(&[][..], |ty| &ty.dims);
+            for (axis, &dim) in dims.iter().enumerate() {
+                if dim.known().is_none() {
+                    found.push(OpenExtent {
+                        input: port.name.clone(),
+                        axis,
+                        dim,
+                    });
+                }
+            }
+        }
+        found
+    }
+}
+
+/// Most targets compile for fixed extents.
+fn require_numbers(target: &dyn Target, module: &Module, func: Op) -> Result<(), Diagnostics> {
+    if target.info().capability("extents") == Some("symbolic") {
+        return Ok(());
+    }
+    let name = target.info().name;
+    let mut seen: Vec<Dim> = Vec::new();
+    let mut errors = Vec::new();
+    for open in Signature::of(module, func).open_extents() {
+        let (input, axis) = (&open.input, open.axis);
+        let (what, help) = match open.dim {
+            Dim::Sym(_) if seen.contains(&open.dim) => continue,
+            Dim::Sym(symbol) => (
+                format!("the extent `{symbol}`"),
+                format!("give it with `--dim {symbol}=4`"),
+            ),
+            Dim::Unknown | Dim::Known(_) => (
+                format!("axis {axis} of input `{input}`"),
+                format!("give the shape with `--input-shape {input}=4x…`"),
+            ),
+        };
+        seen.push(open.dim);
+        let message = format!("{what} has no value, which target `{name}` needs");
+        errors.push(Diagnostic::error(Code::UNBOUND_DIM, Loc::Unknown, message).with_help(help));
+    }
+    match errors.is_empty() {
+        true => Ok(()),
+        false => Err(errors),
+    }
+}
+
+/// Reports every op that `emit` would not take.
+fn check_legality(target: &dyn Target, module: &Module) -> Result<(), Diagnostics> {
+    let name = target.info().name;
+    let mut errors = Vec::new();
+    for op in module.walk() {
+        let view = module.view(op);
+        let reason = match target.legality(view) {
+            Legality::Native => continue,
+            Legality::Expand => "it cannot be expanded into simpler ops".to_string(),
+            Legality::Unsupported(reason) => reason,
+        };
+        let message = format!("target `{name}` does not have `{}`: {reason}", view.name());
+        let error = Diagnostic::error(Code::UNSUPPORTED_OP, view.loc().clone(), message);
+        errors.push(error.with_help("`--target reference` runs every op"));
+    }
+    match errors.is_empty() {
+        true => Ok(()),
+        false => Err(errors),
+    }
+}
