@@ -1,12 +1,13 @@
 //! Arithmetic that does nothing, and chains of constants.
 
-use lepid_ir::core::{Builder, Num, Op, OpDef, Value};
-use lepid_ir::dialects::{nn, tensor as t};
+use lepid_ir::core::{Builder, Module, Num, Op, OpDef, OpResult, Value};
+use lepid_ir::dialects::nn;
+use lepid_ir::dialects::tensor::{self as t, build};
 
-use crate::core::rewrite::{Pattern, Rewrite, defined_by, fuse_locs, rebuild};
+use crate::core::rewrite::{Pattern, Rewrite, defined_by, fuse_locs, has_one_use, rebuild};
 use crate::transform::matching::{
-    build_uniform, is_constant, is_uniform, tensor_type, under, uniform, uniform_float,
-    with_uniform,
+    along_axis, build_uniform, build_vector, dims, is_constant, is_precise, is_uniform,
+    tensor_type, under, uniform, uniform_float, with_uniform,
 };
 
 pub(super) const PATTERNS: &[Pattern] = &[
@@ -69,6 +70,21 @@ pub(super) const PATTERNS: &[Pattern] = &[
         name: "mul-mul",
         op: "tensor.mul",
         apply: |b, op| chain(b, op, &t::Mul, |x, y| x * y),
+    },
+    Pattern {
+        name: "add-add-channels",
+        op: "tensor.add",
+        apply: |b, op| channels(b, op, &t::Add),
+    },
+    Pattern {
+        name: "mul-mul-channels",
+        op: "tensor.mul",
+        apply: |b, op| channels(b, op, &t::Mul),
+    },
+    Pattern {
+        name: "scale-of-affine",
+        op: "tensor.mul",
+        apply: scale_of_affine,
     },
     Pattern {
         name: "neg-neg",
@@ -212,6 +228,75 @@ fn chain(
     fuse_locs(b, &[inner, op]);
     let both = build_uniform(b, Num::Float(both), b.module.results(op)[0])?;
     Ok(Some(vec![b.one(def, &[x, both], &[])?]))
+}
+
+/// [`chain`] with constants per channel: the result is computed on vectors, not on their copies.
+fn channels(b: &mut Builder<'_>, op: Op, def: &'static dyn OpDef) -> Rewrite {
+    let (x, d) = (b.module.operands(op)[0], b.module.operands(op)[1]);
+    let Some(inner) = defined_by(b.module, x, def).filter(|_| has_one_use(b.module, x)) else {
+        return Ok(None);
+    };
+    let (x, c) = (b.module.operands(inner)[0], b.module.operands(inner)[1]);
+    let Some(axis) = common_axis(b.module, c, d).filter(|_| !is_constant(b.module, x)) else {
+        return Ok(None);
+    };
+    fuse_locs(b, &[inner, op]);
+    let both = combine(b, def, (c, d), axis)?;
+    Ok(Some(vec![b.one(def, &[x, both], &[])?]))
+}
+
+/// `(x · s + t) · g` → `x · (s · g) + t · g` with constants per channel.
+fn scale_of_affine(b: &mut Builder<'_>, op: Op) -> Rewrite {
+    let (sum, g) = (b.module.operands(op)[0], b.module.operands(op)[1]);
+    let found = || {
+        let add = defined_by(b.module, sum, &t::Add)?;
+        let (product, shift) = (b.module.operands(add)[0], b.module.operands(add)[1]);
+        let mul = defined_by(b.module, product, &t::Mul)?;
+        let (x, scale) = (b.module.operands(mul)[0], b.module.operands(mul)[1]);
+        let axis = common_axis(b.module, shift, g)?;
+        let once = has_one_use(b.module, sum) && has_one_use(b.module, product);
+        let same = common_axis(b.module, scale, g) == Some(axis);
+        (once && same && !is_constant(b.module, x)).then_some((mul, add, x, scale, shift, axis))
+    };
+    let Some((mul, add, x, scale, shift, axis)) = found() else {
+        return Ok(None);
+    };
+    fuse_locs(b, &[mul, add, op]);
+    let scale = combine(b, &t::Mul, (scale, g), axis)?;
+    let shift = combine(b, &t::Mul, (shift, g), axis)?;
+    let product = b.one(&t::Mul, &[x, scale], &[])?;
+    Ok(Some(vec![b.one(&t::Add, &[product, shift], &[])?]))
+}
+
+/// The axis along which both constants lie; not of two uniform ones, which are simpler to combine.
+fn common_axis(module: &Module, c: Value, d: Value) -> Option<usize> {
+    if !tensor_type(module, c).elem.is_float() || !is_precise(tensor_type(module, c)) {
+        return None;
+    }
+    let uniform = |v| uniform(module, v).is_some();
+    if (uniform(c) && uniform(d)) || dims(module, c) != dims(module, d) {
+        return None;
+    }
+    let mut axes = 0..dims(module, c).len();
+    axes.find(|&a| along_axis(module, c, a).is_some() && along_axis(module, d, a).is_some())
+}
+
+/// `c ∘ d` of two constants along an axis, in their shape.
+fn combine(
+    b: &mut Builder<'_>,
+    def: &'static dyn OpDef,
+    (c, d): (Value, Value),
+    axis: usize,
+) -> OpResult<Value> {
+    let shape = dims(b.module, c).to_vec();
+    let mut vectors = Vec::new();
+    for value in [c, d] {
+        if let Some(along) = along_axis(b.module, value, axis) {
+            vectors.push(build_vector(b, &along, value, shape[axis])?);
+        }
+    }
+    let both = b.one(def, &vectors, &[])?;
+    build::broadcast_axes(b, both, &shape, &[axis])
 }
 
 /// The op undoes itself.
