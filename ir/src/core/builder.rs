@@ -200,8 +200,9 @@ pub(crate) fn check_shape(op: OpView<'_>) -> OpResult<()> {
         return Err(OpError::with_code(
             Code::ARITY,
             format!(
-                "`{}` takes {least}{expected} operands, found {found}",
-                info.name
+                "`{}` takes {least}{expected} operand{}, found {found}",
+                info.name,
+                if expected == 1 { "" } else { "s" }
             ),
         ));
     }
@@ -238,7 +239,11 @@ pub(crate) fn check_shape(op: OpView<'_>) -> OpResult<()> {
     if found < expected || (found > expected && info.rest_regions.is_none()) {
         return Err(OpError::with_code(
             Code::ARITY,
-            format!("`{}` takes {expected} regions, found {found}", info.name),
+            format!(
+                "`{}` takes {expected} region{}, found {found}",
+                info.name,
+                if expected == 1 { "" } else { "s" }
+            ),
         ));
     }
     Ok(())

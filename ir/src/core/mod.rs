@@ -12,7 +12,7 @@ mod module;
 mod op_def;
 mod op_macro;
 mod print;
-pub(crate) mod registry;
+mod registry;
 mod tensor;
 mod types;
 pub(crate) mod verify;

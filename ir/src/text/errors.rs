@@ -3,12 +3,15 @@
 use lalrpop_util::ParseError;
 
 use crate::core::{Code, Diagnostic, Diagnostics, Loc, Span, Symbol};
-use crate::text::lexer::{LexError, LexErrorKind, Token, shorten};
+use crate::text::lexer::{LexError, LexErrorKind, Lexer, Token, shorten};
 
 type SyntaxError<'s> = ParseError<usize, Token<'s>, ()>;
 
-/// All errors in the order of the text. One line gives one syntax error: what follows it there is
-/// mostly its consequence.
+/// After an error the parser must read this many tokens before it is believed again.
+const TOKENS_TO_TRUST: usize = 3;
+
+/// All errors in the order of the text. One line gives one syntax error, and what follows an error
+/// closely is taken for its consequence.
 pub(crate) fn diagnostics<'s>(
     text: &str,
     file: Symbol,
@@ -56,7 +59,7 @@ pub(crate) fn diagnostics<'s>(
                 (
                     start,
                     start + 1,
-                    "unexpected end of the text".to_string(),
+                    "the text ends too early".to_string(),
                     expected,
                 )
             }
@@ -83,16 +86,19 @@ pub(crate) fn diagnostics<'s>(
         ));
     }
     found.sort_by_key(|(start, _)| *start);
-    let mut kept: Vec<(usize, Diagnostic)> = Vec::new();
+    let mut kept: Vec<Diagnostic> = Vec::new();
+    let mut last: Option<usize> = None;
     for (start, diagnostic) in found {
-        let same_line = kept
-            .last()
-            .is_some_and(|(last, _)| !text[*last..start].contains('\n'));
-        if !same_line {
-            kept.push((start, diagnostic));
+        let believed = last.is_none_or(|last| {
+            let between = &text[last..start];
+            between.contains('\n') && Lexer::new(between).nth(TOKENS_TO_TRUST).is_some()
+        });
+        if believed {
+            kept.push(diagnostic);
         }
+        last = Some(start);
     }
-    kept.into_iter().map(|(_, d)| d).collect()
+    kept
 }
 
 /// The terminals of the grammar in words: "`,` or `)`".

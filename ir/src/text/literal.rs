@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 
 use crate::core::attr::unquote;
-use crate::core::registry::nearest;
 use crate::core::{
     Attr, Code, Diagnostic, Diagnostics, Dim, Elem, ExtType, Loc, Native, Num, Symbol, Tensor,
-    TensorType, Type, TypeKind,
+    TensorType, Type, TypeKind, nearest,
 };
 use crate::text::Weights;
 use crate::text::lexer::shorten;
@@ -107,7 +106,13 @@ impl<'a> Reader<'a> {
                 let start = name.span.start as usize + opening.len();
                 let span = syntax::Span::new(start + error.start, start + error.end);
                 let diagnostic = self.error(Code::LITERAL, span, error.message);
-                self.report(diagnostic.with_help(format!("write `{opening}2x?Nx3xf32>`, say")))
+                let part = name.text.get(error.start..error.end).unwrap_or("");
+                self.report(match nearest(part, Elem::ALL.map(Elem::name)) {
+                    Some(near) => diagnostic.with_help(format!("did you mean `{near}`?")),
+                    None => {
+                        diagnostic.with_help("a type looks like `2x?Nx3xf32`: extents, element")
+                    }
+                })
             }
         }
     }
@@ -231,11 +236,11 @@ impl<'a> Reader<'a> {
         let count = read.element_count()?;
         let given = values.len() as u64;
         if given != count && !(given == 1 && count > 0) {
-            let expected = match count {
-                0 | 1 => count.to_string(),
-                _ => format!("{count}, or 1 for all"),
-            };
-            let message = format!("`{read}` takes {expected} values, found {given}");
+            let or_one = if count > 1 { " (or 1 for all)" } else { "" };
+            let message = format!(
+                "`{read}` takes {}{or_one}, found {given}",
+                plural(count, "value")
+            );
             return self.bad(ty.span, message);
         }
         let bytes = count.saturating_mul(read.elem.bytes() as u64);
@@ -314,6 +319,12 @@ impl<'a> Reader<'a> {
             Err(message) => self.report(self.error(Code::RESOURCE, span, message)),
         }
     }
+}
+
+/// `1 value`, `2 values`.
+pub(crate) fn plural(count: u64, noun: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{s}")
 }
 
 fn params_before<'p, 's>(

@@ -8,15 +8,14 @@ use std::collections::HashSet;
 
 use indexmap::IndexMap;
 
-use crate::core::registry::nearest;
 use crate::core::verify::result_type_error;
 use crate::core::{
     Attr, AttrKind, Block, Builder, Code, Diagnostics, Label, Module, OpDef, Region, Registry,
-    Symbol, Trait, Type, Value,
+    Symbol, Trait, Type, Value, nearest,
 };
 use crate::text::Weights;
 use crate::text::lexer::{Lexer, Token, shorten};
-use crate::text::literal::Reader;
+use crate::text::literal::{Reader, plural};
 use crate::text::order::callees_first;
 use crate::text::syntax::{self, File, Func, Name, Op, OpSyntax, Span, TypeList};
 
@@ -160,7 +159,9 @@ impl<'s> Resolver<'_, 's> {
         .collect();
         let stated: Vec<Type> = stated.into_iter().flatten().collect();
         if stated != returned {
-            let error = result_type_error(&format!("@{name}"), &stated, &returned);
+            let types: Vec<String> = returned.iter().map(Type::to_string).collect();
+            let error = result_type_error(&format!("@{name}"), &stated, &returned)
+                .help(format!("write `-> ({})`", types.join(", ")));
             let loc = self.reader.loc(func.types.span);
             return self.reader.report(error.at(loc));
         }
@@ -250,7 +251,9 @@ impl<'s> Resolver<'_, 's> {
             .iter()
             .map(|r| self.region(r, op.name.text, isolated))
             .collect();
-        let regions = (self.reader.diagnostics.len() == before).then_some(regions);
+        // A region with errors in it would only make further ones.
+        let whole = self.reader.diagnostics.len() == before && !op.has_broken_region();
+        let regions = whole.then_some(regions);
         let stated = op.types.as_ref().map(|types| self.types(types));
         let operands: Option<Vec<Value>> = operands.into_iter().collect();
         let parts = match (def, operands, attrs, regions) {
@@ -316,9 +319,11 @@ impl<'s> Resolver<'_, 's> {
                 },
                 _ => op.name.span,
             };
+            let are = if found == 1 { "is" } else { "are" };
             let message = format!(
-                "`{}` gives {expected} results, {found} are named",
-                op.name.text
+                "`{}` gives {}, {found} {are} named",
+                op.name.text,
+                plural(expected as u64, "result")
             );
             let error = self.reader.error(Code::ARITY, span, message);
             self.reader.diagnostics.push(error);

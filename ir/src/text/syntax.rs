@@ -61,6 +61,17 @@ pub(crate) struct OpSyntax<'s> {
     pub(crate) regions: Vec<Region<'s>>,
 }
 
+impl OpSyntax<'_> {
+    /// Whether an op in a region could not be read. After an error in the head of an op, its
+    /// attributes may have been taken for a region, too.
+    pub(crate) fn has_broken_region(&self) -> bool {
+        let blocks = self.regions.iter().flat_map(|r| &r.blocks);
+        blocks
+            .flat_map(|b| &b.ops)
+            .any(|op| matches!(op, Op::Broken(_)))
+    }
+}
+
 pub(crate) struct TypeList<'s> {
     pub(crate) span: Span,
     pub(crate) types: Vec<TypeSyntax<'s>>,
