@@ -13,6 +13,10 @@
 //! assert_eq!(module.funcs().count(), 1);
 //! ```
 
+use std::collections::BTreeSet;
+
+use crate::core::{Code, Diagnostic, Diagnostics, Loc, Module, Registry, Span, Symbol, verify};
+
 mod errors;
 mod lexer;
 mod literal;
@@ -28,8 +32,6 @@ lalrpop_util::lalrpop_mod!(
 );
 
 pub use weights::{Weights, WeightsError, write_weights};
-
-use crate::core::{Code, Diagnostic, Diagnostics, Loc, Module, Registry, Span, Symbol, verify};
 
 /// Reads a module. Without errors among the diagnostics it is whole and valid; otherwise it is what
 /// could be built. `file` is the name that locations and messages give; `weights` are the constants
@@ -63,7 +65,15 @@ pub fn parse(
         return (Module::new(), diagnostics);
     };
     let (module, found) = resolve::resolve(text, &tree, file, registry, weights);
-    diagnostics.extend(found);
+    let newlines: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
+    let line = |d: &Diagnostic| {
+        let start = d.primary.span().map_or(0, |s| s.start as usize);
+        newlines.partition_point(|&at| at < start)
+    };
+    // What else is wrong with a line that cannot be read is mostly a consequence of that.
+    let unreadable: BTreeSet<usize> = diagnostics.iter().map(line).collect();
+    let believed = found.into_iter().filter(|d| !unreadable.contains(&line(d)));
+    diagnostics.extend(believed);
     if diagnostics.is_empty() {
         diagnostics = verify(&module);
     }

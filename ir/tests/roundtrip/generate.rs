@@ -53,11 +53,15 @@ pub(crate) fn named(module: &mut Module, text: &str, label: &str) {
     let label = Some(label).filter(|l| !l.is_empty()).map(Symbol::new);
     for dim in [Dim::Sym(Symbol::new(text)), Dim::Known(3)] {
         let inner = b.module.new_block(region, label);
-        b.module.add_block_arg(inner, Type::tensor(Elem::F32, [dim, dim]));
+        b.module
+            .add_block_arg(inner, Type::tensor(Elem::F32, [dim, dim]));
         let mut b = Builder::at_end(b.module, inner);
         Yield::build(&mut b, &[], &[]).expect("a yield takes anything");
     }
-    let attrs = [("string", text.into()), ("strings", Attr::from(&[text, text][..]))];
+    let attrs = [
+        ("string", text.into()),
+        ("strings", Attr::from(&[text, text][..])),
+    ];
     b.create_with_regions(&Any, &[], &attrs, &[region])
         .expect("the op takes anything");
     Return::build(&mut b, &[], &[]).expect("a return takes anything");
@@ -95,9 +99,19 @@ impl Maker<'_, '_> {
     }
 
     /// Tries to make an op; most attempts at most ops fail.
-    fn op(&mut self, b: &mut Builder<'_>, def: &'static dyn OpDef, values: &mut Vec<Value>, depth: usize) {
+    fn op(
+        &mut self,
+        b: &mut Builder<'_>,
+        def: &'static dyn OpDef,
+        values: &mut Vec<Value>,
+        depth: usize,
+    ) {
         let info = def.info();
-        let rest = if info.rest.is_some() { self.random.below(3) } else { 0 };
+        let rest = if info.rest.is_some() {
+            self.random.below(3)
+        } else {
+            0
+        };
         let mut operands = Vec::new();
         for i in 0..info.operands.len() + rest {
             let rule = info.operands.get(i).or(info.rest.as_ref());
@@ -139,7 +153,7 @@ impl Maker<'_, '_> {
     fn region(&mut self, b: &mut Builder<'_>, outside: Vec<Value>, depth: usize) -> Region {
         let region = b.module.new_region();
         for _ in 0..=self.random.below(3) {
-            let label = (self.random.below(2) == 1).then(|| self.random.name());
+            let label = Some(self.random.name()).filter(|l| !l.as_str().is_empty());
             let block: Block = b.module.new_block(region, label);
             let mut values = outside.clone();
             for _ in 0..self.random.below(3) {
@@ -163,7 +177,9 @@ impl Maker<'_, '_> {
             AttrKind::Str => Attr::from(random.name().as_str()),
             AttrKind::Elem => Attr::Elem(random.elem()),
             AttrKind::Type => Attr::Type(random.ty(0)),
-            AttrKind::Func => Attr::Func(Symbol::new(&self.callees[random.below(self.callees.len())])),
+            AttrKind::Func => {
+                Attr::Func(Symbol::new(&self.callees[random.below(self.callees.len())]))
+            }
             AttrKind::Tensor => Attr::Tensor(random.tensor()),
             AttrKind::Ints => random.list(|r| Attr::Int(r.int())),
             AttrKind::Floats => random.list(|r| Attr::Float(r.float())),
@@ -201,7 +217,11 @@ impl Choices<'_> {
     }
 
     fn some<T: Copy>(&mut self, items: &[T]) -> Vec<T> {
-        items.iter().copied().filter(|_| self.below(3) == 1).collect()
+        items
+            .iter()
+            .copied()
+            .filter(|_| self.below(3) == 1)
+            .collect()
     }
 
     fn list(&mut self, mut item: impl FnMut(&mut Self) -> Attr) -> Attr {
@@ -209,7 +229,10 @@ impl Choices<'_> {
     }
 
     fn name(&mut self) -> Symbol {
-        let names = ["N", "x", "max", "a b", "é", "\"", "\\", "\n\t", "", "f32", "x3xf32", "segment0", "//", ">"];
+        let names = [
+            "N", "x", "max", "a b", "é", "\"", "\\", "\n\t", "", "f32", "x3xf32", "segment0", "//",
+            ">",
+        ];
         Symbol::new(names[self.below(names.len())])
     }
 
@@ -225,7 +248,14 @@ impl Choices<'_> {
     fn float(&mut self) -> f64 {
         match self.below(3) {
             0 => self.below(4) as f64 * 0.5,
-            1 => [f64::NAN, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, 5e-324][self.below(6)],
+            1 => [
+                f64::NAN,
+                -0.0,
+                f64::INFINITY,
+                f64::NEG_INFINITY,
+                f64::MAX,
+                5e-324,
+            ][self.below(6)],
             _ => f64::from_bits(self.bits()),
         }
     }
@@ -275,7 +305,7 @@ impl Choices<'_> {
         let count: usize = shape.iter().product();
         let same = self.below(3) == 0;
         let mut first: Vec<u8> = Vec::new();
-        let mut bytes = Vec::new();
+        let mut bytes: Vec<u8> = Vec::new();
         for _ in 0..count {
             let mut one: Vec<u8> = (0..elem.bytes()).map(|_| self.byte()).collect();
             match elem {

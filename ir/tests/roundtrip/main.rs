@@ -93,7 +93,7 @@ fn check(registry: &Registry, module: &Module, inline_elements: usize) -> Result
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn random_modules_survive_the_text(choices in prop::collection::vec(any::<u8>(), 0..3000)) {
@@ -143,7 +143,11 @@ fn most_random_modules_are_valid_and_use_most_ops() {
     }
     let all = registry.iter().count();
     assert!(valid >= 500, "{valid} of 600 are valid");
-    assert!(2 * seen.len() > all, "only {} of {all} ops: {seen:?}", seen.len());
+    assert!(
+        2 * seen.len() > all,
+        "only {} of {all} ops: {seen:?}",
+        seen.len()
+    );
 }
 
 #[test]
@@ -157,11 +161,8 @@ fn floats_keep_every_bit() {
     };
     for elem in [Elem::F16, Elem::BF16] {
         let bytes: Vec<u8> = sixteen(elem).flatten().collect();
-        let tensor = lepid_ir::core::Tensor::new(
-            elem,
-            [1 << 16],
-            lepid_ir::core::Bytes::from_vec(bytes),
-        );
+        let tensor =
+            lepid_ir::core::Tensor::new(elem, [1 << 16], lepid_ir::core::Bytes::from_vec(bytes));
         let mut module = Module::new();
         generate::constant_func(&mut module, tensor);
         check(&registry, &module, usize::MAX).unwrap();
