@@ -134,13 +134,15 @@ op! {
 }
 
 macro_rules! fused_op {
-    ($ty:ident, $of:expr) => {
+    ($ty:ident, $of:expr, $result:path) => {
         impl OpDef for $ty {
             fn info(&self) -> &'static OpInfo {
                 &$ty::INFO
             }
             fn infer(&self, op: OpView<'_>) -> OpResult<Vec<Type>> {
-                $of.infer(op)
+                let mut types = nn::rules::operand_types(op);
+                types.truncate(2 + usize::from($ty::bias(op)));
+                nn::rules::one($result(op, &types)?)
             }
             fn verify(&self, op: OpView<'_>) -> OpResult<()> {
                 verify_epilogue(op)
@@ -161,8 +163,8 @@ macro_rules! fused_op {
         }
     };
 }
-fused_op!(Conv, nn::Conv);
-fused_op!(Linear, nn::Linear);
+fused_op!(Conv, nn::Conv, nn::conv::conv_type);
+fused_op!(Linear, nn::Linear, nn::linear::linear_type);
 
 /// Where the parts of an epilogue stand among the operands.
 #[derive(Copy, Clone, Debug)]

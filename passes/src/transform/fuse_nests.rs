@@ -20,6 +20,7 @@ use lepid_ir::dialects::kernel::Nest;
 use lepid_ir::dialects::tensor;
 
 use crate::core::{Changed, PassCx, PassDef, PassResult, Values};
+use crate::transform::lower::nn_to_kernel::is_constant_expression;
 
 pub const PASS: PassDef = PassDef {
     name: "fuse-nests",
@@ -38,7 +39,12 @@ fn run(module: &mut Module, _cx: &mut PassCx<'_>) -> PassResult {
         let ops: Vec<Op> = module.ops_in(block).collect();
         let mut taken = BTreeSet::new();
         for &root in ops.iter().rev() {
-            if taken.contains(&root) || !is_root(module.view(root)) {
+            let view = module.view(root);
+            // What depends on constants alone is the target's to evaluate while it packs.
+            if taken.contains(&root)
+                || !is_root(view)
+                || is_constant_expression(module, view.result(0))
+            {
                 continue;
             }
             let group = grow(module, block, root);
@@ -112,6 +118,7 @@ fn grow(module: &Module, block: Block, root: Op) -> Vec<Op> {
             let producer = module.view(op);
             let joins = module.op_block(op) == Some(block)
                 && is_member(producer)
+                && !is_constant_expression(module, operand)
                 && !group.contains(&op)
                 && module.uses(operand).iter().all(|u| group.contains(&u.op))
                 && fits(module, &group, view, producer, reduces);

@@ -3,10 +3,9 @@
 //! Generated code has no relocations: data, kernels and other functions are all reached through
 //! the context, so a program is one position-independent blob.
 
-use std::ffi::c_void;
-
 use lepid_ukernels::{Pool, Table};
 
+use crate::run::Profiler;
 use crate::support::Support;
 
 /// The argument of every generated function. Generated code reads the fields by their offsets.
@@ -30,12 +29,11 @@ pub(crate) struct Ctx {
     pub(crate) scratch_stride: usize,
     /// Zeros, as long as the widest row of a padded convolution.
     pub(crate) zeros: *const f32,
+    /// The number of the step that a repeated task is at; written by the program.
+    pub(crate) step: usize,
     /// Null, or where `Support::tick` adds up times.
-    pub(crate) profiler: *mut c_void,
+    pub(crate) profiler: *mut Profiler,
 }
 
-/// A generated task: does its share, `part` of `parts`, of one op.
-pub(crate) type TaskFn = unsafe extern "C" fn(ctx: *const c_void, part: usize, parts: usize);
-
-/// The generated program: runs all tasks in order.
-pub(crate) type MainFn = unsafe extern "C" fn(ctx: *const Ctx);
+/// The entry of a generated program: runs all tasks in order, as part 0 of 1.
+pub(crate) type MainFn = unsafe extern "C" fn(ctx: *mut Ctx, part: usize, parts: usize);

@@ -20,7 +20,14 @@ pub(crate) fn target(level: Isa) -> Result<OwnedTargetIsa, String> {
     let mut set = |name: &str, value: &str| flags.set(name, value).map_err(|e| e.to_string());
     set("opt_level", "speed")?;
     set("is_pic", "true")?;
-    set("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" })?;
+    set(
+        "enable_verifier",
+        if cfg!(debug_assertions) {
+            "true"
+        } else {
+            "false"
+        },
+    )?;
     // Tasks use no deep stack, and the blob has no unwinder.
     set("enable_probestack", "false")?;
     set("unwind_info", "false")?;

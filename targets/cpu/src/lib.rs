@@ -1,1 +1,215 @@
-//! See ARCHITECTURE.md.
+//! The CPU target: Cranelift generates the program, precompiled microkernels do the arithmetic.
+//!
+//! Knows the target API, the IR and the passes; no other target. Begin with [`Cpu`]; then
+//! `codegen/lowering.rs` says what is emitted for each op, and `run.rs` how it runs.
+#![allow(
+    unsafe_code,
+    reason = "maps and calls generated code, and hands raw places to microkernels"
+)]
+
+mod abi;
+mod codegen;
+mod indexed;
+mod isa;
+mod object;
+mod places;
+mod run;
+mod support;
+mod weights;
+
+use lepid_ir::core::{
+    Bytes, Code, Diagnostic, Diagnostics, Elem, Module, OpView, Trait, TypeKind, Value,
+};
+use lepid_ir::dialects::nn;
+use lepid_passes::transform::lower::nn_to_kernel::is_constant_expression;
+use lepid_target_api::{
+    EmitCx, Executable, Legality, LoadError, LoadOptions, Package, Section, Signature, Target,
+    TargetInfo, TargetOption,
+};
+
+/// The target `cpu`.
+pub struct Cpu;
+
+static INFO: TargetInfo = TargetInfo {
+    name: "cpu",
+    summary: "Machine code by Cranelift around precompiled microkernels (AVX2, or portable).",
+    options: &[TargetOption {
+        name: "emit",
+        default: "program",
+        help: "what the package holds beside the program: program, asm or obj",
+    }],
+    capabilities: &[("layout", "nhwc")],
+};
+
+/// Ops of `nn` that loop nests compute as they are.
+const POINTWISE_NN: &[&str] = &[
+    "nn.clip",
+    "nn.gelu",
+    "nn.leaky_relu",
+    "nn.relu",
+    "nn.sigmoid",
+    "nn.silu",
+];
+
+/// Ops of `tensor` that have a routine of their own.
+const ROUTINES: &[&str] = &["tensor.gather"];
+
+impl Target for Cpu {
+    fn info(&self) -> &TargetInfo {
+        &INFO
+    }
+
+    fn legality(&self, op: OpView<'_>) -> Legality {
+        legality(op)
+    }
+
+    fn pipeline(&self) -> &str {
+        "fold-batch-norm,canonicalize,fold,layout,canonicalize,fold,cse,dead-ops,expand,\
+         nn-to-kernel,canonicalize,cse,dead-ops,fuse-epilogues,fuse-nests,dead-ops,memory-plan"
+    }
+
+    fn emit(&self, module: &Module, cx: &EmitCx<'_>) -> Result<Package, Diagnostics> {
+        let what = cx.options.get(&INFO, "emit").unwrap_or("program");
+        let level = isa::level();
+        let fail = |message: String| {
+            let loc = module.loc(cx.func).clone();
+            vec![Diagnostic::error(Code::EMIT_FAILED, loc, message)]
+        };
+        let target = isa::target(level).map_err(fail)?;
+        let code = codegen::program::generate(module, cx.func, &target, what == "asm").map_err(
+            |error| {
+                let loc = module.loc(error.op).clone();
+                vec![Diagnostic::error(Code::EMIT_FAILED, loc, error.message)]
+            },
+        )?;
+        let Some(kernels) = lepid_ukernels::table(level) else {
+            return Err(fail(format!(
+                "this machine has no {} kernels",
+                level.name()
+            )));
+        };
+        let weights = code.weights.pack(kernels, module).map_err(fail)?;
+        let walk = module.walk();
+        let number = |op| walk.iter().position(|&o| o == op).unwrap_or(0);
+        let meta = run::Meta {
+            isa: level.name().to_string(),
+            tasks: code.tasks.clone(),
+            main: code.main,
+            arena_bytes: lepid_ir::dialects::core::Func::arena_bytes(module.view(cx.func)) as usize,
+            scratch_bytes: code.scratch_bytes,
+            zeros: code.zeros,
+            ops: code.ops.iter().map(|&op| number(op)).collect(),
+        };
+        let meta = serde_json::to_vec(&meta).map_err(|e| fail(e.to_string()))?;
+        let mut sections = vec![
+            section("meta", meta),
+            section("code", code.blob.clone()),
+            Section {
+                name: "weights",
+                data: weights.clone(),
+            },
+        ];
+        match what {
+            "asm" => sections.push(section("asm", code.listing.into_bytes())),
+            "obj" => {
+                let object = object::write(&target, &code, weights.as_slice()).map_err(fail)?;
+                sections.push(section("obj", object));
+            }
+            _ => {}
+        }
+        Ok(Package {
+            target: INFO.name,
+            signature: Signature::of(module, cx.func),
+            sections,
+            module: module.clone(),
+        })
+    }
+
+    fn load(
+        &self,
+        package: &Package,
+        options: &LoadOptions,
+    ) -> Result<Box<dyn Executable>, LoadError> {
+        match package.target == INFO.name {
+            true => Ok(Box::new(run::load(package, options)?)),
+            false => Err(LoadError::WrongTarget(package.target.to_string())),
+        }
+    }
+}
+
+fn section(name: &'static str, data: Vec<u8>) -> Section {
+    Section {
+        name,
+        data: Bytes::from_vec(data),
+    }
+}
+
+fn legality(op: OpView<'_>) -> Legality {
+    let name = op.name();
+    let rank = |i: usize| op.operand_tensor(i).rank();
+    let all_f32 = || {
+        op.operands()
+            .iter()
+            .all(|&v| elem(op, v) == Some(Elem::F32))
+    };
+    let constant = |i: usize| is_constant_expression(op.module, op.operand(i));
+    let native = |ok: bool| {
+        if ok {
+            Legality::Native
+        } else {
+            Legality::Expand
+        }
+    };
+    match name {
+        "core.call" => Legality::Unsupported("calls are not inlined yet".into()),
+        _ if name.starts_with("core.") || name.starts_with("kernel.") => Legality::Native,
+        _ if name.starts_with("tensor.dyn_") || name == "tensor.dim" => Legality::Unsupported(
+            "its shape depends on data, or on a dimension without a value".into(),
+        ),
+        "tensor.if" | "tensor.while" | "tensor.reshape" | "tensor.reduce" | "tensor.contract"
+        | "tensor.window" => Legality::Native,
+        "tensor.broadcast" | "tensor.transpose" | "tensor.slice" | "tensor.reverse"
+        | "tensor.pad" | "tensor.concat" | "tensor.iota" => Legality::Native,
+        _ if name.starts_with("tensor.") && op.info().has(Trait::Elementwise) => Legality::Native,
+        _ if ROUTINES.contains(&name) => Legality::Native,
+        _ if name.starts_with("tensor.") => {
+            Legality::Unsupported("the CPU target has no code for it yet".into())
+        }
+        _ if POINTWISE_NN.contains(&name) => native(
+            op.operand_type(0).elem().is_some_and(Elem::is_float)
+                && (all_f32() || name != "nn.gelu" && name != "nn.silu" && name != "nn.sigmoid"),
+        ),
+        "nn.softmax" => native(all_f32() && nn::Softmax::axis(op) as usize + 1 == rank(0)),
+        "nn.log_softmax" => native(all_f32() && nn::LogSoftmax::axis(op) as usize + 1 == rank(0)),
+        "nn.layer_norm" | "nn.rms_norm" => native(all_f32()),
+        "nn.lrn" => native(all_f32() && nn::Lrn::layout(op) == "nhwc"),
+        "nn.max_pool" | "nn.avg_pool" => {
+            native(all_f32() && rank(0) == 4 && nn::MaxPool::layout(op) == "nhwc")
+        }
+        "nn.conv" => native(
+            all_f32() && matches!(rank(0), 3 | 4) && nn::Conv::layout(op) == "nhwc" && constant(1),
+        ),
+        "nn.linear" | "nn.matmul" => native(all_f32()),
+        "nn.lstm" => native(all_f32() && constant(1) && constant(2) && usual_lstm(op)),
+        _ => Legality::Expand,
+    }
+}
+
+/// Whether an LSTM is what `kernel.lstm` computes.
+fn usual_lstm(op: OpView<'_>) -> bool {
+    let activations = nn::Lstm::activations(op);
+    activations
+        .chunks(3)
+        .all(|a| a == ["sigmoid", "tanh", "tanh"])
+        && !nn::Lstm::input_forget(op)
+        && nn::Lstm::optional(op)
+            .iter()
+            .all(|&v| elem(op, v) == Some(Elem::F32))
+}
+
+fn elem(op: OpView<'_>, value: Value) -> Option<Elem> {
+    match op.module.value_type(value).kind() {
+        TypeKind::Tensor(t) => Some(t.elem),
+        TypeKind::Ext(_) => None,
+    }
+}

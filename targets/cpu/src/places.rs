@@ -1,5 +1,14 @@
 //! Where each value lies when the program runs.
 
+use std::collections::HashMap;
+
+use lepid_ir::core::{Module, Op, Value};
+use lepid_ir::dialects::core::Func;
+use lepid_passes::transform::lower::nn_to_kernel::is_constant_expression;
+use lepid_passes::transform::memory_plan::{direct_outputs, storage, values};
+
+use crate::weights::{Layout, Weights};
+
 /// A place in one of the memories that the context points to.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Place {
@@ -11,4 +20,50 @@ pub(crate) enum Place {
     Input(usize),
     /// The output of that number.
     Output(usize),
+}
+
+/// The places of a function's values, from its memory plan.
+pub(crate) struct Places<'m> {
+    module: &'m Module,
+    known: HashMap<Value, Place>,
+    /// For each result of the function whether it is computed in its output.
+    pub(crate) direct: Vec<Option<Value>>,
+}
+
+impl<'m> Places<'m> {
+    pub(crate) fn new(module: &'m Module, func: Op) -> Places<'m> {
+        let view = module.view(func);
+        let mut known = HashMap::new();
+        for (value, slot) in values(module, func).into_iter().zip(Func::slots(view)) {
+            if let Ok(offset) = usize::try_from(slot) {
+                known.insert(value, Place::Arena(offset));
+            }
+        }
+        for (i, &arg) in Func::args(view).iter().enumerate() {
+            known.insert(arg, Place::Input(i));
+        }
+        let direct = direct_outputs(module, func);
+        for (i, value) in direct.iter().enumerate() {
+            if let Some(value) = value {
+                known.insert(*value, Place::Output(i));
+            }
+        }
+        Places {
+            module,
+            known,
+            direct,
+        }
+    }
+
+    /// The place of a value; constants get one among the weights.
+    pub(crate) fn of(&self, weights: &mut Weights, value: Value) -> Place {
+        let root = storage(self.module, value);
+        if is_constant_expression(self.module, root) {
+            return Place::Weights(weights.place(self.module, root, Layout::Raw));
+        }
+        match self.known.get(&root) {
+            Some(&place) => place,
+            None => lepid_ir::bug!("the memory plan has no place for a value"),
+        }
+    }
 }

@@ -150,9 +150,9 @@ pub(crate) fn load(package: &Package, options: &LoadOptions) -> Result<Program, 
         ops: ops.ok_or_else(|| damaged("a task names an op that is not there"))?,
         tasks: meta.tasks.iter().map(|&at| code.address(at)).collect(),
         weights: section("weights")?.clone(),
-        arena: AlignedBuf::new_zeroed(meta.arena_bytes.max(64))?,
-        scratch: AlignedBuf::new_zeroed(meta.scratch_bytes.max(64) * threads)?,
-        zeros: AlignedBuf::new_zeroed(4 * meta.zeros.max(16))?,
+        arena: AlignedBuf::new_zeroed(meta.arena_bytes.max(64)),
+        scratch: AlignedBuf::new_zeroed(meta.scratch_bytes.max(64) * threads),
+        zeros: AlignedBuf::new_zeroed(4 * meta.zeros.max(16)),
         kernels,
         pool: Box::new(Pool::new(threads)),
         profiler: options.profile.then(|| {
@@ -177,10 +177,10 @@ impl Program {
             .map(|o| o.as_mut_ptr().cast())
             .collect();
         let profiler = match &mut self.profiler {
-            Some(profiler) => std::ptr::from_mut(profiler.as_mut()).cast(),
+            Some(profiler) => std::ptr::from_mut(profiler.as_mut()),
             None => std::ptr::null_mut(),
         };
-        let ctx = Ctx {
+        let mut ctx = Ctx {
             arena: self.arena.as_mut_slice().as_mut_ptr(),
             weights: self.weights.as_slice().as_ptr(),
             inputs: inputs.as_ptr(),
@@ -192,6 +192,7 @@ impl Program {
             scratch: self.scratch.as_mut_slice().as_mut_ptr(),
             scratch_stride: self.meta.scratch_bytes.max(64),
             zeros: self.zeros.as_slice().as_ptr().cast(),
+            step: 0,
             profiler,
         };
         // SAFETY: `main` is the offset of the program's entry, made for this signature; all
@@ -199,7 +200,7 @@ impl Program {
         // types of its signature.
         unsafe {
             let main: MainFn = std::mem::transmute(self.code.address(self.meta.main));
-            main(&ctx);
+            main(&mut ctx, 0, 1);
         }
     }
 
@@ -229,24 +230,35 @@ impl Executable for Program {
         let fits = inputs.len() == ports.len()
             && inputs.iter().zip(ports).all(|(t, port)| t.ty() == port.ty);
         if !fits {
-            let expected: Vec<String> =
-                ports.iter().map(|p| format!("`{}`: `{}`", p.name, p.ty)).collect();
+            let expected: Vec<String> = ports
+                .iter()
+                .map(|p| format!("`{}`: `{}`", p.name, p.ty))
+                .collect();
             let found: Vec<String> = inputs.iter().map(|t| format!("`{}`", t.ty())).collect();
             return Err(Diagnostic::error(
                 Code::INPUT,
                 Loc::Unknown,
-                format!("expected inputs {}, found {}", expected.join(", "), found.join(", ")),
+                format!(
+                    "expected inputs {}, found {}",
+                    expected.join(", "),
+                    found.join(", ")
+                ),
             ));
         }
         self.inputs = inputs.iter().map(aligned).collect();
         self.outputs = self.fresh_outputs();
         self.execute();
-        let outputs = std::mem::replace(&mut self.outputs, self.fresh_outputs());
+        let fresh = self.fresh_outputs();
+        let outputs = std::mem::replace(&mut self.outputs, fresh);
         let tensors = outputs.into_iter().zip(&self.signature.outputs);
         Ok(tensors
             .map(|(words, port)| {
                 let bytes = output_bytes(port.ty);
-                let (elem, dims) = match port.ty.as_tensor().and_then(|t| Some((t.elem, t.known_dims()?))) {
+                let (elem, dims) = match port
+                    .ty
+                    .as_tensor()
+                    .and_then(|t| Some((t.elem, t.known_dims()?)))
+                {
                     Some(found) => found,
                     None => lepid_ir::bug!("an output of type {} was compiled", port.ty),
                 };
@@ -256,7 +268,11 @@ impl Executable for Program {
                         bytemuck::cast_slice(&self.0)
                     }
                 }
-                Tensor::new(elem, dims, Bytes::from_owner(Arc::new(Words(words)), 0..bytes))
+                Tensor::new(
+                    elem,
+                    dims,
+                    Bytes::from_owner(Arc::new(Words(words)), 0..bytes),
+                )
             })
             .collect())
     }

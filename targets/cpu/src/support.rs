@@ -3,6 +3,8 @@
 
 use half::{bf16, f16};
 
+use crate::indexed::Routine;
+
 /// The table of routines. Generated code reads the fields by their offsets.
 #[repr(C)]
 pub(crate) struct Support {
@@ -15,6 +17,7 @@ pub(crate) struct Support {
     pub(crate) function: extern "C" fn(u32, f64, f64) -> f64,
     pub(crate) pow_int: extern "C" fn(i64, i64) -> i64,
     pub(crate) copy: unsafe extern "C" fn(*mut u8, *const u8, usize),
+    pub(crate) gather: Routine,
     pub(crate) tick: unsafe extern "C" fn(*mut crate::run::Profiler, usize),
 }
 
@@ -29,7 +32,7 @@ pub(crate) const FUNCTIONS: &[(&str, fn(f64, f64) -> f64)] = &[
     ("atanh", |x, _| x.atanh()),
     ("cos", |x, _| x.cos()),
     ("cosh", |x, _| x.cosh()),
-    ("erf", |x, _| lepid_ir::dialects::tensor::erf(x)),
+    ("erf", |x, _| libm::erf(x)),
     ("exp", |x, _| x.exp()),
     ("log", |x, _| x.ln()),
     ("pow", f64::powf),
@@ -56,6 +59,7 @@ pub(crate) static SUPPORT: Support = Support {
     function,
     pow_int,
     copy,
+    gather: crate::indexed::gather,
     tick: crate::run::tick,
 };
 

@@ -7,16 +7,18 @@ use std::collections::HashMap;
 
 use lepid_ir::core::{Bytes, Module, Tensor, Value};
 use lepid_ir::dialects::kernel::PANEL;
+use lepid_ir::dialects::tensor;
 use lepid_ir::interp;
-use lepid_ukernels::AlignedBuf;
+use lepid_ukernels::args::PackRecurrentArgs;
+use lepid_ukernels::{AlignedBuf, Table};
 
 /// How an item is made from the value of a constant expression.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Layout {
     /// As it is.
     Raw,
-    /// A matrix [K, N] in panels of 16 columns.
-    Panels,
+    /// A matrix [K, N], or [N, K] if `transpose`, in panels of 16 columns.
+    Panels { transpose: bool },
     /// Convolution weights [O, I / groups, kh, kw]: per group, panels of rows (tap, channel).
     /// With `rows`, one tap is a row of the kernel: rows (kh, (kw, channel)).
     Conv { groups: usize },
@@ -28,6 +30,8 @@ pub(crate) enum Layout {
 
 struct Item {
     value: Value,
+    /// Factors for the slices along the first axis, applied while packing.
+    scale: Option<Value>,
     layout: Layout,
     offset: usize,
     bytes: usize,
@@ -41,6 +45,8 @@ pub(crate) struct Weights {
     bytes: usize,
 }
 
+/// Gates of an LSTM cell.
+const LSTM_GATES: usize = 4;
 /// Packed data starts on a cache line.
 const ALIGN: usize = 64;
 
@@ -50,6 +56,7 @@ impl Weights {
         if let Some(&offset) = self.known.get(&(value, layout.clone())) {
             return offset;
         }
+        let asked = value;
         let shape: Vec<usize> = crate::codegen::nest::dims(module, value)
             .iter()
             .map(|&d| d as usize)
@@ -59,18 +66,26 @@ impl Weights {
             Layout::Raw | Layout::Depthwise => {
                 count * crate::codegen::nest::elem(module, value).bytes()
             }
-            Layout::Panels => 4 * shape[0] * shape[1].next_multiple_of(PANEL),
+            Layout::Panels { transpose } => {
+                let (k, n) = depth_and_columns(&shape, *transpose);
+                4 * k * n.next_multiple_of(PANEL)
+            }
             Layout::Conv { groups } => {
                 let k: usize = shape[1..].iter().product();
                 4 * groups * k * (shape[0] / groups).next_multiple_of(PANEL)
             }
-            Layout::Lstm => 4 * lepid_ukernels::lstm_packed_len(shape[1]),
+            Layout::Lstm => 4 * lepid_ukernels::recurrent_packed_len(LSTM_GATES, shape[1]),
+        };
+        let (value, scale) = match layout {
+            Layout::Conv { .. } | Layout::Depthwise => peel_scale(module, value),
+            Layout::Raw | Layout::Panels { .. } | Layout::Lstm => (value, None),
         };
         let offset = self.bytes;
         self.bytes = (offset + bytes).next_multiple_of(ALIGN);
-        self.known.insert((value, layout.clone()), offset);
+        self.known.insert((asked, layout.clone()), offset);
         self.items.push(Item {
             value,
+            scale,
             layout,
             offset,
             bytes,
@@ -79,15 +94,24 @@ impl Weights {
     }
 
     /// Makes all items.
-    pub(crate) fn pack(&self, module: &Module) -> Result<Bytes, String> {
+    pub(crate) fn pack(&self, kernels: &Table, module: &Module) -> Result<Bytes, String> {
         // Kernels read whole lines past the last panel.
-        let mut buffer = AlignedBuf::new_zeroed(self.bytes + ALIGN).map_err(|e| e.to_string())?;
+        let mut buffer = AlignedBuf::new_zeroed(self.bytes + ALIGN);
         for item in &self.items {
             let Some(tensor) = interp::eval_constant(module, item.value) else {
-                return Err(format!("a weight of type {} cannot be evaluated", module.value_type(item.value)));
+                return Err(format!(
+                    "a weight of type {} cannot be evaluated",
+                    module.value_type(item.value)
+                ));
             };
             let to = &mut buffer.as_mut_slice()[item.offset..][..item.bytes];
-            fill(&tensor, &item.layout, to);
+            match item.scale.map(|s| interp::eval_constant(module, s)) {
+                None => fill(kernels, &tensor, &item.layout, to),
+                Some(Some(scale)) => {
+                    fill(kernels, &scaled(&tensor, &scale), &item.layout, to);
+                }
+                Some(None) => return Err("the scale of a weight cannot be evaluated".into()),
+            }
             tensor.data().release();
         }
         struct Owner(AlignedBuf);
@@ -97,11 +121,14 @@ impl Weights {
             }
         }
         let len = buffer.as_slice().len();
-        Ok(Bytes::from_owner(std::sync::Arc::new(Owner(buffer)), 0..len))
+        Ok(Bytes::from_owner(
+            std::sync::Arc::new(Owner(buffer)),
+            0..len,
+        ))
     }
 }
 
-fn fill(tensor: &Tensor, layout: &Layout, to: &mut [u8]) {
+fn fill(kernels: &Table, tensor: &Tensor, layout: &Layout, to: &mut [u8]) {
     let shape = tensor.shape();
     if *layout == Layout::Raw {
         to.copy_from_slice(tensor.bytes());
@@ -112,7 +139,8 @@ fn fill(tensor: &Tensor, layout: &Layout, to: &mut [u8]) {
     let to: &mut [f32] = bytemuck::cast_slice_mut(to);
     match layout {
         Layout::Raw => {}
-        Layout::Panels => pack_panels(&from, shape[0], shape[1], to),
+        Layout::Panels { transpose: false } => pack_panels(&from, shape[0], shape[1], to),
+        Layout::Panels { transpose: true } => pack_rows(&from, shape[1], shape[0], 1, to),
         Layout::Conv { groups } => pack_conv(&from, shape, *groups, to),
         Layout::Depthwise => {
             let taps: usize = shape[2..].iter().product();
@@ -122,7 +150,61 @@ fn fill(tensor: &Tensor, layout: &Layout, to: &mut [u8]) {
                 }
             }
         }
-        Layout::Lstm => lepid_ukernels::lstm_pack(&from, shape[1], to),
+        Layout::Lstm => {
+            let args = PackRecurrentArgs {
+                gates: LSTM_GATES,
+                hidden: shape[1],
+                src: from.as_ptr(),
+                dst: to.as_mut_ptr(),
+            };
+            // SAFETY: `from` holds 4 H x H values, `to` the packed length that `place` counted.
+            unsafe { (kernels.pack_recurrent_f32)(&args) }
+        }
+    }
+}
+
+/// Splits `w * broadcast(scale along the first axis)`, which folded batch norms leave behind.
+fn peel_scale(module: &Module, value: Value) -> (Value, Option<Value>) {
+    let whole = (value, None);
+    let Some(mul) = module.defining_op(value).map(|op| module.view(op)) else {
+        return whole;
+    };
+    if mul.name() != "tensor.mul" {
+        return whole;
+    }
+    for (w, factor) in [(0, 1), (1, 0)] {
+        let Some(op) = module
+            .defining_op(mul.operand(factor))
+            .map(|op| module.view(op))
+        else {
+            continue;
+        };
+        if op.name() == "tensor.broadcast"
+            && op.operand_tensor(0).rank() == 1
+            && tensor::Broadcast::axes(op) == [0]
+        {
+            return (mul.operand(w), Some(op.operand(0)));
+        }
+    }
+    whole
+}
+
+/// Each slice along the first axis times its factor.
+fn scaled(tensor: &Tensor, scale: &Tensor) -> Tensor {
+    let (from, factors) = (tensor.values::<f32>(), scale.values::<f32>());
+    let slice = (from.len() / factors.len().max(1)).max(1);
+    let slices = from.chunks_exact(slice).zip(factors.iter());
+    let values = slices
+        .flat_map(|(slice, &f)| slice.iter().map(move |x| x * f))
+        .collect();
+    Tensor::from_vec(tensor.elem(), tensor.shape().iter().copied(), values)
+}
+
+/// Rows and columns of a product's right side.
+fn depth_and_columns(shape: &[usize], transpose: bool) -> (usize, usize) {
+    match transpose {
+        true => (shape[1], shape[0]),
+        false => (shape[0], shape[1]),
     }
 }
 
@@ -138,16 +220,31 @@ fn pack_panels(from: &[f32], k: usize, n: usize, to: &mut [f32]) {
 fn pack_conv(from: &[f32], shape: &[usize], groups: usize, to: &mut [f32]) {
     let (channels, taps) = (shape[1], shape[2] * shape[3]);
     let (outputs, k) = (shape[0] / groups, channels * taps);
-    let panels = outputs.div_ceil(PANEL);
-    for (index, panel) in to.chunks_exact_mut(k * PANEL).enumerate() {
-        let (group, p) = (index / panels, index % panels);
-        let columns = (outputs - p * PANEL).min(PANEL);
-        let first = group * outputs + p * PANEL;
-        for column in 0..columns {
-            let kernel = &from[(first + column) * k..][..k];
-            for (channel, kernel) in kernel.chunks_exact(taps).enumerate() {
-                for (tap, &w) in kernel.iter().enumerate() {
-                    panel[(tap * channels + channel) * PANEL + column] = w;
+    let group_bytes = outputs.next_multiple_of(PANEL) * k;
+    for (group, to) in to.chunks_exact_mut(group_bytes).enumerate() {
+        pack_rows(
+            &from[group * outputs * k..][..outputs * k],
+            k,
+            outputs,
+            taps,
+            to,
+        );
+    }
+}
+
+/// Packs the transpose of `from` [N, K]; a row of `from` is [K / taps][taps], of the result
+/// [taps][K / taps].
+fn pack_rows(from: &[f32], k: usize, n: usize, taps: usize, to: &mut [f32]) {
+    let channels = k / taps;
+    for (p, panel) in to.chunks_exact_mut(k * PANEL).enumerate() {
+        let rows: Vec<&[f32]> = from[p * PANEL * k..n.min((p + 1) * PANEL) * k]
+            .chunks_exact(k)
+            .collect();
+        for channel in 0..channels {
+            for tap in 0..taps {
+                let to = &mut panel[(tap * channels + channel) * PANEL..][..PANEL];
+                for (to, row) in to.iter_mut().zip(&rows) {
+                    *to = row[channel * taps + tap];
                 }
             }
         }

@@ -130,7 +130,7 @@ impl OpDef for Attention {
 }
 
 fn attention_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorType> {
-    at_most(op, 1)?;
+    at_most(op, x.len(), 1)?;
     same_elem(op, x)?;
     for ty in x {
         ensure!(

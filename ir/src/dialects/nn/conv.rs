@@ -82,7 +82,7 @@ pub(super) fn kernel_window(
 
 /// Checks the operands that both convolutions have and gives the number of groups.
 fn check_operands(op: OpView<'_>, x: &[TensorType], groups: i64) -> OpResult<u64> {
-    at_most(op, 1)?;
+    at_most(op, x.len(), 1)?;
     same_elem(op, x)?;
     ensure!(
         x[0].rank() == x[1].rank(),
@@ -97,7 +97,7 @@ fn check_operands(op: OpView<'_>, x: &[TensorType], groups: i64) -> OpResult<u64
     Ok(groups as u64)
 }
 
-fn conv_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorType> {
+pub(crate) fn conv_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorType> {
     let layout = Layout::new(Conv::layout(op), x[0].rank())?;
     let groups = check_operands(op, x, Conv::groups(op))?;
     let w = &x[1];

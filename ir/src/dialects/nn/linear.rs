@@ -73,8 +73,8 @@ impl OpDef for Linear {
     }
 }
 
-fn linear_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorType> {
-    at_most(op, 1)?;
+pub(crate) fn linear_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorType> {
+    at_most(op, x.len(), 1)?;
     same_elem(op, x)?;
     ensure!(x[0].rank() >= 1, "`x` must have an axis");
     ensure!(

@@ -11,17 +11,17 @@
 
 mod activation;
 mod attention;
-mod conv;
+pub(crate) mod conv;
 mod conv_eval;
 mod conv_expand;
 mod expand;
-mod linear;
+pub(crate) mod linear;
 mod norm;
 mod pool;
 mod product;
 mod recurrent;
 mod resize;
-mod rules;
+pub(crate) mod rules;
 mod softmax;
 mod window;
 

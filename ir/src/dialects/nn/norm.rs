@@ -87,7 +87,7 @@ op! {
 }
 
 fn layer_norm_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorType> {
-    at_most(op, 1)?;
+    at_most(op, x.len(), 1)?;
     trailing_type(op, x, LayerNorm::axis(op))
 }
 

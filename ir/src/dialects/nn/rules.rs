@@ -16,7 +16,7 @@ pub(super) use ensure;
 const MAX_ELEMENTS: u64 = 1 << 31;
 
 /// The types of the operands in the IR.
-pub(super) fn operand_types(op: OpView<'_>) -> Vec<TensorType> {
+pub(crate) fn operand_types(op: OpView<'_>) -> Vec<TensorType> {
     (0..op.operands().len())
         .map(|i| op.operand_tensor(i).clone())
         .collect()
@@ -30,7 +30,7 @@ pub(super) fn tensor_types(x: &[Tensor]) -> Vec<TensorType> {
 }
 
 /// The single result of an op as `infer` gives it.
-pub(super) fn one(ty: TensorType) -> OpResult<Vec<Type>> {
+pub(crate) fn one(ty: TensorType) -> OpResult<Vec<Type>> {
     Ok(vec![Type::from(ty)])
 }
 
@@ -83,15 +83,15 @@ pub(super) fn has_dims(ty: &TensorType, dims: &[Dim], name: &str) -> OpResult<()
     Ok(())
 }
 
-/// At most one optional operand.
-pub(super) fn at_most(op: OpView<'_>, count: usize) -> OpResult<()> {
+/// At most `count` optional operands.
+pub(super) fn at_most(op: OpView<'_>, found: usize, count: usize) -> OpResult<()> {
     let fixed = op.info().operands.len();
     ensure!(
-        op.operands().len() <= fixed + count,
+        found <= fixed + count,
         "`{}` takes at most {} operands, found {}",
         op.name(),
         fixed + count,
-        op.operands().len()
+        found
     );
     Ok(())
 }

@@ -111,7 +111,12 @@ impl Tail {
     };
 
     /// The epilogue of a `kernel.conv` or `kernel.linear`.
-    pub(crate) fn of(module: &Module, op: Op, bias: Option<Place>, residual: Option<Place>) -> Tail {
+    pub(crate) fn of(
+        module: &Module,
+        op: Op,
+        bias: Option<Place>,
+        residual: Option<Place>,
+    ) -> Tail {
         let view = module.view(op);
         let act = match kernel::Conv::act(view) {
             "relu" => Activation::Relu,
@@ -136,7 +141,11 @@ impl Tail {
     /// Fills in what does not change of an `Epilogue` at `at` of a struct; the pointers follow by
     /// [`Tail::set_pointers`].
     pub(crate) fn set(&self, g: &mut Gen<'_>, args: &Args, at: usize, ld_residual: usize) {
-        args.set_int(g, at + offset_of!(Epilogue, ld_residual), ld_residual as i64);
+        args.set_int(
+            g,
+            at + offset_of!(Epilogue, ld_residual),
+            ld_residual as i64,
+        );
         args.set_u32(g, at + offset_of!(Epilogue, act), self.act as u32);
         args.set_f32(g, at + offset_of!(Epilogue, lo), self.low);
         args.set_f32(g, at + offset_of!(Epilogue, hi), self.high);

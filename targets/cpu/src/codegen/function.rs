@@ -12,6 +12,7 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 
 use crate::abi::Ctx;
 use crate::places::Place;
+use crate::support::Support;
 
 /// Memory that the plan vouches for: aligned to its element, never trapping.
 pub(crate) const MEMORY: MemFlagsData = MemFlagsData::trusted();
@@ -259,10 +260,25 @@ impl<'f> Gen<'f> {
         let table = self.ctx_pointer(table_field);
         let flags = MEMORY.with_readonly();
         let callee = self.b.ins().load(types::I64, flags, table, offset as i32);
-        let params: Vec<Type> = args.iter().map(|&v| self.b.func.dfg.value_type(v)).collect();
+        let params: Vec<Type> = args
+            .iter()
+            .map(|&v| self.b.func.dfg.value_type(v))
+            .collect();
         let signature = self.signature(&params, returns);
         let call = self.b.ins().call_indirect(signature, callee, args);
         self.b.inst_results(call).to_vec()
+    }
+
+    /// Whether a signed integer is above zero.
+    pub(crate) fn is_positive(&mut self, x: Value) -> Value {
+        let zero = self.int(0);
+        self.b.ins().icmp(IntCC::SignedGreaterThan, x, zero)
+    }
+
+    /// Copies bytes between places that do not overlap.
+    pub(crate) fn copy(&mut self, to: Value, from: Value, bytes: usize) {
+        let bytes = self.int(bytes as i64);
+        self.support(offset_of!(Support, copy), &[to, from, bytes], &[]);
     }
 
     /// Calls a microkernel by its offset in the kernel table.

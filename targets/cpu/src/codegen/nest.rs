@@ -151,7 +151,9 @@ impl NestBody<'_> {
             for (i, &root) in self.roots.iter().enumerate() {
                 let linear = linear_index(&self.dims(root), &index, axes);
                 piece.results.push(piece.accesses.len());
-                piece.accesses.push(self.access(self.io.results[i], root, &linear));
+                piece
+                    .accesses
+                    .push(self.access(self.io.results[i], root, &linear));
             }
             piece.join_axes(axes);
             let vector = self.vectorises(&piece, self.roots);
@@ -168,7 +170,12 @@ impl NestBody<'_> {
     }
 
     /// Cuts a domain where a concat or a pad changes sides.
-    fn pieces(&self, domain: Domain, roots: &[IrValue], index: &Index) -> Result<Vec<Domain>, String> {
+    fn pieces(
+        &self,
+        domain: Domain,
+        roots: &[IrValue],
+        index: &Index,
+    ) -> Result<Vec<Domain>, String> {
         let mut done = Vec::new();
         let mut todo = vec![domain];
         while let Some(domain) = todo.pop() {
@@ -264,10 +271,13 @@ impl NestBody<'_> {
                 let from = self.dims(view.operand(0));
                 let to = self.dims(view.result(0));
                 let map = tensor::Broadcast::axes(view);
-                let inner = map.iter().zip(&from).map(|(&a, &n)| match n == 1 && to[a as usize] != 1 {
-                    true => Affine::constant(axes, 0),
-                    false => index[a as usize].clone(),
-                });
+                let inner =
+                    map.iter()
+                        .zip(&from)
+                        .map(|(&a, &n)| match n == 1 && to[a as usize] != 1 {
+                            true => Affine::constant(axes, 0),
+                            false => index[a as usize].clone(),
+                        });
                 Kind::Moved(inner.collect())
             }
             "tensor.transpose" => {
@@ -294,7 +304,11 @@ impl NestBody<'_> {
             // Only extents of 1 come and go.
             "tensor.reshape" => {
                 let to = self.dims(view.result(0));
-                let mut kept = index.iter().zip(&to).filter(|(_, n)| **n != 1).map(|(i, _)| i.clone());
+                let mut kept = index
+                    .iter()
+                    .zip(&to)
+                    .filter(|(_, n)| **n != 1)
+                    .map(|(i, _)| i.clone());
                 let from = self.dims(view.operand(0));
                 let inner: Index = from
                     .iter()
@@ -513,11 +527,9 @@ impl NestBody<'_> {
         match piece.extents.is_empty() {
             // One element: the first part does it.
             true => {
-                let first = g.b.ins().icmp_imm_u(
-                    cranelift_codegen::ir::condcodes::IntCC::Equal,
-                    g.part,
-                    0,
-                );
+                let first =
+                    g.b.ins()
+                        .icmp_imm_u(cranelift_codegen::ir::condcodes::IntCC::Equal, g.part, 0);
                 g.when(first, |g| {
                     body(g, &Point::scalar(&outer.pointers, &outer.variables));
                 });
@@ -598,7 +610,10 @@ impl NestBody<'_> {
         let view = self.module().view(reduce);
         let source = view.operand(0);
         let shape = self.dims(source);
-        let reduced: Vec<usize> = tensor::Reduce::axes(view).iter().map(|&a| a as usize).collect();
+        let reduced: Vec<usize> = tensor::Reduce::axes(view)
+            .iter()
+            .map(|&a| a as usize)
+            .collect();
         let kept: Vec<usize> = (0..shape.len()).filter(|a| !reduced.contains(a)).collect();
         let order: Vec<usize> = kept.iter().chain(&reduced).copied().collect();
         let axes = shape.len();
@@ -641,7 +656,11 @@ impl NestBody<'_> {
             && piece.accesses[store].coef[split - 1] == 1
             && piece.extents[split - 1] >= 4;
         // Or four elements of one reduction at a time.
-        let rows = !columns && vector_body && last > split && along(last - 1) && piece.extents[last - 1] >= 4;
+        let rows = !columns
+            && vector_body
+            && last > split
+            && along(last - 1)
+            && piece.extents[last - 1] >= 4;
         let outer_piece = Piece {
             extents: piece.extents[..split].to_vec(),
             accesses: Vec::new(),
@@ -678,7 +697,10 @@ impl NestBody<'_> {
         self.emit_loops(g, &view, columns, body);
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one recursion over one set of loop facts")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one recursion over one set of loop facts"
+    )]
     fn reduce_loops(
         &self,
         g: &mut Gen<'_>,
@@ -713,7 +735,8 @@ impl NestBody<'_> {
                     .map(|k| {
                         let i = g.add_int(i, 4 * k as i64);
                         let point = outer.advanced(g, piece, level, i).point(Lanes::Four, level);
-                        let value = self.value(g, piece, &point, source, index, &mut HashMap::new());
+                        let value =
+                            self.value(g, piece, &point, source, index, &mut HashMap::new());
                         scalar::combine(g, kind, ty, sums[k], value, Lanes::Four)
                     })
                     .collect()
@@ -741,12 +764,14 @@ impl NestBody<'_> {
             })[0];
         }
         g.fold_range(zero, end, 1, &[neutral], |g, i, sum| {
-            let point = outer.advanced(g, piece, level, i).point(at.lanes, at.lane_axis);
+            let point = outer
+                .advanced(g, piece, level, i)
+                .point(at.lanes, at.lane_axis);
             let value = match innermost {
                 true => self.value(g, piece, &point, source, index, &mut HashMap::new()),
-                false => self.reduce_loops(
-                    g, piece, level + 1, &point, kind, ty, source, index, rows,
-                ),
+                false => {
+                    self.reduce_loops(g, piece, level + 1, &point, kind, ty, source, index, rows)
+                }
             };
             vec![scalar::combine(g, kind, ty, sum[0], value, at.lanes)]
         })[0]
@@ -780,7 +805,10 @@ impl Piece {
         while k < self.extents.len() {
             let next_joins = k + 1 < self.extents.len()
                 && k + 1 != left
-                && self.accesses.iter().all(|a| a.coef[k] == a.coef[k + 1] * self.extents[k + 1]);
+                && self
+                    .accesses
+                    .iter()
+                    .all(|a| a.coef[k] == a.coef[k + 1] * self.extents[k + 1]);
             if self.extents[k] == 1 || next_joins {
                 if next_joins {
                     self.extents[k + 1] *= self.extents[k];
@@ -873,7 +901,8 @@ impl Point {
             }
             (Lanes::Four, None) => {
                 let flags = cranelift_codegen::ir::MemFlagsData::new().with_notrap();
-                g.b.ins().load(types::F32X4, flags, self.pointers[access], 0)
+                g.b.ins()
+                    .load(types::F32X4, flags, self.pointers[access], 0)
             }
             (Lanes::One, _) => scalar::load(g, a.elem, self.pointers[access]),
         }

@@ -201,8 +201,11 @@ impl Product {
                     let end_column = g.mul_int(columns.1, PANEL as i64);
                     let n = g.int(self.n as i64);
                     let end_column = g.min(end_column, n);
-                    let width =
-                        cranelift_codegen::ir::InstBuilder::isub(g.b.ins(), end_column, first_column);
+                    let width = cranelift_codegen::ir::InstBuilder::isub(
+                        g.b.ins(),
+                        end_column,
+                        first_column,
+                    );
                     let own = g.mul_int(group, self.n as i64);
                     let column = g.add(own, first_column);
                     let column = g.mul_int(column, 4);
@@ -213,7 +216,7 @@ impl Product {
                     args.set(g, offset_of!(IgemmArgs, n), width);
                     let residual = g.add(residual_row, column);
                     self.tail.set_pointers(g, &args, at, column, residual);
-                    let some = g.b_positive(width);
+                    let some = g.is_positive(width);
                     g.when(some, |g| {
                         g.kernel(offset_of!(Table, igemm_f32), &[args.address], &[]);
                     });
@@ -268,7 +271,11 @@ impl Fill {
     ) {
         match self.lda {
             Some(lda) => {
-                let base = g.load(cranelift_codegen::ir::types::I64, self.args.address, self.base as i32);
+                let base = g.load(
+                    cranelift_codegen::ir::types::I64,
+                    self.args.address,
+                    self.base as i32,
+                );
                 let row = offset(g, base, first, 4 * lda);
                 self.args.set(g, offset_of!(GemmRowsArgs, a), row);
                 self.args.set(g, offset_of!(GemmRowsArgs, rows), count);

@@ -10,7 +10,7 @@ use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value, types};
 use lepid_ir::core::{Elem, Num, OpView, Tensor, Trait};
 use lepid_ir::dialects::{nn, tensor};
-use lepid_ukernels::Table;
+use lepid_ukernels::{Table, Unary};
 
 use crate::codegen::function::Gen;
 use crate::support::{Support, function_number};
@@ -87,10 +87,23 @@ pub(crate) fn has_vector_form(view: OpView<'_>) -> bool {
                 && (unary_kernel(name).is_some()
                     || matches!(
                         name,
-                        "tensor.add" | "tensor.sub" | "tensor.mul" | "tensor.div" | "tensor.max"
-                            | "tensor.min" | "tensor.neg" | "tensor.abs" | "tensor.sqrt"
-                            | "tensor.rsqrt" | "tensor.floor" | "tensor.ceil" | "tensor.round"
-                            | "tensor.pow" | "nn.relu" | "nn.clip" | "nn.leaky_relu"
+                        "tensor.add"
+                            | "tensor.sub"
+                            | "tensor.mul"
+                            | "tensor.div"
+                            | "tensor.max"
+                            | "tensor.min"
+                            | "tensor.neg"
+                            | "tensor.abs"
+                            | "tensor.sqrt"
+                            | "tensor.rsqrt"
+                            | "tensor.floor"
+                            | "tensor.ceil"
+                            | "tensor.round"
+                            | "tensor.pow"
+                            | "nn.relu"
+                            | "nn.clip"
+                            | "nn.leaky_relu"
                     ))
         }
     }
@@ -136,18 +149,37 @@ pub(crate) fn from_index(g: &mut Gen<'_>, index: Value, elem: Elem) -> Value {
 
 /// The four-lane and one-lane microkernels of a function of `f32`.
 fn unary_kernel(name: &str) -> Option<(usize, usize)> {
-    Some(match name {
-        "tensor.exp" => (offset_of!(Table, exp_x4), offset_of!(Table, exp_x1)),
-        "tensor.log" => (offset_of!(Table, log_x4), offset_of!(Table, log_x1)),
-        "tensor.tanh" => (offset_of!(Table, tanh_x4), offset_of!(Table, tanh_x1)),
-        "tensor.erf" => (offset_of!(Table, erf_x4), offset_of!(Table, erf_x1)),
-        "tensor.sin" => (offset_of!(Table, sin_x4), offset_of!(Table, sin_x1)),
-        "tensor.cos" => (offset_of!(Table, cos_x4), offset_of!(Table, cos_x1)),
-        "nn.sigmoid" => (offset_of!(Table, sigmoid_x4), offset_of!(Table, sigmoid_x1)),
-        "nn.silu" => (offset_of!(Table, silu_x4), offset_of!(Table, silu_x1)),
-        "nn.gelu" => (offset_of!(Table, gelu_x4), offset_of!(Table, gelu_x1)),
+    let function = match name {
+        "tensor.exp" => Unary::Exp,
+        "tensor.log" => Unary::Log,
+        "tensor.tanh" => Unary::Tanh,
+        "tensor.erf" => Unary::Erf,
+        "tensor.sin" => Unary::Sin,
+        "tensor.cos" => Unary::Cos,
+        "tensor.tan" => Unary::Tan,
+        "tensor.asin" => Unary::Asin,
+        "tensor.acos" => Unary::Acos,
+        "tensor.atan" => Unary::Atan,
+        "tensor.sinh" => Unary::Sinh,
+        "tensor.cosh" => Unary::Cosh,
+        "tensor.asinh" => Unary::Asinh,
+        "tensor.acosh" => Unary::Acosh,
+        "tensor.atanh" => Unary::Atanh,
+        "nn.sigmoid" => Unary::Sigmoid,
+        "nn.silu" => Unary::Silu,
+        "nn.gelu" => Unary::Gelu,
         _ => return None,
-    })
+    };
+    Some(unary_entries(function))
+}
+
+/// Where the four-lane and the one-lane form of a function stand in the kernel table.
+fn unary_entries(function: Unary) -> (usize, usize) {
+    let at = function as usize * size_of::<usize>();
+    (
+        offset_of!(Table, unary_x4) + at,
+        offset_of!(Table, unary_x1) + at,
+    )
 }
 
 /// Applies an op to register values.
@@ -199,13 +231,7 @@ fn round(g: &mut Gen<'_>, value: Value, elem: Elem) -> Value {
     }
 }
 
-fn float_op(
-    g: &mut Gen<'_>,
-    view: OpView<'_>,
-    ty: Elem,
-    x: &[Value],
-    lanes: Lanes,
-) -> Value {
+fn float_op(g: &mut Gen<'_>, view: OpView<'_>, ty: Elem, x: &[Value], lanes: Lanes) -> Value {
     let name = view.name();
     match name {
         "tensor.add" => g.b.ins().fadd(x[0], x[1]),
@@ -273,21 +299,12 @@ fn float_op(
 }
 
 /// A function that is not an instruction: a microkernel for `f32`, the C library's for `f64`.
-fn function(
-    g: &mut Gen<'_>,
-    view: OpView<'_>,
-    ty: Elem,
-    x: &[Value],
-    lanes: Lanes,
-) -> Value {
+fn function(g: &mut Gen<'_>, view: OpView<'_>, ty: Elem, x: &[Value], lanes: Lanes) -> Value {
     let name = view.name();
     let tanh_form = name == "nn.gelu" && nn::Gelu::approximate(view) == "tanh";
     let kernel = match name {
         "tensor.pow" => Some((offset_of!(Table, pow_x4), offset_of!(Table, pow_x1))),
-        "nn.gelu" if tanh_form => Some((
-            offset_of!(Table, gelu_tanh_x4),
-            offset_of!(Table, gelu_tanh_x1),
-        )),
+        "nn.gelu" if tanh_form => Some(unary_entries(Unary::GeluTanh)),
         _ => unary_kernel(name),
     };
     match (register(ty), kernel, lanes) {
@@ -356,13 +373,7 @@ fn select(g: &mut Gen<'_>, _ty: Elem, args: &[Value], lanes: Lanes) -> Value {
     }
 }
 
-fn compare(
-    g: &mut Gen<'_>,
-    ty: Elem,
-    direction: &str,
-    x: &[Value],
-    _lanes: Lanes,
-) -> Value {
+fn compare(g: &mut Gen<'_>, ty: Elem, direction: &str, x: &[Value], _lanes: Lanes) -> Value {
     if ty.is_float() {
         let cc = match direction {
             "eq" => FloatCC::Equal,
@@ -428,10 +439,7 @@ fn int_op(g: &mut Gen<'_>, view: OpView<'_>, ty: Elem, x: &[Value]) -> Value {
         }
         "tensor.shl" | "tensor.shr" => shift(g, view.name() == "tensor.shl", signed, ty, x),
         "tensor.pow" => {
-            let wide: Vec<Value> = x
-                .iter()
-                .map(|&v| convert(g, v, ty, Elem::I64))
-                .collect();
+            let wide: Vec<Value> = x.iter().map(|&v| convert(g, v, ty, Elem::I64)).collect();
             let out = g.support(offset_of!(Support, pow_int), &wide, &[types::I64])[0];
             convert(g, out, Elem::I64, ty)
         }

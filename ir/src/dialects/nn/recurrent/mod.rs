@@ -143,7 +143,7 @@ fn lstm_types(op: OpView<'_>, x: &[TensorType]) -> OpResult<Vec<TensorType>> {
 }
 
 fn gru_types(op: OpView<'_>, x: &[TensorType]) -> OpResult<Vec<TensorType>> {
-    super::rules::at_most(op, 1)?;
+    super::rules::at_most(op, op.operands().len(), 1)?;
     let cell = Cell::new(x, 3, Gru::direction(op))?;
     if let Some(lengths) = x.get(5) {
         cell.check_lengths(lengths)?;

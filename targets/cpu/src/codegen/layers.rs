@@ -1,0 +1,372 @@
+//! Calls of the microkernels that do whole rows or images: pooling, depthwise convolution, norms,
+//! packing, recurrences.
+
+use std::mem::offset_of;
+
+use cranelift_codegen::ir::{InstBuilder, Value};
+use lepid_ukernels::Table;
+use lepid_ukernels::args::{
+    DwconvArgs, LrnArgs, LstmCellArgs, NormArgs, PackBArgs, PoolArgs, RowsArgs,
+};
+
+use crate::codegen::args::{Args, Geometry, Tail};
+use crate::codegen::function::Gen;
+use crate::codegen::product::offset;
+use crate::places::Place;
+
+/// Emits `body` for this part's output rows of each image: `body(g, image, first, end)`.
+fn for_image_rows(
+    g: &mut Gen<'_>,
+    images: usize,
+    rows: usize,
+    body: impl FnOnce(&mut Gen<'_>, Value, Value, Value),
+) {
+    let (start, end) = g.share((images * rows) as i64, 1);
+    let (zero, count) = (g.int(0), g.int(images as i64));
+    g.for_range(zero, count, 1, |g, image| {
+        let first_row = g.mul_int(image, rows as i64);
+        let last_row = g.add_int(first_row, rows as i64);
+        let from = g.max(start, first_row);
+        let to = g.min(end, last_row);
+        let from = g.b.ins().isub(from, first_row);
+        let to = g.b.ins().isub(to, first_row);
+        let some = g.b.ins().icmp(
+            cranelift_codegen::ir::condcodes::IntCC::SignedLessThan,
+            from,
+            to,
+        );
+        g.when(some, |g| body(g, image, from, to));
+    });
+}
+
+/// A depthwise convolution on channels-last images.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Depthwise {
+    pub(crate) window: Geometry,
+    pub(crate) images: usize,
+    pub(crate) channels: usize,
+    pub(crate) x: Place,
+    pub(crate) weights: Place,
+    pub(crate) y: Place,
+    pub(crate) tail: Tail,
+}
+
+impl Depthwise {
+    pub(crate) fn emit(&self, g: &mut Gen<'_>) {
+        let args = Args::new::<DwconvArgs>(g);
+        let at = offset_of!(DwconvArgs, epilogue);
+        self.window.set(g, &args, offset_of!(DwconvArgs, geom));
+        let channels = self.channels as i64;
+        args.set_int(g, offset_of!(DwconvArgs, out_pixel_stride), channels);
+        args.set_int(g, offset_of!(DwconvArgs, channels), channels);
+        let weights = g.address(self.weights);
+        args.set(g, offset_of!(DwconvArgs, weights), weights);
+        self.tail.set(g, &args, at, self.channels);
+        let (x, y) = (g.address(self.x), g.address(self.y));
+        let output = 4 * self.window.output[0] * self.window.output[1] * self.channels;
+        for_image_rows(
+            g,
+            self.images,
+            self.window.output[0],
+            |g, image, from, to| {
+                let input = offset(g, x, image, 4 * self.window.image());
+                args.set(g, offset_of!(DwconvArgs, input), input);
+                let out = offset(g, y, image, output);
+                args.set(g, offset_of!(DwconvArgs, output), out);
+                args.set(g, offset_of!(DwconvArgs, row_begin), from);
+                args.set(g, offset_of!(DwconvArgs, row_end), to);
+                let zero = g.int(0);
+                let residual = g.mul_int(image, output as i64);
+                self.tail.set_pointers(g, &args, at, zero, residual);
+                g.kernel(offset_of!(Table, dwconv_f32), &[args.address], &[]);
+            },
+        );
+    }
+}
+
+/// A pooling of channels-last images.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Pooling {
+    pub(crate) window: Geometry,
+    pub(crate) kind: lepid_ukernels::args::PoolKind,
+    pub(crate) images: usize,
+    pub(crate) channels: usize,
+    pub(crate) x: Place,
+    pub(crate) y: Place,
+}
+
+impl Pooling {
+    pub(crate) fn emit(&self, g: &mut Gen<'_>) {
+        let args = Args::new::<PoolArgs>(g);
+        self.window.set(g, &args, offset_of!(PoolArgs, geom));
+        args.set_int(
+            g,
+            offset_of!(PoolArgs, pad_bottom),
+            self.window.pad[2] as i64,
+        );
+        args.set_int(
+            g,
+            offset_of!(PoolArgs, pad_right),
+            self.window.pad[3] as i64,
+        );
+        args.set_u32(g, offset_of!(PoolArgs, kind), self.kind as u32);
+        let channels = self.channels as i64;
+        args.set_int(g, offset_of!(PoolArgs, out_pixel_stride), channels);
+        args.set_int(g, offset_of!(PoolArgs, channels), channels);
+        let (x, y) = (g.address(self.x), g.address(self.y));
+        let output = 4 * self.window.output[0] * self.window.output[1] * self.channels;
+        for_image_rows(
+            g,
+            self.images,
+            self.window.output[0],
+            |g, image, from, to| {
+                let input = offset(g, x, image, 4 * self.window.image());
+                args.set(g, offset_of!(PoolArgs, input), input);
+                let out = offset(g, y, image, output);
+                args.set(g, offset_of!(PoolArgs, output), out);
+                args.set(g, offset_of!(PoolArgs, row_begin), from);
+                args.set(g, offset_of!(PoolArgs, row_end), to);
+                g.kernel(offset_of!(Table, pool_f32), &[args.address], &[]);
+            },
+        );
+    }
+}
+
+/// A kernel that maps contiguous rows to rows of the same length.
+#[derive(Copy, Clone, Debug)]
+pub(crate) enum RowKernel {
+    Softmax,
+    LogSoftmax,
+    LayerNorm {
+        gamma: Place,
+        beta: Option<Place>,
+        epsilon: f32,
+    },
+    RmsNorm {
+        gamma: Place,
+        epsilon: f32,
+    },
+    Lrn {
+        size: usize,
+        alpha: f32,
+        beta: f32,
+        bias: f32,
+    },
+}
+
+/// A row kernel on `rows` rows of `len` elements.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct RowMap {
+    pub(crate) kernel: RowKernel,
+    pub(crate) rows: usize,
+    pub(crate) len: usize,
+    pub(crate) x: Place,
+    pub(crate) y: Place,
+}
+
+impl RowMap {
+    pub(crate) fn emit(&self, g: &mut Gen<'_>) {
+        // All three structs begin with the rows.
+        let (args, entry) = match self.kernel {
+            RowKernel::Softmax => (Args::new::<RowsArgs>(g), offset_of!(Table, softmax_f32)),
+            RowKernel::LogSoftmax => (Args::new::<RowsArgs>(g), offset_of!(Table, log_softmax_f32)),
+            RowKernel::LayerNorm {
+                gamma,
+                beta,
+                epsilon,
+            } => {
+                let args = Args::new::<NormArgs>(g);
+                let gamma = g.address(gamma);
+                args.set(g, offset_of!(NormArgs, gamma), gamma);
+                let beta = match beta {
+                    Some(place) => g.address(place),
+                    None => g.int(0),
+                };
+                args.set(g, offset_of!(NormArgs, beta), beta);
+                args.set_f32(g, offset_of!(NormArgs, eps), epsilon);
+                (args, offset_of!(Table, layer_norm_f32))
+            }
+            RowKernel::RmsNorm { gamma, epsilon } => {
+                let args = Args::new::<NormArgs>(g);
+                let gamma = g.address(gamma);
+                args.set(g, offset_of!(NormArgs, gamma), gamma);
+                args.set_int(g, offset_of!(NormArgs, beta), 0);
+                args.set_f32(g, offset_of!(NormArgs, eps), epsilon);
+                (args, offset_of!(Table, rms_norm_f32))
+            }
+            RowKernel::Lrn {
+                size,
+                alpha,
+                beta,
+                bias,
+            } => {
+                let args = Args::new::<LrnArgs>(g);
+                args.set_int(g, offset_of!(LrnArgs, size), size as i64);
+                args.set_f32(g, offset_of!(LrnArgs, alpha), alpha);
+                args.set_f32(g, offset_of!(LrnArgs, beta), beta);
+                args.set_f32(g, offset_of!(LrnArgs, bias), bias);
+                (args, offset_of!(Table, lrn_f32))
+            }
+        };
+        let base = match self.kernel {
+            RowKernel::Softmax | RowKernel::LogSoftmax => 0,
+            RowKernel::LayerNorm { .. } | RowKernel::RmsNorm { .. } => offset_of!(NormArgs, rows),
+            RowKernel::Lrn { .. } => offset_of!(LrnArgs, rows),
+        };
+        let (first, end) = g.share(self.rows as i64, 1);
+        let count = g.b.ins().isub(end, first);
+        let (x, y) = (g.address(self.x), g.address(self.y));
+        let x = offset(g, x, first, 4 * self.len);
+        let y = offset(g, y, first, 4 * self.len);
+        args.set(g, base + offset_of!(RowsArgs, rows), count);
+        args.set_int(g, base + offset_of!(RowsArgs, len), self.len as i64);
+        args.set(g, base + offset_of!(RowsArgs, x), x);
+        args.set_int(g, base + offset_of!(RowsArgs, ldx), self.len as i64);
+        args.set(g, base + offset_of!(RowsArgs, y), y);
+        args.set_int(g, base + offset_of!(RowsArgs, ldy), self.len as i64);
+        let some = g.is_positive(count);
+        g.when(some, |g| {
+            g.kernel(entry, &[args.address], &[]);
+        });
+    }
+}
+
+/// Packs `batch` matrices [K, N], or [N, K] if `transpose`, at run time.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Packing {
+    pub(crate) batch: usize,
+    pub(crate) k: usize,
+    pub(crate) n: usize,
+    pub(crate) transpose: bool,
+    pub(crate) x: Place,
+    pub(crate) y: Place,
+}
+
+impl Packing {
+    pub(crate) fn emit(&self, g: &mut Gen<'_>) {
+        let args = Args::new::<PackBArgs>(g);
+        let (k_stride, n_stride) = match self.transpose {
+            true => (1, self.k),
+            false => (self.n, 1),
+        };
+        args.set_int(g, offset_of!(PackBArgs, k), self.k as i64);
+        args.set_int(g, offset_of!(PackBArgs, n), self.n as i64);
+        args.set_int(g, offset_of!(PackBArgs, k_stride), k_stride as i64);
+        args.set_int(g, offset_of!(PackBArgs, n_stride), n_stride as i64);
+        let (x, y) = (g.address(self.x), g.address(self.y));
+        let (first, end) = g.share(self.batch as i64, 1);
+        let packed = lepid_ukernels::packed_len(self.k, self.n);
+        g.for_range(first, end, 1, |g, i| {
+            let from = offset(g, x, i, 4 * self.k * self.n);
+            let to = offset(g, y, i, 4 * packed);
+            args.set(g, offset_of!(PackBArgs, src), from);
+            args.set(g, offset_of!(PackBArgs, dst), to);
+            g.kernel(offset_of!(Table, pack_b_f32), &[args.address], &[]);
+        });
+    }
+}
+
+/// One direction of an LSTM: the tasks for its start, for one step, and for its end.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Recurrence {
+    pub(crate) steps: usize,
+    pub(crate) batch: usize,
+    pub(crate) hidden: usize,
+    pub(crate) reverse: bool,
+    pub(crate) clip: f32,
+    pub(crate) gates: Place,
+    pub(crate) weights: Place,
+    pub(crate) h0: Place,
+    pub(crate) c0: Place,
+    pub(crate) peephole: Option<Place>,
+    pub(crate) y: Place,
+    pub(crate) h: Place,
+    pub(crate) c: Place,
+}
+
+/// Hidden units of one block of packed recurrent weights.
+const BLOCK: usize = 8;
+
+impl Recurrence {
+    /// One step; `step` counts from 0 whatever the direction.
+    pub(crate) fn emit_step(&self, g: &mut Gen<'_>, step: Value) {
+        let args = Args::new::<LstmCellArgs>(g);
+        let state = (self.batch * self.hidden * 4) as i64;
+        let hidden = self.hidden as i64;
+        args.set_int(g, offset_of!(LstmCellArgs, rows), self.batch as i64);
+        args.set_int(g, offset_of!(LstmCellArgs, hidden), hidden);
+        args.set_int(g, offset_of!(LstmCellArgs, ld_x_proj), 4 * hidden);
+        for ld in [
+            offset_of!(LstmCellArgs, ld_h_prev),
+            offset_of!(LstmCellArgs, ld_c_prev),
+            offset_of!(LstmCellArgs, ld_h),
+            offset_of!(LstmCellArgs, ld_c),
+        ] {
+            args.set_int(g, ld, hidden);
+        }
+        let clip = if self.clip > 0.0 {
+            self.clip
+        } else {
+            f32::INFINITY
+        };
+        args.set_f32(g, offset_of!(LstmCellArgs, clip), clip);
+        let peephole = match self.peephole {
+            Some(place) => g.address(place),
+            None => g.int(0),
+        };
+        args.set(g, offset_of!(LstmCellArgs, peephole), peephole);
+        let weights = g.address(self.weights);
+        args.set(g, offset_of!(LstmCellArgs, r), weights);
+        // The time that this step stands for, and the one whose output it reads.
+        let (time, before) = match self.reverse {
+            true => {
+                let last = g.int(self.steps as i64 - 1);
+                let time = g.b.ins().isub(last, step);
+                let before = g.add_int(time, 1);
+                (time, before)
+            }
+            false => {
+                let before = g.add_int(step, -1);
+                (step, before)
+            }
+        };
+        let gates = g.address(self.gates);
+        let gates = offset(g, gates, time, 4 * 4 * self.batch * self.hidden);
+        args.set(g, offset_of!(LstmCellArgs, x_proj), gates);
+        let y = g.address(self.y);
+        let now = offset(g, y, time, state as usize);
+        args.set(g, offset_of!(LstmCellArgs, h), now);
+        let zero = g.int(0);
+        let first =
+            g.b.ins()
+                .icmp(cranelift_codegen::ir::condcodes::IntCC::Equal, step, zero);
+        let earlier = offset(g, y, before, state as usize);
+        let h0 = g.address(self.h0);
+        let h_prev = g.b.ins().select(first, h0, earlier);
+        args.set(g, offset_of!(LstmCellArgs, h_prev), h_prev);
+        // The cell state is read and written in place.
+        let c = g.address(self.c);
+        let c0 = g.address(self.c0);
+        let c_prev = g.b.ins().select(first, c0, c);
+        args.set(g, offset_of!(LstmCellArgs, c_prev), c_prev);
+        args.set(g, offset_of!(LstmCellArgs, c), c);
+        let blocks = self.hidden.div_ceil(BLOCK) as i64;
+        let (begin, end) = g.share(blocks, 1);
+        args.set(g, offset_of!(LstmCellArgs, block_begin), begin);
+        args.set(g, offset_of!(LstmCellArgs, block_end), end);
+        g.kernel(offset_of!(Table, lstm_cell_f32), &[args.address], &[]);
+    }
+
+    /// After the last step: the last hidden state, from where `y` has it.
+    pub(crate) fn emit_end(&self, g: &mut Gen<'_>) {
+        let state = self.batch * self.hidden * 4;
+        let last = match self.reverse {
+            true => 0,
+            false => self.steps - 1,
+        };
+        let y = g.address(self.y);
+        let from = g.add_int(y, (last * state) as i64);
+        let to = g.address(self.h);
+        g.copy(to, from, state);
+    }
+}

@@ -1,0 +1,361 @@
+//! From an op of the module to what is emitted for it.
+
+use lepid_ir::core::{Module, Op, OpView, Value};
+use lepid_ir::dialects::kernel::{self, PANEL};
+use lepid_ir::dialects::nn;
+use lepid_ukernels::args::PoolKind;
+
+use crate::codegen::args::{Geometry, Tail};
+use crate::codegen::layers::{Depthwise, Packing, Pooling, Recurrence, RowKernel, RowMap};
+use crate::codegen::nest;
+use crate::codegen::product::{Product, Rows};
+use crate::indexed::Indexed;
+use crate::places::{Place, Places};
+use crate::weights::{Layout, Weights};
+
+/// What is emitted for one op.
+pub(crate) enum Task {
+    Product(Product),
+    Depthwise(Depthwise),
+    Pooling(Pooling),
+    Rows(RowMap),
+    Packing(Packing),
+    Recurrence(Recurrence),
+    Nest {
+        inputs: Vec<Place>,
+        results: Vec<Place>,
+    },
+    Indexed(Indexed),
+}
+
+/// Work below this many elements or operations is not worth a second thread.
+const SERIAL_WORK: f64 = 60_000.0;
+
+impl Task {
+    /// Whether several threads should share it.
+    pub(crate) fn is_parallel(&self, view: OpView<'_>) -> bool {
+        match self {
+            Task::Product(p) => p.flops() > 8.0 * SERIAL_WORK,
+            Task::Recurrence(r) => r.batch * r.hidden * r.hidden > SERIAL_WORK as usize,
+            Task::Indexed(_) => false,
+            Task::Depthwise(_)
+            | Task::Pooling(_)
+            | Task::Rows(_)
+            | Task::Packing(_)
+            | Task::Nest { .. } => {
+                let cost = view.def().cost(view);
+                cost.flops + cost.bytes / 4.0 > SERIAL_WORK
+            }
+        }
+    }
+
+    /// Scratch that each thread needs.
+    pub(crate) fn scratch_bytes(&self) -> usize {
+        match self {
+            Task::Product(p) => p.scratch_bytes(),
+            _ => 0,
+        }
+    }
+
+    /// Zeros that stand for padding, as a count of `f32`.
+    pub(crate) fn zeros(&self) -> usize {
+        match self {
+            Task::Product(p) => p.zeros(),
+            _ => 0,
+        }
+    }
+}
+
+/// Chooses what to emit for an op; asks for the weights it needs.
+pub(crate) fn lower(
+    module: &Module,
+    op: Op,
+    places: &Places<'_>,
+    weights: &mut Weights,
+) -> Result<Task, String> {
+    let view = module.view(op);
+    let mut cx = Lowering {
+        module,
+        places,
+        weights,
+    };
+    match view.name() {
+        "kernel.conv" => Ok(cx.conv(view)),
+        "kernel.linear" => Ok(cx.linear(view)),
+        "kernel.matmul" => Ok(cx.matmul(view)),
+        "kernel.pack" => Ok(cx.pack(view)),
+        "kernel.lstm" => Ok(cx.lstm(view)),
+        "kernel.nest" => Ok(Task::Nest {
+            inputs: cx.all(view.operands()),
+            results: cx.all(view.results()),
+        }),
+        "nn.max_pool" | "nn.avg_pool" => Ok(cx.pool(view)),
+        "nn.softmax" | "nn.log_softmax" | "nn.layer_norm" | "nn.rms_norm" | "nn.lrn" => {
+            Ok(cx.row_map(view))
+        }
+        name => {
+            let operands = cx.all(view.operands());
+            let results = cx.all(view.results());
+            match Indexed::of(view, operands, results) {
+                Some(indexed) => Ok(Task::Indexed(indexed)),
+                None => Err(format!("`{name}` has no code")),
+            }
+        }
+    }
+}
+
+struct Lowering<'a, 'm> {
+    module: &'m Module,
+    places: &'a Places<'m>,
+    weights: &'a mut Weights,
+}
+
+impl Lowering<'_, '_> {
+    fn place(&mut self, value: Value) -> Place {
+        self.places.of(self.weights, value)
+    }
+
+    fn all(&mut self, values: &[Value]) -> Vec<Place> {
+        values.iter().map(|&v| self.place(v)).collect()
+    }
+
+    fn dims(&self, value: Value) -> Vec<usize> {
+        let dims = nest::dims(self.module, value);
+        dims.iter().map(|&d| d as usize).collect()
+    }
+
+    fn tail(&mut self, view: OpView<'_>) -> Tail {
+        let extras = kernel::extras(view);
+        let bias = extras.bias.map(|v| self.place(v));
+        let residual = extras.residual.map(|v| self.place(v));
+        Tail::of(self.module, view.op, bias, residual)
+    }
+
+    fn conv(&mut self, view: OpView<'_>) -> Task {
+        let x = self.dims(view.operand(0));
+        let w = self.dims(view.operand(1));
+        let y = self.dims(view.result(0));
+        let groups = kernel::Conv::groups(view) as usize;
+        let window = Geometry {
+            kernel: [w[2], w[3]],
+            stride: pair(&kernel::Conv::stride(view)),
+            dilation: pair(&kernel::Conv::dilation(view)),
+            pad: quad(&kernel::Conv::pad(view)),
+            ..geometry(&x, &y)
+        };
+        let tail = self.tail(view);
+        let places = (self.place(view.operand(0)), self.place(view.result(0)));
+        if groups == x[3] && w[0] == x[3] && groups > 1 {
+            let packed = self
+                .weights
+                .place(self.module, view.operand(1), Layout::Depthwise);
+            return Task::Depthwise(Depthwise {
+                window,
+                images: x[0],
+                channels: x[3],
+                x: places.0,
+                weights: Place::Weights(packed),
+                y: places.1,
+                tail,
+            });
+        }
+        let packed = self
+            .weights
+            .place(self.module, view.operand(1), Layout::Conv { groups });
+        let pointwise =
+            w[2] * w[3] == 1 && groups == 1 && window.stride == [1, 1] && window.pad == [0; 4];
+        Task::Product(Product {
+            rows: match pointwise {
+                true => Rows::Matrix { lda: x[3] },
+                false => Rows::Window(window),
+            },
+            m: y[0] * y[1] * y[2],
+            n: w[0] / groups,
+            k: w[1],
+            taps: w[2] * w[3],
+            groups,
+            batch: 1,
+            a: places.0,
+            b: Place::Weights(packed),
+            c: places.1,
+            ldc: w[0],
+            tail,
+        })
+    }
+
+    fn linear(&mut self, view: OpView<'_>) -> Task {
+        let x = self.dims(view.operand(0));
+        let w = self.dims(view.operand(1));
+        let tail = self.tail(view);
+        // A transposition costs nothing while packing.
+        let (weight, transpose) = match self.module.defining_op(view.operand(1)) {
+            Some(op) if self.module.op_name(op) == "tensor.transpose" => {
+                (self.module.operands(op)[0], true)
+            }
+            _ => (view.operand(1), false),
+        };
+        let layout = Layout::Panels { transpose };
+        let packed = self.weights.place(self.module, weight, layout);
+        Task::Product(Product {
+            rows: Rows::Matrix { lda: w[0] },
+            m: x[..x.len() - 1].iter().product(),
+            n: w[1],
+            k: w[0],
+            taps: 1,
+            groups: 1,
+            batch: 1,
+            a: self.place(view.operand(0)),
+            b: Place::Weights(packed),
+            c: self.place(view.result(0)),
+            ldc: w[1],
+            tail,
+        })
+    }
+
+    fn matmul(&mut self, view: OpView<'_>) -> Task {
+        let x = self.dims(view.operand(0));
+        let rank = x.len();
+        let n = kernel::Matmul::columns(view) as usize;
+        Task::Product(Product {
+            rows: Rows::Matrix { lda: x[rank - 1] },
+            m: x[rank - 2],
+            n,
+            k: x[rank - 1],
+            taps: 1,
+            groups: 1,
+            batch: x[..rank - 2].iter().product(),
+            a: self.place(view.operand(0)),
+            b: self.place(view.operand(1)),
+            c: self.place(view.result(0)),
+            ldc: n,
+            tail: Tail::NONE,
+        })
+    }
+
+    fn pack(&mut self, view: OpView<'_>) -> Task {
+        let from = self.dims(view.operand(0));
+        let rank = from.len();
+        let transpose = kernel::Pack::transpose(view);
+        let (k, n) = match transpose {
+            true => (from[rank - 1], from[rank - 2]),
+            false => (from[rank - 2], from[rank - 1]),
+        };
+        debug_assert_eq!(self.dims(view.result(0))[rank], PANEL);
+        Task::Packing(Packing {
+            batch: from[..rank - 2].iter().product(),
+            k,
+            n,
+            transpose,
+            x: self.place(view.operand(0)),
+            y: self.place(view.result(0)),
+        })
+    }
+
+    fn lstm(&mut self, view: OpView<'_>) -> Task {
+        let gates = self.dims(view.operand(0));
+        let state = self.dims(view.operand(2));
+        let packed = self
+            .weights
+            .place(self.module, view.operand(1), Layout::Lstm);
+        let peephole = kernel::Lstm::peephole(view).then(|| self.place(view.operand(4)));
+        Task::Recurrence(Recurrence {
+            steps: gates[0],
+            batch: gates[1],
+            hidden: state[1],
+            reverse: kernel::Lstm::reverse(view),
+            clip: kernel::Lstm::clip(view) as f32,
+            gates: self.place(view.operand(0)),
+            weights: Place::Weights(packed),
+            h0: self.place(view.operand(2)),
+            c0: self.place(view.operand(3)),
+            peephole,
+            y: self.place(view.result(0)),
+            h: self.place(view.result(1)),
+            c: self.place(view.result(2)),
+        })
+    }
+
+    fn pool(&mut self, view: OpView<'_>) -> Task {
+        let x = self.dims(view.operand(0));
+        let y = self.dims(view.result(0));
+        let kind = match view.name() {
+            "nn.max_pool" => PoolKind::Max,
+            _ if nn::AvgPool::include_pad(view) => PoolKind::AverageIncludePad,
+            _ => PoolKind::AverageExcludePad,
+        };
+        Task::Pooling(Pooling {
+            window: Geometry {
+                kernel: pair(&nn::MaxPool::kernel(view)),
+                stride: pair(&nn::MaxPool::stride(view)),
+                dilation: pair(&nn::MaxPool::dilation(view)),
+                pad: quad(&nn::MaxPool::pad(view)),
+                ..geometry(&x, &y)
+            },
+            kind,
+            images: x[0],
+            channels: x[3],
+            x: self.place(view.operand(0)),
+            y: self.place(view.result(0)),
+        })
+    }
+
+    fn row_map(&mut self, view: OpView<'_>) -> Task {
+        let x = self.dims(view.operand(0));
+        // Norms work on all axes from theirs on; the others on the last.
+        let axis = match view.name() {
+            "nn.layer_norm" => nn::LayerNorm::axis(view) as usize,
+            "nn.rms_norm" => nn::RmsNorm::axis(view) as usize,
+            _ => x.len() - 1,
+        };
+        let kernel = match view.name() {
+            "nn.softmax" => RowKernel::Softmax,
+            "nn.log_softmax" => RowKernel::LogSoftmax,
+            "nn.layer_norm" => RowKernel::LayerNorm {
+                gamma: self.place(view.operand(1)),
+                beta: view.operands().get(2).map(|&v| self.place(v)),
+                epsilon: nn::LayerNorm::epsilon(view) as f32,
+            },
+            "nn.rms_norm" => RowKernel::RmsNorm {
+                gamma: self.place(view.operand(1)),
+                epsilon: nn::RmsNorm::epsilon(view) as f32,
+            },
+            _ => RowKernel::Lrn {
+                size: nn::Lrn::size(view) as usize,
+                alpha: nn::Lrn::alpha(view) as f32,
+                beta: nn::Lrn::beta(view) as f32,
+                bias: nn::Lrn::bias(view) as f32,
+            },
+        };
+        Task::Rows(RowMap {
+            kernel,
+            rows: x[..axis].iter().product(),
+            len: x[axis..].iter().product(),
+            x: self.place(view.operand(0)),
+            y: self.place(view.result(0)),
+        })
+    }
+}
+
+/// Input and output extents of channels-last images; the window is the caller's to state.
+fn geometry(x: &[usize], y: &[usize]) -> Geometry {
+    Geometry {
+        input: [x[1], x[2]],
+        pixel: x[3],
+        kernel: [1, 1],
+        stride: [1, 1],
+        dilation: [1, 1],
+        pad: [0; 4],
+        output: [y[1], y[2]],
+    }
+}
+
+fn pair(list: &[i64]) -> [usize; 2] {
+    [list[0] as usize, list[1] as usize]
+}
+
+fn quad(list: &[i64]) -> [usize; 4] {
+    [pair(list), pair(&list[2..])]
+        .concat()
+        .try_into()
+        .unwrap_or([0; 4])
+}

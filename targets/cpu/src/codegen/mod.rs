@@ -1,0 +1,10 @@
+//! Code generation: one generated task per op, and the program that runs them in order.
+
+pub(crate) mod args;
+pub(crate) mod function;
+pub(crate) mod layers;
+pub(crate) mod lowering;
+pub(crate) mod nest;
+pub(crate) mod product;
+pub(crate) mod program;
+pub(crate) mod scalar;
