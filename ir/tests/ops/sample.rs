@@ -167,7 +167,7 @@ impl Sample {
     }
 
     /// The operands, and the values of those that are arguments.
-    fn inputs(&self) -> (Vec<Input>, Vec<Tensor>) {
+    pub(crate) fn inputs(&self) -> (Vec<Input>, Vec<Tensor>) {
         let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
         let mut inputs = Vec::new();
         let mut values = Vec::new();
@@ -178,8 +178,8 @@ impl Sample {
             inputs.push(match text.starts_with("const ") {
                 true => Input::Constant(value),
                 false => {
-                    values.push(value);
-                    Input::Argument(ty.into())
+                    values.push(value.clone());
+                    Input::Argument(ty.into(), value)
                 }
             });
         }
@@ -195,7 +195,7 @@ impl Sample {
         let mut args = Vec::new();
         for input in inputs {
             args.push(match input {
-                Input::Argument(ty) => b.module.add_block_arg(block, *ty),
+                Input::Argument(ty, _) => b.module.add_block_arg(block, *ty),
                 Input::Constant(value) => {
                     constant(&mut b, value.clone()).map_err(|e| e.to_string())?
                 }
@@ -229,8 +229,8 @@ fn round_trips(module: &Module) -> Result<(), String> {
 }
 
 /// An operand of the op under test.
-enum Input {
-    Argument(Type),
+pub(crate) enum Input {
+    Argument(Type, Tensor),
     Constant(Tensor),
 }
 

@@ -35,6 +35,9 @@ impl OpDef for Attention {
     }
     fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
         let shape = shape_of(&attention_type(op, &tensor_types(x))?)?;
+        if shape.contains(&0) {
+            return Ok(vec![Tensor::zeros(x[0].elem(), &shape)]);
+        }
         let (queries, features) = (x[0].shape()[2], x[0].shape()[3]);
         let (keys, outputs) = (x[1].shape()[2], x[2].shape()[3]);
         let scale = Attention::scale(op).unwrap_or(1.0 / (features as f64).sqrt());

@@ -39,6 +39,9 @@ impl OpDef for Conv {
     fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
         let types = tensor_types(x);
         let shape = shape_of(&conv_type(op, &types)?)?;
+        if shape.contains(&0) {
+            return Ok(vec![Tensor::zeros(x[0].elem(), &shape)]);
+        }
         let layout = Layout::new(Conv::layout(op), x[0].rank())?;
         let (stride, dilation) = (Conv::stride(op), Conv::dilation(op));
         let window = kernel_window(&types[1], &stride, &dilation, &Conv::pad(op))?;
@@ -151,6 +154,9 @@ impl OpDef for ConvTranspose {
     fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
         let types = tensor_types(x);
         let shape = shape_of(&conv_transpose_type(op, &types)?)?;
+        if shape.contains(&0) {
+            return Ok(vec![Tensor::zeros(x[0].elem(), &shape)]);
+        }
         let layout = Layout::new(ConvTranspose::layout(op), x[0].rank())?;
         let (stride, dilation) = (ConvTranspose::stride(op), ConvTranspose::dilation(op));
         let pad = ConvTranspose::pad(op);

@@ -10,6 +10,12 @@ use super::expand::{along, can_reshape, expanded, zip};
 use super::window::{Layout, Window};
 use super::{Conv, ConvTranspose};
 
+/// Kernels with more taps are not expanded: each tap becomes an op.
+const MAX_TAPS: usize = 1 << 10;
+
+/// Extents up to which sums with padding and strides stay exact.
+const MAX_EXTENT: u64 = 1 << 32;
+
 /// The static facts of a convolution that its expansion needs.
 struct Plan {
     layout: Layout,
@@ -25,7 +31,7 @@ impl Plan {
         let (x, w) = (op.operand_tensor(0), op.operand_tensor(1));
         let layout = Layout::new(Conv::layout(op), x.rank())?;
         let window = kernel_window(w, &Conv::stride(op), &Conv::dilation(op), &Conv::pad(op))?;
-        let Some(w) = w.known_dims() else {
+        let Some(w) = w.known_dims().filter(|_| window.positions() <= MAX_TAPS) else {
             return Ok(None);
         };
         Ok(Some(Plan {
@@ -95,7 +101,7 @@ fn slice(b: &mut Builder<'_>, plan: &Plan, x: Value, tap: usize) -> OpResult<Val
     let known: Option<Vec<i64>> = layout
         .spatial_of(&dims)
         .iter()
-        .map(|d| Some(d.known()? as i64))
+        .map(|d| Some(d.known().filter(|n| *n <= MAX_EXTENT)? as i64))
         .collect();
     if let Some(extents) = known {
         let stop: Vec<i64> = (0..spatial).map(|i| extents[i] - left(i)).collect();
@@ -217,7 +223,13 @@ pub(super) fn expand_conv_transpose(b: &mut Builder<'_>, op: Op) -> OpResult<Opt
     let (Some(spatial), Some(w)) = (spatial, w.known_dims()) else {
         return Ok(None);
     };
-    if !can_reshape(&x.dims) || spatial.contains(&0) {
+    let places = view.result_tensor(0).dims.clone();
+    let plain = |n: u64| (1..=MAX_EXTENT).contains(&n);
+    let places = layout
+        .spatial_of(&places)
+        .iter()
+        .all(|d| d.known().is_some_and(plain));
+    if !can_reshape(&x.dims) || !places || !spatial.iter().all(|n| plain(*n)) {
         return Ok(None);
     }
     let mut y = operands[0];

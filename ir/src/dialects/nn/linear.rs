@@ -112,6 +112,9 @@ impl OpDef for MatMul {
     }
     fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
         let shape = shape_of(&matmul_type(op, &tensor_types(x))?)?;
+        if shape.contains(&0) {
+            return Ok(vec![Tensor::zeros(x[0].elem(), &shape)]);
+        }
         let (rank, depth) = (shape.len(), x[0].shape()[x[0].rank() - 1]);
         let extents = Extents {
             rows: shape[rank - 2],

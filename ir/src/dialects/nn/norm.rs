@@ -26,6 +26,9 @@ macro_rules! norms {
             }
             fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
                 let shape = shape_of(&$result(op, &tensor_types(x))?)?;
+                if shape.contains(&0) {
+                    return Ok(vec![x[0].clone()]);
+                }
                 let values: Vec<Vec<f64>> = x.iter().map(Tensor::to_f64s).collect();
                 let values = $values(op, &shape, values);
                 Ok(vec![Tensor::from_f64s(x[0].elem(), shape, values)])

@@ -42,6 +42,9 @@ impl OpDef for MaxPool {
     fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
         let pool = Pool::of_max(op, x[0].rank())?;
         let shape = shape_of(&pool.result(&tensor_types(x)[0])?)?;
+        if shape.contains(&0) {
+            return Ok(vec![Tensor::zeros(x[0].elem(), &shape)]);
+        }
         let least = least(x[0].elem());
         let greater = |sum: f64, x: f64| if x > sum || x.is_nan() { x } else { sum };
         let y = pool.fold(&x[0], &shape, least, greater, |y, _| y);
@@ -90,6 +93,9 @@ impl OpDef for AvgPool {
     fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
         let pool = Pool::of_avg(op, x[0].rank())?;
         let shape = shape_of(&pool.result(&tensor_types(x)[0])?)?;
+        if shape.contains(&0) {
+            return Ok(vec![Tensor::zeros(x[0].elem(), &shape)]);
+        }
         let padded = AvgPool::include_pad(op);
         let y = pool.fold(
             &x[0],
@@ -215,8 +221,9 @@ impl Pool {
                 (false, _) => Some(high),
                 (true, Dim::Known(n)) => {
                     let places = window.places(i, dim, true).ok()?.known()?;
-                    let end = (places - 1) * stride as u64 + window.reach(i) as u64;
-                    let padded = n + (window.low[i] + high) as u64;
+                    let end = u128::from(places - 1) * stride as u128 + window.reach(i) as u128;
+                    let padded = u128::from(n) + (window.low[i] + high) as u128;
+                    // Less than a stride.
                     Some(high + end.saturating_sub(padded) as usize)
                 }
                 // Padding by less than a stride rounds up; no window starts beyond the input

@@ -41,7 +41,17 @@ impl OpDef for Resize {
     }
     fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
         let shape = shape_of(&resize_type(op, &tensor_types(x)[0])?)?;
+        if shape.contains(&0) {
+            return Ok(vec![Tensor::zeros(x[0].elem(), &shape)]);
+        }
         let mut at: Shape = x[0].shape().iter().copied().collect();
+        // The axes change one after another.
+        for (axis, &size) in shape.iter().enumerate() {
+            at[axis] = size;
+            let ty = TensorType::new(x[0].elem(), at.iter().map(|&n| Dim::Known(n as u64)));
+            shape_of(&ty)?;
+        }
+        at = x[0].shape().iter().copied().collect();
         if Resize::mode(op) == "nearest" {
             let mut y = x[0].nums();
             for axis in 0..shape.len() {
@@ -76,6 +86,9 @@ impl OpDef for Resize {
         for (axis, pair) in from.iter().zip(&to).enumerate() {
             match pair {
                 (Dim::Known(n), Dim::Known(m)) => {
+                    if *n == 0 || *m > MAX_SIZE {
+                        return Ok(None);
+                    }
                     changes.push((axis, taps(view, axis, *n as usize, *m as usize)));
                 }
                 _ if keeps(view, axis) => {}
@@ -161,6 +174,9 @@ fn resize_type(op: OpView<'_>, x: &TensorType) -> OpResult<TensorType> {
     }
     Ok(TensorType::new(x.elem, dims))
 }
+
+/// Longer results are not expanded: each position becomes an entry of a constant.
+const MAX_SIZE: u64 = 1 << 24;
 
 /// The elements that one output position reads, with their weights. None: it lies outside.
 type Place = Vec<(usize, f64)>;

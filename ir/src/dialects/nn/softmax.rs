@@ -81,6 +81,9 @@ impl OpDef for LogSoftmax {
 /// Replaces each element by a function of its distance to the greatest along the axis and of the
 /// sum of exponentials of these distances.
 fn along(x: &Tensor, axis: usize, finish: impl Fn(f64, f64) -> f64) -> Tensor {
+    if x.is_empty() {
+        return x.clone();
+    }
     let (outer, extent, inner) = split_at(x.shape(), axis);
     let mut y = x.to_f64s();
     for (start, i) in (0..outer).flat_map(|o| (0..inner).map(move |i| (o * extent * inner, i))) {

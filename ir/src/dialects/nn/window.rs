@@ -7,6 +7,9 @@ use super::rules::{choice, ensure};
 /// The most spatial axes of an activation.
 pub(super) const MAX_SPATIAL: usize = 8;
 
+/// The most positions of a window.
+const MAX_POSITIONS: usize = 1 << 24;
+
 /// Which axes of an activation are batch, channel and spatial.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct Layout {
@@ -83,8 +86,14 @@ impl Window {
             }
         };
         let pad = list("pad", pad, 2 * rank, 0)?;
+        let size = list("kernel", size, rank, 1)?;
+        let positions = size.iter().try_fold(1usize, |n, &size| n.checked_mul(size));
+        ensure!(
+            positions.is_some_and(|n| n <= MAX_POSITIONS),
+            "the kernel has more than {MAX_POSITIONS} positions"
+        );
         Ok(Window {
-            size: list("kernel", size, rank, 1)?,
+            size,
             stride: list("stride", stride, rank, 1)?,
             dilation: list("dilation", dilation, rank, 1)?,
             low: pad[..rank].to_vec(),
@@ -105,13 +114,15 @@ impl Window {
     /// The number of places of the window along an axis of the input. With `ceil`, a last window
     /// may stick out of the padding at the end, if it starts before it.
     pub fn places(&self, axis: usize, input: Dim, ceil: bool) -> OpResult<Dim> {
-        let (reach, stride) = (self.reach(axis) as u64, self.stride[axis] as u64);
-        let (low, high) = (self.low[axis] as u64, self.high[axis] as u64);
+        // Wide enough for the sum of any extent and padding.
+        let (reach, stride) = (self.reach(axis) as u128, self.stride[axis] as u128);
+        let (low, high) = (self.low[axis] as u128, self.high[axis] as u128);
         let Dim::Known(input) = input else {
             let keeps = stride == 1 && low + high + 1 == reach;
             return Ok(if keeps { input } else { Dim::Unknown });
         };
-        let padded = input.saturating_add(low + high);
+        let input = u128::from(input);
+        let padded = input + low + high;
         ensure!(
             padded >= reach,
             "a window that reaches over {reach} positions does not fit spatial axis {axis} of {padded} (with padding)"
@@ -121,7 +132,10 @@ impl Window {
         if ceil && slack % stride != 0 && places * stride < input + low {
             places += 1;
         }
-        Ok(Dim::Known(places))
+        match u64::try_from(places) {
+            Ok(places) => Ok(Dim::Known(places)),
+            Err(_) => Err(OpError::new(format!("spatial axis {axis} is too long"))),
+        }
     }
 
     /// Places along all spatial axes.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::core::{Elem, OpResult, OpView, Tensor, TensorType};
+use crate::core::{Dim, Elem, OpResult, OpView, Tensor, TensorType};
 
 use super::super::product::{Extents, product};
 use super::super::rules::{shape_of, tensor_types};
@@ -13,6 +13,9 @@ use super::{
 pub(super) fn lstm(op: OpView<'_>, x: &[Tensor]) -> OpResult<Vec<Tensor>> {
     let types = tensor_types(x);
     let results = lstm_types(op, &types)?;
+    if let Some(empty) = without_states(&results)? {
+        return Ok(empty);
+    }
     let cell = Cell::new(&types, 4, Lstm::direction(op))?;
     let (peephole, lengths) = Lstm::optional_operands(&types)?;
     let activations = lstm_activations(op, &cell)?;
@@ -60,6 +63,9 @@ pub(super) fn lstm(op: OpView<'_>, x: &[Tensor]) -> OpResult<Vec<Tensor>> {
 pub(super) fn gru(op: OpView<'_>, x: &[Tensor]) -> OpResult<Vec<Tensor>> {
     let types = tensor_types(x);
     let results = gru_types(op, &types)?;
+    if let Some(empty) = without_states(&results)? {
+        return Ok(empty);
+    }
     let cell = Cell::new(&types, 3, Gru::direction(op))?;
     let activations = gru_activations(op, &cell)?;
     let lengths = x.get(5).map(|_| 5);
@@ -109,6 +115,15 @@ pub(super) fn gru(op: OpView<'_>, x: &[Tensor]) -> OpResult<Vec<Tensor>> {
         }
     }
     run.finish(&results, [all, last])
+}
+
+/// The results if there are no samples or no hidden units.
+fn without_states(types: &[TensorType]) -> OpResult<Option<Vec<Tensor>>> {
+    if !types[1].dims.contains(&Dim::Known(0)) {
+        return Ok(None);
+    }
+    let zeros = |ty: &TensorType| Ok(Tensor::zeros(ty.elem, &shape_of(ty)?));
+    types.iter().map(zeros).collect::<OpResult<_>>().map(Some)
 }
 
 /// The actual operands of a recurrent layer.
@@ -166,7 +181,7 @@ impl Run {
     }
 
     fn limit(&self, x: f64) -> f64 {
-        x.max(-self.clip).min(self.clip)
+        x.clamp(-self.clip, self.clip)
     }
 
     /// The times in the order of a direction. A reversed direction starts at the last time; a
