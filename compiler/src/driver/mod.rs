@@ -54,7 +54,10 @@ impl Driver {
             passes: lepid_passes::registry(),
             targets: TargetRegistry::default(),
         };
-        driver.with_target(Reference)
+        let driver = driver.with_target(Reference);
+        #[cfg(feature = "cpu")]
+        let driver = driver.with_target(lepid_target_cpu::Cpu);
+        driver
     }
 
     /// Adds a target with its ops and passes. Panics if one of its names is taken.

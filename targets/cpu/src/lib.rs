@@ -64,8 +64,9 @@ impl Target for Cpu {
     }
 
     fn pipeline(&self) -> &str {
-        "fold-batch-norm,canonicalize,fold,layout,canonicalize,fold,cse,dead-ops,expand,\
-         nn-to-kernel,canonicalize,cse,dead-ops,fuse-epilogues,fuse-nests,dead-ops,memory-plan"
+        "refine,canonicalize,fold,cse,dead-ops,fold-batch-norm,canonicalize,fold,layout,\
+         canonicalize,fold,cse,dead-ops,expand,nn-to-kernel,canonicalize,fold,cse,dead-ops,\
+         fuse-epilogues,fuse-nests,dead-ops,memory-plan"
     }
 
     fn emit(&self, module: &Module, cx: &EmitCx<'_>) -> Result<Package, Diagnostics> {
