@@ -19,6 +19,9 @@ mod order;
 mod proto;
 mod weights;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -1,0 +1,298 @@
+//! Models that are damaged or mean harm.
+
+use std::path::Path;
+
+use prost::Message;
+
+use super::*;
+use crate::frontends::onnx::import;
+use crate::frontends::onnx::proto::StringStringEntryProto;
+
+fn relu() -> ModelProto {
+    let nodes = [node("Relu", &["x"], &["y"])];
+    model(17, &[value("x", F32, &[2.into()])], &[], &nodes, &["y"])
+}
+
+/// Writes a model to a folder of its own, with other files, and imports it.
+fn import_file(bytes: &[u8], others: &[(&str, &[u8])]) -> Result<Module, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("inner");
+    std::fs::create_dir(&inner).unwrap();
+    for (name, bytes) in others {
+        std::fs::write(inner.join(name), bytes).unwrap();
+    }
+    let path = inner.join("model.onnx");
+    std::fs::write(&path, bytes).unwrap();
+    let result = import(&path, &ImportOptions::default());
+    result
+        .map(|(module, _)| module)
+        .map_err(|found| messages(&found))
+}
+
+fn external(location: &str, offset: &str, length: &str) -> ModelProto {
+    let entry = |key: &str, value: &str| StringStringEntryProto {
+        key: key.into(),
+        value: value.into(),
+    };
+    let weight = TensorProto {
+        name: "w".into(),
+        dims: vec![2],
+        data_type: F32,
+        data_location: 1,
+        external_data: vec![
+            entry("location", location),
+            entry("offset", offset),
+            entry("length", length),
+        ],
+        ..TensorProto::default()
+    };
+    let nodes = [node("Add", &["x", "w"], &["y"])];
+    model(
+        17,
+        &[value("x", F32, &[2.into()])],
+        &[weight],
+        &nodes,
+        &["y"],
+    )
+}
+
+#[test]
+fn every_truncation_is_an_error() {
+    let bytes = relu().encode_to_vec();
+    assert!(import_file(&bytes, &[]).is_ok());
+    for len in 0..bytes.len() {
+        // A cut between two fields leaves a smaller message, which may still be a whole model.
+        if let Err(text) = import_file(&bytes[..len], &[]) {
+            assert!(text.starts_with("E06"), "{text}");
+        }
+    }
+    assert!(import_file(&bytes[..bytes.len() / 2], &[]).is_err());
+}
+
+#[test]
+fn a_file_that_is_no_model_is_an_error() {
+    let text = import_file(b"GIF89a and so on", &[]).unwrap_err();
+    assert!(text.starts_with("E0601"), "{text}");
+    let text = import_file(b"", &[]).unwrap_err();
+    assert!(text.starts_with("E0601"), "{text}");
+    let missing = import(Path::new("no/such/model.onnx"), &ImportOptions::default());
+    assert!(messages(&missing.err().unwrap()).starts_with("E0701"));
+}
+
+#[test]
+fn nodes_in_a_circle_are_named() {
+    let nodes = [
+        node("Add", &["x", "b"], &["a"]),
+        node("Relu", &["a"], &["b"]),
+    ];
+    let text = refused(&model(
+        17,
+        &[value("x", F32, &[2.into()])],
+        &[],
+        &nodes,
+        &["b"],
+    ));
+    assert!(
+        text.contains("E0605: nodes read each other in a circle: `Add:a`, `Relu:b`"),
+        "{text}"
+    );
+}
+
+#[test]
+fn names_that_nothing_defines_are_all_reported() {
+    let nodes = [node("Relu", &["u"], &["a"]), node("Relu", &["v"], &["b"])];
+    let text = refused(&model(17, &[], &[], &nodes, &["a", "w"]));
+    assert_eq!(
+        text,
+        "E0605: `u` is read, but nothing defines it\n\
+         E0605: `v` is read, but nothing defines it\n\
+         E0605: output `w` is computed by no node"
+    );
+}
+
+#[test]
+fn a_name_defined_twice_is_an_error() {
+    let nodes = [node("Relu", &["x"], &["y"]), node("Abs", &["x"], &["y"])];
+    let text = refused(&model(
+        17,
+        &[value("x", F32, &[2.into()])],
+        &[],
+        &nodes,
+        &["y"],
+    ));
+    assert_eq!(text, "E0605: `y` is defined twice");
+}
+
+#[test]
+fn all_unknown_operators_are_reported_once_each() {
+    let mut custom = node("Swoosh", &["x"], &["b"]);
+    custom.domain = "com.acme".into();
+    let nodes = [
+        node("Frobnicate", &["x"], &["a"]),
+        node("Frobnicate", &["a"], &["c"]),
+        custom,
+    ];
+    let text = refused(&model(
+        17,
+        &[value("x", F32, &[2.into()])],
+        &[],
+        &nodes,
+        &["b", "c"],
+    ));
+    assert_eq!(
+        text,
+        "E0602: operator `Frobnicate` in opset 17 is not supported (node `Frobnicate:a` and 1 more nodes)\n\
+         E0602: operator `Swoosh` of the domain `com.acme` in a domain that the model does not import is not supported (node `Swoosh:b`)"
+    );
+}
+
+#[test]
+fn opsets_out_of_range_are_refused() {
+    for opset in [1, 6, 99, -1] {
+        let nodes = [node("Relu", &["x"], &["y"])];
+        let text = refused(&model(
+            opset,
+            &[value("x", F32, &[2.into()])],
+            &[],
+            &nodes,
+            &["y"],
+        ));
+        assert!(text.starts_with("E0603"), "{text}");
+    }
+}
+
+#[test]
+fn tensors_whose_data_does_not_fit_are_refused() {
+    let cases = [
+        floats("w", &[3], &[1.0, 2.0]),
+        floats("w", &[-1], &[1.0]),
+        floats("w", &[i64::MAX, i64::MAX], &[]),
+        floats("w", &[1 << 40, 1 << 20], &[]),
+        TensorProto {
+            raw_data: vec![0; 5].into(),
+            ..floats("w", &[1], &[])
+        },
+    ];
+    for weight in cases {
+        let nodes = [node("Add", &["x", "w"], &["y"])];
+        let text = refused(&model(
+            17,
+            &[value("x", F32, &[2.into()])],
+            &[weight],
+            &nodes,
+            &["y"],
+        ));
+        assert!(
+            text.starts_with("E0601: initializer `w`: a tensor"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn absurd_shapes_in_nodes_do_not_take_memory() {
+    let huge = longs("s", &[1 << 40, 1 << 40]);
+    let nodes = [
+        node("ConstantOfShape", &["s"], &["c"]),
+        node("Add", &["x", "c"], &["y"]),
+    ];
+    let text = refused(&model(
+        17,
+        &[value("x", F32, &[2.into()])],
+        &[huge],
+        &nodes,
+        &["y"],
+    ));
+    assert!(text.starts_with("E0604"), "{text}");
+}
+
+#[test]
+fn external_data_is_read_from_the_folder() {
+    let data: Vec<u8> = [9.0f32, 1.0, 2.0]
+        .iter()
+        .flat_map(|x| x.to_le_bytes())
+        .collect();
+    let bytes = external("weights.bin", "4", "8").encode_to_vec();
+    let module = import_file(&bytes, &[("weights.bin", &data)]).unwrap();
+    let main = Func::find(&module, "main").unwrap();
+    let y = interp::run(&module, main, &[f32s(&[2], &[1.0, 1.0])]).unwrap();
+    assert_close(&y[0], &[2], &[2.0, 3.0]);
+}
+
+#[test]
+fn external_data_elsewhere_is_refused() {
+    for location in [
+        "../secret",
+        "/etc/passwd",
+        "a/../../secret",
+        "missing.bin",
+        "",
+    ] {
+        let bytes = external(location, "0", "8").encode_to_vec();
+        let text = import_file(&bytes, &[]).unwrap_err();
+        assert!(text.starts_with("E0606"), "{text}");
+    }
+    for (offset, length) in [
+        ("0", "16"),
+        ("18446744073709551615", "8"),
+        ("-1", "8"),
+        ("x", "8"),
+    ] {
+        let bytes = external("weights.bin", offset, length).encode_to_vec();
+        let text = import_file(&bytes, &[("weights.bin", &[0; 8])]).unwrap_err();
+        assert!(text.starts_with("E0606"), "{text}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn links_do_not_lead_out_of_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("secret"), [0; 8]).unwrap();
+    let inner = folder.path().join("inner");
+    std::fs::create_dir(&inner).unwrap();
+    std::os::unix::fs::symlink("../secret", inner.join("weights.bin")).unwrap();
+    let path = inner.join("model.onnx");
+    std::fs::write(&path, external("weights.bin", "0", "8").encode_to_vec()).unwrap();
+    let found = import(&path, &ImportOptions::default()).err().unwrap();
+    assert!(messages(&found).contains("lies outside of the folder"));
+}
+
+#[test]
+fn a_function_that_calls_itself_is_an_error() {
+    let mut model = relu();
+    model.functions.push(super::super::proto::FunctionProto {
+        name: "Relu".into(),
+        input: vec!["x".into()],
+        output: vec!["y".into()],
+        node: vec![node("Relu", &["x"], &["y"])],
+        opset_import: model.opset_import.clone(),
+        ..Default::default()
+    });
+    assert!(refused(&model).contains("function `Relu` calls itself"));
+}
+
+#[test]
+fn wrong_attributes_are_told() {
+    let nodes = [node("Softmax", &["x"], &["y"]).float("axis", 1.0)];
+    let text = refused(&model(
+        17,
+        &[value("x", F32, &[2.into()])],
+        &[],
+        &nodes,
+        &["y"],
+    ));
+    assert_eq!(
+        text,
+        "E0604: `Softmax` node `Softmax:y`: attribute `axis` is a float, expected an integer"
+    );
+    let nodes = [node("Softmax", &["x"], &["y"]).int("axis", 4)];
+    let text = refused(&model(
+        17,
+        &[value("x", F32, &[2.into()])],
+        &[],
+        &nodes,
+        &["y"],
+    ));
+    assert!(text.contains("axis 4 is out of range for rank 1"), "{text}");
+}
