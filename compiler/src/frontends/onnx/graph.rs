@@ -110,9 +110,17 @@ pub(super) struct Importer<'a> {
     pub(super) weights: Weights,
     pub(super) functions: FunctionTable<'a>,
     pub(super) found: Diagnostics,
+    /// The items of sequences, by the handles that stand for them.
+    pub(super) sequences: BTreeMap<Value, Vec<Value>>,
     /// How many functions of the model the walk stands in.
     pub(super) depth: usize,
+    /// How many nodes may still be lowered: functions that call functions twice each, or loops in
+    /// loops, grow beyond all bounds from a small file.
+    pub(super) nodes_left: usize,
 }
+
+/// See [`Importer::nodes_left`].
+pub(super) const NODE_LIMIT: usize = 1 << 18;
 
 impl Importer<'_> {
     /// Reads the initialisers of a graph into the scope.
@@ -172,20 +180,23 @@ impl Importer<'_> {
 
     fn node(&mut self, b: &mut Builder<'_>, node: &NodeProto, scope: &mut Scope<'_>) {
         b.at(node_loc(node));
-        let values = self.try_node(b, node, scope);
-        let values = match values {
-            Ok(values) => values,
+        let reported = self.found.len();
+        match self.try_node(b, node, scope) {
+            Ok(values) => {
+                for (output, value) in node.output.iter().zip(values) {
+                    if !output.is_empty() {
+                        scope.bind(output, Slot::Value(value));
+                    }
+                }
+            }
             Err(error) => {
-                self.found.extend(error.map(|e| at_node(e, node)));
+                // If something inside of the node has been reported, this only follows from it.
+                if self.found.len() == reported {
+                    self.found.extend(error.map(|e| at_node(e, node)));
+                }
                 for output in &node.output {
                     scope.bind(output, Slot::Failed);
                 }
-                return;
-            }
-        };
-        for (output, value) in node.output.iter().zip(values) {
-            if !output.is_empty() {
-                scope.bind(output, Slot::Value(value));
             }
         }
     }
@@ -197,12 +208,34 @@ impl Importer<'_> {
         node: &NodeProto,
         scope: &mut Scope<'_>,
     ) -> Result<Vec<Value>, Option<OpError>> {
+        self.nodes_left = match self.nodes_left {
+            0 => return Err(None),
+            1 => {
+                self.nodes_left = 0;
+                return Err(Some(OpError::with_code(
+                    Code::ONNX_GRAPH,
+                    format!("functions and loops expand to more than {NODE_LIMIT} nodes"),
+                )));
+            }
+            n => n - 1,
+        };
         let mut inputs = Vec::with_capacity(node.input.len());
         for name in &node.input {
             inputs.push(match name.as_str() {
                 "" => None,
                 name => Some(scope.value(b, name).ok_or(None)?),
             });
+        }
+        let sequence = |v: &Value| self.sequences.contains_key(v);
+        let known_function = function::find(&self.functions, node).is_some();
+        if !known_function
+            && !ops::reads_handles(&node.op_type)
+            && inputs.iter().flatten().any(sequence)
+        {
+            return Err(Some(OpError::with_code(
+                Code::ONNX_OP,
+                "an input is a sequence, which is not supported here",
+            )));
         }
         let mark = fold::mark(b);
         let mut values = match function::find(&self.functions, node) {
@@ -236,6 +269,17 @@ impl Importer<'_> {
         }
         fold::fold(b, mark, &mut values)?;
         Ok(values)
+    }
+
+    /// Refuses sequences among values that leave a region or the model.
+    pub(super) fn only_tensors(&self, values: &[Value]) -> OpResult<()> {
+        match values.iter().any(|v| self.sequences.contains_key(v)) {
+            true => Err(OpError::with_code(
+                Code::ONNX_OP,
+                "a sequence as the result of a branch, a loop or the model is not supported",
+            )),
+            false => Ok(()),
+        }
     }
 
     /// Lowers a subgraph at the builder's point; `args` are its inputs. Gives its outputs.

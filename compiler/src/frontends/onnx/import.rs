@@ -1,19 +1,19 @@
 //! From a decoded model to a module.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use lepid_ir::core::{Attr, Builder, Code, Diagnostic, Diagnostics, Loc, Module, Symbol, Type};
 use lepid_ir::dialects::core::{Func, Return};
 
-use super::graph::{Importer, Opsets, Scope, Slot, domain};
+use super::graph::{Importer, NODE_LIMIT, Opsets, Scope, Slot, domain};
 use super::order::{label, node_loc, subgraphs};
 use super::proto::{GraphProto, ModelProto, NodeProto};
 use super::weights::Weights;
 use super::{ImportOptions, fold, function, inputs, ops};
 
 /// The versions of the default operator set that the tables cover.
-const OPSETS: std::ops::RangeInclusive<i64> = 7..=27;
+const OPSETS: std::ops::RangeInclusive<i64> = 1..=27;
 
 /// Lowers a model. `folder` is where its external data lies.
 pub(super) fn import_model(
@@ -36,12 +36,22 @@ pub(super) fn import_model(
         weights: Weights::new(folder.map(Path::to_path_buf)),
         functions,
         found,
+        sequences: BTreeMap::new(),
         depth: 0,
+        nodes_left: NODE_LIMIT,
     };
     let module = importer.main(graph, opsets, options);
-    match (module, importer.found.iter().any(Diagnostic::is_error)) {
-        (Some(module), false) => Ok((module, importer.found)),
-        _ => Err(importer.found),
+    // A function reports its mistakes at each of its calls.
+    let mut found: Diagnostics = Vec::new();
+    let mut seen = BTreeSet::new();
+    for diagnostic in importer.found {
+        if seen.insert((diagnostic.code, diagnostic.message.clone())) {
+            found.push(diagnostic);
+        }
+    }
+    match (module, found.iter().any(Diagnostic::is_error)) {
+        (Some(module), false) => Ok((module, found)),
+        _ => Err(found),
     }
 }
 
@@ -144,6 +154,9 @@ impl Importer<'_> {
             .filter(|i| !scope.defines(&i.name))
             .collect();
         let types = inputs::types(&inputs, options, &mut self.found);
+        for (name, tensor) in &options.constants {
+            scope.bind(name, Slot::Weight(tensor.clone()));
+        }
         let mut module = Module::new();
         let (names, args): (Vec<String>, Vec<Type>) = types.into_iter().unzip();
         let func = match Func::create(&mut module, "main", &args, &[]) {
@@ -183,6 +196,9 @@ impl Importer<'_> {
         }
         if graph.output.is_empty() {
             self.report("", "the graph has no outputs".to_string());
+        }
+        if let Err(error) = self.only_tensors(&outputs) {
+            self.found.push(error.at(Loc::Unknown));
         }
         if let Err(error) = Return::build(&mut b, &outputs, &[]) {
             self.found.push(error.at(Loc::Unknown));

@@ -11,7 +11,7 @@ use super::proto::tensor_shape_proto::dimension::Value as ExtentProto;
 use super::proto::{TensorShapeProto, ValueInfoProto, type_proto};
 use super::weights::elem_type;
 
-/// The inputs that take values at run time, with their types.
+/// The inputs that take values at run time, with their types: those without a constant.
 pub(super) fn types(
     inputs: &[&ValueInfoProto],
     options: &ImportOptions,
@@ -21,7 +21,19 @@ pub(super) fn types(
     let mut out = Vec::new();
     for input in inputs {
         match input_type(input, options, &mut naming) {
-            Ok(ty) => out.push((input.name.clone(), ty)),
+            Ok(ty) => match options.constants.get(&input.name) {
+                None => out.push((input.name.clone(), ty)),
+                Some(value) if fits(value.ty(), ty) => {}
+                Some(value) => found.push(Diagnostic::error(
+                    Code::INPUT,
+                    Loc::Name(Symbol::new(&input.name)),
+                    format!(
+                        "input `{}` is `{ty}`, but `{}` is given",
+                        input.name,
+                        value.ty()
+                    ),
+                )),
+            },
             Err(mut error) => {
                 error.message = format!("input `{}`: {}", input.name, error.message);
                 found.push(error.at(Loc::Name(Symbol::new(&input.name))));
@@ -29,10 +41,8 @@ pub(super) fn types(
         }
     }
     let names: Vec<&str> = inputs.iter().map(|i| i.name.as_str()).collect();
-    let unknown_shapes = options
-        .shapes
-        .keys()
-        .filter(|n| !names.contains(&n.as_str()));
+    let given = options.shapes.keys().chain(options.constants.keys());
+    let unknown_shapes = given.filter(|n| !names.contains(&n.as_str()));
     for name in unknown_shapes {
         found.push(unknown("input", name, &names));
     }
@@ -42,6 +52,17 @@ pub(super) fn types(
         found.push(unknown("dimension", name, &symbols));
     }
     out
+}
+
+/// Whether a constant may stand for an input.
+fn fits(value: Type, input: Type) -> bool {
+    match (value.as_tensor(), input.as_tensor()) {
+        (Some(a), Some(b)) => {
+            let agree = a.dims.iter().zip(&b.dims).all(|(a, b)| a.compatible(*b));
+            a.elem == b.elem && a.rank() == b.rank() && agree
+        }
+        _ => false,
+    }
 }
 
 fn unknown(what: &str, name: &str, known: &[&str]) -> Diagnostic {

@@ -25,7 +25,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use lepid_ir::core::{Code, Diagnostic, Diagnostics, Dim, Loc, Module, Symbol};
+use lepid_ir::core::{Code, Diagnostic, Diagnostics, Dim, Loc, Module, Symbol, Tensor};
 use prost::Message;
 
 use crate::frontends::mapped::map_file;
@@ -37,6 +37,8 @@ pub struct ImportOptions {
     pub shapes: BTreeMap<String, Vec<Dim>>,
     /// Numbers for named dimensions.
     pub dims: BTreeMap<String, u64>,
+    /// Values for inputs that never change, such as axes: they become constants.
+    pub constants: BTreeMap<String, Tensor>,
 }
 
 /// Reads a model. Gives the module, whose function is `main`, with the warnings, or all errors.

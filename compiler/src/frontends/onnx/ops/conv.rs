@@ -10,7 +10,7 @@ use crate::frontends::onnx::cx::{Cx, invalid, unsupported};
 type Values = OpResult<Vec<Value>>;
 
 pub(super) const ROWS: &[Row] = &[
-    row("AveragePool", 7, average_pool),
+    row("AveragePool", 1, average_pool),
     row("Conv", 1, conv),
     row("ConvTranspose", 1, conv_transpose),
     row("GlobalAveragePool", 1, global_average_pool),
@@ -21,7 +21,7 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 /// The window that a node slides over the spatial axes.
-pub(super) struct Window {
+struct Window {
     kernel: Vec<i64>,
     stride: Vec<i64>,
     dilation: Vec<i64>,
@@ -149,12 +149,22 @@ fn kernel_of(cx: &Cx<'_, '_, '_, '_>, w: Value) -> OpResult<Vec<i64>> {
 
 fn conv(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     let (x, w) = (cx.input(0)?, cx.input(1)?);
-    let window = Window::new(cx, x, Some(kernel_of(cx, w)?))?;
+    let attrs = conv_attrs(cx, x, w)?;
     let mut operands = vec![x, w];
     operands.extend(cx.optional(2));
+    one(cx.op(&nn::Conv, &operands, &attrs)?)
+}
+
+/// The attributes of a convolution.
+pub(super) fn conv_attrs(
+    cx: &Cx<'_, '_, '_, '_>,
+    x: Value,
+    w: Value,
+) -> OpResult<Vec<(&'static str, Attr)>> {
+    let window = Window::new(cx, x, Some(kernel_of(cx, w)?))?;
     let mut attrs = window.attrs();
     attrs.push(("groups", cx.int("group", 1)?.into()));
-    one(cx.op(&nn::Conv, &operands, &attrs)?)
+    Ok(attrs)
 }
 
 fn conv_transpose(cx: &mut Cx<'_, '_, '_, '_>) -> Values {

@@ -1,10 +1,11 @@
 //! Operators that work element by element: arithmetic, comparison, logic, activations, casts.
 
 use lepid_ir::core::{Attr, Dim, Elem, Num, OpDef, OpResult, Tensor, Value};
+use lepid_ir::dialects::tensor::build;
 use lepid_ir::dialects::{nn, tensor};
 
 use super::{Row, one, row};
-use crate::frontends::onnx::cx::{Cx, invalid};
+use crate::frontends::onnx::cx::{Cx, invalid, normal_axis};
 use crate::frontends::onnx::weights::elem_type;
 
 type Values = OpResult<Vec<Value>>;
@@ -23,7 +24,7 @@ macro_rules! unary {
 macro_rules! binary {
     ($name:literal, $since:literal, $def:expr) => {
         row($name, $since, |cx| {
-            let (x, y) = (cx.input(0)?, cx.input(1)?);
+            let (x, y) = pair(cx)?;
             one(cx.binary(&$def, x, y)?)
         })
     };
@@ -39,7 +40,7 @@ macro_rules! variadic {
 macro_rules! compare {
     ($name:literal, $since:literal, $direction:literal) => {
         row($name, $since, |cx| {
-            let (x, y) = (cx.input(0)?, cx.input(1)?);
+            let (x, y) = pair(cx)?;
             one(cx.compare($direction, x, y)?)
         })
     };
@@ -57,11 +58,11 @@ macro_rules! activation {
 }
 
 pub(super) const ROWS: &[Row] = &[
-    unary!("Abs", 6, tensor::Abs),
+    unary!("Abs", 1, tensor::Abs),
     unary!("Acos", 7, tensor::Acos),
     unary!("Acosh", 9, tensor::Acosh),
-    binary!("Add", 7, tensor::Add),
-    binary!("And", 7, tensor::And),
+    binary!("Add", 1, tensor::Add),
+    binary!("And", 1, tensor::And),
     unary!("Asin", 7, tensor::Asin),
     unary!("Asinh", 9, tensor::Asinh),
     unary!("Atan", 7, tensor::Atan),
@@ -74,19 +75,19 @@ pub(super) const ROWS: &[Row] = &[
     binary!("BitwiseXor", 18, tensor::Xor),
     row("Cast", 6, cast),
     row("CastLike", 15, cast_like),
-    unary!("Ceil", 6, tensor::Ceil),
+    unary!("Ceil", 1, tensor::Ceil),
     activation!("Celu", 12, nn::Celu, ["alpha" = 1.0]),
-    row("Clip", 6, clip),
+    row("Clip", 1, clip),
     unary!("Cos", 7, tensor::Cos),
     unary!("Cosh", 9, tensor::Cosh),
-    binary!("Div", 7, tensor::Div),
-    activation!("Elu", 6, nn::Elu, ["alpha" = 1.0]),
-    compare!("Equal", 7, "eq"),
+    binary!("Div", 1, tensor::Div),
+    activation!("Elu", 1, nn::Elu, ["alpha" = 1.0]),
+    compare!("Equal", 1, "eq"),
     unary!("Erf", 9, tensor::Erf),
-    unary!("Exp", 6, tensor::Exp),
-    unary!("Floor", 6, tensor::Floor),
+    unary!("Exp", 1, tensor::Exp),
+    unary!("Floor", 1, tensor::Floor),
     row("Gelu", 20, gelu),
-    compare!("Greater", 7, "gt"),
+    compare!("Greater", 1, "gt"),
     compare!("GreaterOrEqual", 12, "ge"),
     activation!(
         "HardSigmoid",
@@ -97,23 +98,23 @@ pub(super) const ROWS: &[Row] = &[
     unary!("HardSwish", 14, nn::HardSwish),
     row("IsInf", 10, is_inf),
     unary!("IsNaN", 9, tensor::IsNan),
-    activation!("LeakyRelu", 6, nn::LeakyRelu, ["alpha" = 0.01]),
-    compare!("Less", 7, "lt"),
+    activation!("LeakyRelu", 1, nn::LeakyRelu, ["alpha" = 0.01]),
+    compare!("Less", 1, "lt"),
     compare!("LessOrEqual", 12, "le"),
-    unary!("Log", 6, tensor::Log),
-    variadic!("Max", 6, tensor::Max),
-    row("Mean", 6, mean),
-    variadic!("Min", 6, tensor::Min),
+    unary!("Log", 1, tensor::Log),
+    variadic!("Max", 1, tensor::Max),
+    row("Mean", 1, mean),
+    variadic!("Min", 1, tensor::Min),
     unary!("Mish", 18, nn::Mish),
     row("Mod", 10, modulo),
-    binary!("Mul", 7, tensor::Mul),
-    unary!("Neg", 6, tensor::Neg),
+    binary!("Mul", 1, tensor::Mul),
+    unary!("Neg", 1, tensor::Neg),
     unary!("Not", 1, tensor::Not),
-    binary!("Or", 7, tensor::Or),
-    row("PRelu", 7, prelu),
-    row("Pow", 7, pow),
-    row("Reciprocal", 6, reciprocal),
-    unary!("Relu", 6, nn::Relu),
+    binary!("Or", 1, tensor::Or),
+    row("PRelu", 1, prelu),
+    row("Pow", 1, pow),
+    row("Reciprocal", 1, reciprocal),
+    unary!("Relu", 1, nn::Relu),
     unary!("Round", 11, tensor::Round),
     activation!(
         "Selu",
@@ -122,22 +123,39 @@ pub(super) const ROWS: &[Row] = &[
         ["alpha" = 1.673_263_2, "gamma" = 1.050_701]
     ),
     row("Shrink", 9, shrink),
-    unary!("Sigmoid", 6, nn::Sigmoid),
+    unary!("Sigmoid", 1, nn::Sigmoid),
     unary!("Sign", 9, tensor::Sign),
     unary!("Sin", 7, tensor::Sin),
     unary!("Sinh", 9, tensor::Sinh),
     unary!("Softplus", 1, nn::Softplus),
     unary!("Softsign", 1, nn::Softsign),
-    unary!("Sqrt", 6, tensor::Sqrt),
-    binary!("Sub", 7, tensor::Sub),
-    variadic!("Sum", 6, tensor::Add),
+    unary!("Sqrt", 1, tensor::Sqrt),
+    binary!("Sub", 1, tensor::Sub),
+    variadic!("Sum", 1, tensor::Add),
     row("Swish", 24, swish),
     unary!("Tan", 7, tensor::Tan),
-    unary!("Tanh", 6, tensor::Tanh),
+    unary!("Tanh", 1, tensor::Tanh),
     activation!("ThresholdedRelu", 10, nn::ThresholdedRelu, ["alpha" = 1.0]),
     row("Where", 9, select),
-    binary!("Xor", 7, tensor::Xor),
+    binary!("Xor", 1, tensor::Xor),
 ];
+
+/// The two inputs. Before opset 7, `axis` says where the axes of the second lie in the first.
+fn pair(cx: &mut Cx<'_, '_, '_, '_>) -> OpResult<(Value, Value)> {
+    let (x, y) = (cx.input(0)?, cx.input(1)?);
+    let (Some(axis), true) = (cx.opt_int("axis")?, cx.opset < 7) else {
+        return Ok((x, y));
+    };
+    let (rank, own) = (cx.rank(x)?, cx.rank(y)?);
+    let first = normal_axis(axis, rank)?;
+    let Some(after) = rank.checked_sub(first + own) else {
+        return Err(invalid(format!(
+            "axis {axis} leaves too little room for rank {own}"
+        )));
+    };
+    let places: Vec<usize> = (own..own + after).collect();
+    Ok((x, build::unsqueeze(cx.b, y, &places)?))
+}
 
 fn variadic(cx: &mut Cx<'_, '_, '_, '_>, def: &'static dyn OpDef) -> OpResult<Value> {
     let inputs = cx.all_inputs()?;
@@ -176,13 +194,20 @@ fn bit_cast(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
 fn cast(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     let x = cx.input(0)?;
     let to = cx.required("to", cx.opt_int("to")?)?;
-    one(cx.cast(x, elem_type(to as i32)?)?)
+    one(wrapped(cx, x, elem_type(to as i32)?)?)
+}
+
+/// Floats that are too great for four bits wrap; our own cast limits them.
+fn wrapped(cx: &mut Cx<'_, '_, '_, '_>, x: Value, to: Elem) -> OpResult<Value> {
+    let narrow = to.bits() == 4 && cx.elem(x)?.is_float();
+    let x = if narrow { cx.cast(x, Elem::I32)? } else { x };
+    cx.cast(x, to)
 }
 
 fn cast_like(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     let (x, like) = (cx.input(0)?, cx.input(1)?);
     let to = cx.elem(like)?;
-    one(cx.cast(x, to)?)
+    one(wrapped(cx, x, to)?)
 }
 
 /// The bounds are attributes before opset 11 and inputs since.
@@ -256,7 +281,16 @@ fn modulo(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
 /// The slope is broadcast to `x`, aligned at the last axis.
 fn prelu(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     let (x, slope) = (cx.input(0)?, cx.input(1)?);
-    let slope = cx.lift_rank(slope, cx.rank(x)?)?;
+    let rank = cx.rank(x)?;
+    let slope = match (cx.opset < 7, cx.rank(slope)?) {
+        // One for each channel.
+        (true, 1) if rank > 2 => {
+            let spatial: Vec<usize> = (1..rank - 1).collect();
+            build::unsqueeze(cx.b, slope, &spatial)?
+        }
+        _ => slope,
+    };
+    let slope = cx.lift_rank(slope, rank)?;
     let elem = cx.elem(x)?;
     if !elem.is_float() {
         let zero = cx.number(elem, 0.0)?;
@@ -269,7 +303,7 @@ fn prelu(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
 
 /// The exponent may have another type; the result has that of the base.
 fn pow(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
-    let (x, y) = (cx.input(0)?, cx.input(1)?);
+    let (x, y) = pair(cx)?;
     let (base, exponent) = (cx.elem(x)?, cx.elem(y)?);
     let work = match (base.is_float(), exponent.is_float()) {
         (false, true) => exponent,
@@ -334,19 +368,19 @@ impl Cx<'_, '_, '_, '_> {
                 "inputs must have one element type, found `{x_elem}` and `{y_elem}`"
             )));
         }
-        tensor::build::binary(self.b, def, x, y)
+        build::binary(self.b, def, x, y)
     }
 
     pub(super) fn compare(&mut self, direction: &str, x: Value, y: Value) -> OpResult<Value> {
-        tensor::build::compare(self.b, direction, x, y)
+        build::compare(self.b, direction, x, y)
     }
 
     pub(super) fn select(&mut self, cond: Value, x: Value, y: Value) -> OpResult<Value> {
-        tensor::build::select(self.b, cond, x, y)
+        build::select(self.b, cond, x, y)
     }
 
     pub(super) fn cast(&mut self, x: Value, to: Elem) -> OpResult<Value> {
-        tensor::build::cast(self.b, x, to)
+        build::cast(self.b, x, to)
     }
 
     /// A constant of rank 0.
@@ -356,7 +390,7 @@ impl Cx<'_, '_, '_, '_> {
 
     /// `value` everywhere in the shape and type of `x`.
     pub(super) fn splat(&mut self, x: Value, value: f64) -> OpResult<Value> {
-        tensor::build::splat_like(self.b, x, value)
+        build::splat_like(self.b, x, value)
     }
 
     /// Axes of extent 1 before the others, up to `rank`.
@@ -377,10 +411,10 @@ impl Cx<'_, '_, '_, '_> {
     }
 
     pub(super) fn reshape(&mut self, x: Value, dims: &[Dim]) -> OpResult<Value> {
-        tensor::build::reshape(self.b, x, dims)
+        build::reshape(self.b, x, dims)
     }
 
     pub(super) fn transpose(&mut self, x: Value, perm: &[usize]) -> OpResult<Value> {
-        tensor::build::transpose(self.b, x, perm)
+        build::transpose(self.b, x, perm)
     }
 }

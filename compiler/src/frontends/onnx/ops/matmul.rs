@@ -11,7 +11,7 @@ type Values = OpResult<Vec<Value>>;
 
 pub(super) const ROWS: &[Row] = &[
     row("Einsum", 12, einsum),
-    row("Gemm", 7, gemm),
+    row("Gemm", 1, gemm),
     row("MatMul", 1, matmul),
 ];
 

@@ -1,6 +1,6 @@
 //! Constants, masks and what else makes tensors from little.
 
-use lepid_ir::core::{Dim, Elem, Num, OpResult, Tensor, Value};
+use lepid_ir::core::{Dim, Elem, Num, OpError, OpResult, Tensor, Value};
 use lepid_ir::dialects::tensor::{self, build, extents::Entry};
 
 use super::{Row, one, row};
@@ -11,7 +11,7 @@ type Values = OpResult<Vec<Value>>;
 
 pub(super) const ROWS: &[Row] = &[
     row("Constant", 1, constant),
-    row("Dropout", 7, dropout),
+    row("Dropout", 6, dropout),
     row("EyeLike", 9, eye_like),
     row("Identity", 1, identity),
     row("OneHot", 9, one_hot),
@@ -42,6 +42,9 @@ fn identity(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
 /// Does nothing but in training.
 fn dropout(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     let x = cx.input(0)?;
+    if cx.opset < 7 && !cx.flag("is_test")? {
+        return Err(training());
+    }
     if let Some(training) = cx.constant_input(2, "`training_mode`")? {
         let ratio = cx.constant_input(1, "`ratio`")?;
         let ratio = ratio.map_or(0.5, |r| r.to_f64s().first().copied().unwrap_or(0.5));
@@ -56,6 +59,10 @@ fn dropout(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     }
     let kept = cx.splat(x, 1.0)?;
     Ok(vec![x, cx.cast(kept, Elem::Bool)?])
+}
+
+fn training() -> OpError {
+    unsupported("the node is in training mode").help("export the model for inference")
 }
 
 /// The index along an axis, in a shape whose extents must be known or named.

@@ -1,16 +1,23 @@
 //! The operators: one sorted table per family, one row per operator.
 
+mod attention;
+mod contrib;
 mod conv;
 mod elementwise;
 mod index;
+mod loss;
 mod matmul;
 mod misc;
 mod norm;
+mod quant;
 mod recurrent;
 mod reduce;
 mod region;
 mod resize;
+mod sequence;
 mod shape;
+
+pub(super) use sequence::reads_handles;
 
 use lepid_ir::core::{OpResult, Value};
 
@@ -36,16 +43,21 @@ const fn row(name: &'static str, since: i64, lower: Lower) -> Row {
 }
 
 const FAMILIES: &[&[Row]] = &[
+    attention::ROWS,
+    contrib::ROWS,
     conv::ROWS,
     elementwise::ROWS,
     index::ROWS,
+    loss::ROWS,
     matmul::ROWS,
     misc::ROWS,
     norm::ROWS,
+    quant::ROWS,
     recurrent::ROWS,
     reduce::ROWS,
     region::ROWS,
     resize::ROWS,
+    sequence::ROWS,
     shape::ROWS,
 ];
 

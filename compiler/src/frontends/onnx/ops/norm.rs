@@ -10,7 +10,7 @@ use crate::frontends::onnx::cx::{Cx, invalid, normal_axis, unsupported};
 type Values = OpResult<Vec<Value>>;
 
 pub(super) const ROWS: &[Row] = &[
-    row("BatchNormalization", 7, batch_norm),
+    row("BatchNormalization", 6, batch_norm),
     row("GroupNormalization", 18, group_norm),
     row("InstanceNormalization", 6, instance_norm),
     row("LRN", 1, lrn),
@@ -66,7 +66,11 @@ fn batch_norm(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
         let parameter = cx.input(i)?;
         operands.push(cx.cast(parameter, elem)?);
     }
-    if cx.flag("training_mode")? || cx.outputs() > 1 {
+    let training = match cx.opset < 7 {
+        true => cx.int("is_test", 0)? == 0,
+        false => cx.flag("training_mode")?,
+    };
+    if training || cx.outputs() > 1 {
         return Err(
             unsupported("the node is in training mode").help("export the model for inference")
         );

@@ -9,7 +9,7 @@ use crate::frontends::onnx::cx::{Cx, invalid, unsupported};
 
 type Values = OpResult<Vec<Value>>;
 
-pub(super) const ROWS: &[Row] = &[row("GRU", 7, gru), row("LSTM", 7, lstm)];
+pub(super) const ROWS: &[Row] = &[row("GRU", 7, gru), row("LSTM", 7, lstm), row("RNN", 7, rnn)];
 
 /// The operands that all cells have, with what is left out put in.
 struct Cell {
@@ -199,6 +199,60 @@ fn gru(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
         "linear_before_reset",
         cx.flag("linear_before_reset")?.into(),
     ));
+    let values = cx.ops(&nn::Gru, &operands, &attrs)?;
+    cell.outputs(cx, values)
+}
+
+/// A GRU whose gates stand still: `z` is always 0 and `r` always 1, for their weights are 0 and
+/// their biases infinite. What is left is `h' = f(x · wᵀ + h · rᵀ + bias)`.
+fn rnn(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
+    let cell = Cell::new(cx, 1)?;
+    let h0 = cell.state(cx, 5)?;
+    let [x, w, r, bias] = cell.operands[..] else {
+        return Err(invalid("three inputs are needed"));
+    };
+    if cx.opt_float("clip")?.is_some() {
+        return Err(unsupported("attribute `clip` is not supported here"));
+    }
+    let elem = cx.elem(x)?;
+    let still = |cx: &mut Cx<'_, '_, '_, '_>, weights: Value| -> OpResult<Value> {
+        let mut dims = cx.dims(weights)?;
+        dims[1] = dims[1].times(Dim::Known(2));
+        let zero = cx.number(elem, 0.0)?;
+        let zeros = build::broadcast_to(cx.b, zero, &dims)?;
+        build::concat(cx.b, &[zeros, weights], 1)
+    };
+    let (w, r) = (still(cx, w)?, still(cx, r)?);
+    let hidden = cell.hidden as i64;
+    let own_w = build::slice_axis(cx.b, bias, 1, 0, hidden)?;
+    let own_r = build::slice_axis(cx.b, bias, 1, hidden, 2 * hidden)?;
+    let gate = [Dim::Known(cell.directions), Dim::Known(cell.hidden)];
+    let mut filled = |x: f64| -> OpResult<Value> {
+        let x = cx.number(elem, x)?;
+        build::broadcast_to(cx.b, x, &gate)
+    };
+    let (never, always, zero) = (
+        filled(f64::NEG_INFINITY)?,
+        filled(f64::INFINITY)?,
+        filled(0.0)?,
+    );
+    let bias = build::concat(cx.b, &[never, always, own_w, zero, zero, own_r], 1)?;
+    let mut operands = vec![x, w, r, bias, h0];
+    operands.extend(cell.lengths);
+    let mut attrs = cell_attrs(cx)?;
+    for (name, attr) in &mut attrs {
+        if let Attr::List(entries) = attr {
+            let gate = if *name == "activations" {
+                Attr::from("sigmoid")
+            } else {
+                Attr::Float(0.0)
+            };
+            *entries = entries
+                .iter()
+                .flat_map(|own| [gate.clone(), own.clone()])
+                .collect();
+        }
+    }
     let values = cx.ops(&nn::Gru, &operands, &attrs)?;
     cell.outputs(cx, values)
 }

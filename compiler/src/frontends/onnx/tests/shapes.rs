@@ -63,13 +63,14 @@ fn options_that_name_nothing_are_refused() {
     let options = ImportOptions {
         shapes: [("z".to_string(), vec![])].into(),
         dims: [("M".to_string(), 7)].into(),
+        constants: [("k".to_string(), i64s(&[1], &[0]))].into(),
     };
     let found = import_model(&reshaped_by_its_own_shape(), None, &options)
         .err()
         .unwrap();
     assert_eq!(
         messages(&found),
-        "E0702: the model has no input `z`\nE0702: the model has no dimension `M`"
+        "E0702: the model has no input `z`\nE0702: the model has no input `k`\nE0702: the model has no dimension `M`"
     );
 }
 
@@ -162,5 +163,29 @@ fn a_rank_that_is_data_is_refused() {
     assert!(
         text.contains("the rank of the result is not known"),
         "{text}"
+    );
+}
+
+#[test]
+fn inputs_may_be_given_as_constants() {
+    let inputs = [
+        value("x", F32, &[2.into(), 3.into()]),
+        value("axes", I64, &[1.into()]),
+    ];
+    let nodes = [node("ReduceSum", &["x", "axes"], &["y"])];
+    let model = model(13, &inputs, &[], &nodes, &["y"]);
+    assert!(refused(&model).contains("the axes must be constant"));
+    let with = |axes| ImportOptions {
+        constants: [("axes".to_string(), axes)].into(),
+        ..ImportOptions::default()
+    };
+    let (module, _) = import_model(&model, None, &with(i64s(&[1], &[1]))).unwrap();
+    assert_eq!(output_dims(&module, 0), [2, 1].map(Dim::Known));
+    let found = import_model(&model, None, &with(i64s(&[2], &[0, 1])))
+        .err()
+        .unwrap();
+    assert_eq!(
+        messages(&found),
+        "E0702: input `axes` is `tensor<1xi64>`, but `tensor<2xi64>` is given"
     );
 }
