@@ -96,6 +96,7 @@ fn load_onnx(
     let options = ImportOptions {
         shapes: bindings.shapes,
         dims: bindings.dims,
+        ..ImportOptions::default()
     };
     let (module, warnings) = onnx::import(path, &options)?;
     session.diagnostics.extend(warnings);
