@@ -119,6 +119,18 @@ fn a_named_extent_reaches_static_shapes() {
 }
 
 #[test]
+fn an_empty_batch_can_be_reshaped() {
+    let n = named("N");
+    let ty = Type::tensor(Elem::F32, [n, Dim::Known(6)]);
+    let (module, func) = function(&[ty], |b, args| {
+        let y = build::reshape(b, args[0], &[n, Dim::Known(2), Dim::Unknown])?;
+        Ok(vec![y])
+    });
+    let y = interp::run(&module, func, &[f32s(&[0, 6], &[])]).unwrap();
+    assert_eq!(y[0].shape(), [0, 2, 3]);
+}
+
+#[test]
 fn unknown_extents_broadcast_at_run_time() {
     let ty = Type::tensor(Elem::F32, [Dim::Unknown, Dim::Unknown]);
     let (module, func) = function(&[ty, ty], |b, args| {

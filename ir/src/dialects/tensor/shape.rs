@@ -30,7 +30,8 @@ impl OpDef for Reshape {
         shapes::one(x.elem, reshaped_dims(&x.dims, &Reshape::shape(op))?)
     }
     fn eval(&self, op: OpView<'_>, x: &[Tensor], cx: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
-        let dims = extents::resolve(op, x, cx, &Reshape::shape(op));
+        // The inferred extents, since an empty tensor does not say what an open one is.
+        let dims = extents::resolve(op, x, cx, &op.result_tensor(0).dims);
         Ok(vec![kernel::reshape(&x[0], &dims)?])
     }
 }
