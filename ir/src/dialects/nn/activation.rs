@@ -7,7 +7,7 @@ use crate::dialects::tensor::{self as t, build};
 use crate::op;
 
 use super::expand::{affine, choose, exp_minus_one, expanded, with, with_num, zip};
-use super::rules::{ensure, int_range, join, one, operand_types, same_elem};
+use super::rules::{ensure, int_range, meet, one, operand_types, same_elem};
 
 /// Ties ops of one float operand to their function of `f64` and to the function that expands them:
 /// `Op: flops, |view| function, expand;`.
@@ -171,7 +171,7 @@ impl OpDef for Prelu {
     }
     fn infer(&self, op: OpView<'_>) -> OpResult<Vec<Type>> {
         let x = operand_types(op);
-        same_elem(op, &x)?;
+        same_elem(op)?;
         ensure!(
             x[0].rank() == x[1].rank(),
             "`slope` must have the rank {} of `x`, found {}",
@@ -181,7 +181,7 @@ impl OpDef for Prelu {
         let mut y = x[0].clone();
         for (dim, &slope) in y.dims.iter_mut().zip(&x[1].dims) {
             if slope.known() != Some(1) {
-                let joined = join(*dim, slope, "extents of `x` and `slope`")?;
+                let joined = meet(*dim, slope, "extents of `x` and `slope`")?;
                 // An open extent of `slope` may turn out to be 1.
                 if slope.known().is_some() {
                     *dim = joined;

@@ -9,7 +9,7 @@ use crate::op;
 
 use super::expand::{affine, expanded, places, with, with_num};
 use super::product::{Extents, product};
-use super::rules::{at_most, ensure, join, one, operand_types, same_elem, shape_of, tensor_types};
+use super::rules::{at_most, ensure, meet, one, operand_types, same_elem, shape_of, tensor_types};
 use super::softmax::normalise;
 
 op! {
@@ -134,7 +134,7 @@ impl OpDef for Attention {
 
 fn attention_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorType> {
     at_most(op, x.len(), 1)?;
-    same_elem(op, x)?;
+    same_elem(op)?;
     for ty in x {
         ensure!(
             ty.rank() == 4,
@@ -143,22 +143,22 @@ fn attention_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorType> {
         );
     }
     let (q, k, v) = (&x[0].dims, &x[1].dims, &x[2].dims);
-    let batch = join(
-        join(q[0], k[0], "batches of `q` and `k`")?,
+    let batch = meet(
+        meet(q[0], k[0], "batches of `q` and `k`")?,
         v[0],
         "batches of `q` and `v`",
     )?;
-    let heads = join(
-        join(q[1], k[1], "heads of `q` and `k`")?,
+    let heads = meet(
+        meet(q[1], k[1], "heads of `q` and `k`")?,
         v[1],
         "heads of `q` and `v`",
     )?;
-    let keys = join(k[2], v[2], "keys of `k` and `v`")?;
-    join(q[3], k[3], "features of `q` and `k`")?;
+    let keys = meet(k[2], v[2], "keys of `k` and `v`")?;
+    meet(q[3], k[3], "features of `q` and `k`")?;
     if let Some(mask) = x.get(3) {
         for (&m, full) in mask.dims.iter().zip([batch, heads, q[2], keys]) {
             if m.known() != Some(1) {
-                join(full, m, "extents of the scores and of `mask`")?;
+                meet(full, m, "extents of the scores and of `mask`")?;
             }
         }
     }

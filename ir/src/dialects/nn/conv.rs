@@ -9,7 +9,7 @@ use crate::op;
 use super::conv_eval::{Scan, finish, spread};
 use super::conv_expand::{expand_conv, expand_conv_transpose};
 use super::rules::{
-    at_most, ensure, has_dims, join, one, operand_types, same_elem, shape_of, tensor_types,
+    at_most, ensure, has_dims, meet, one, operand_types, same_elem, shape_of, tensor_types,
 };
 use super::window::{Layout, Window};
 
@@ -86,7 +86,7 @@ pub(super) fn kernel_window(
 /// Checks the operands that both convolutions have and gives the number of groups.
 fn check_operands(op: OpView<'_>, x: &[TensorType], groups: i64) -> OpResult<u64> {
     at_most(op, x.len(), 1)?;
-    same_elem(op, x)?;
+    same_elem(op)?;
     ensure!(
         x[0].rank() == x[1].rank(),
         "`x` and `w` must have one rank, found {} and {}",
@@ -106,7 +106,7 @@ pub(crate) fn conv_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorType
     let w = &x[1];
     let window = kernel_window(w, &Conv::stride(op), &Conv::dilation(op), &Conv::pad(op))?;
     let channels = w.dims[1].times(Dim::Known(groups));
-    join(
+    meet(
         x[0].dims[layout.channel],
         channels,
         "channels of `x` and of `w` times groups",
@@ -191,7 +191,7 @@ fn conv_transpose_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorType>
         "`output_pad` must have {} entries that are not negative",
         layout.spatial
     );
-    let inputs = join(
+    let inputs = meet(
         x[0].dims[layout.channel],
         w.dims[0],
         "channels of `x` and `w`",

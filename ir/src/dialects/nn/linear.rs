@@ -5,13 +5,13 @@ use crate::core::{
     Value,
 };
 use crate::dialects::core::constant;
-use crate::dialects::tensor::{self as t, build};
+use crate::dialects::tensor::{self as t, build, shapes};
 use crate::op;
 
 use super::expand::{expanded, with};
 use super::product::{Extents, product};
 use super::rules::{
-    at_most, ensure, has_dims, join, one, operand_types, same_elem, shape_of, tensor_types,
+    at_most, ensure, has_dims, meet, one, operand_types, same_elem, shape_of, tensor_types,
 };
 
 op! {
@@ -75,7 +75,7 @@ impl OpDef for Linear {
 
 pub(crate) fn linear_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorType> {
     at_most(op, x.len(), 1)?;
-    same_elem(op, x)?;
+    same_elem(op)?;
     ensure!(x[0].rank() >= 1, "`x` must have an axis");
     ensure!(
         x[1].rank() == 2,
@@ -84,11 +84,11 @@ pub(crate) fn linear_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorTy
     );
     let mut dims = x[0].dims.clone();
     let last = dims.len() - 1;
-    join(dims[last], x[1].dims[0], "inner extents of `x` and `w`")?;
+    meet(dims[last], x[1].dims[0], "inner extents of `x` and `w`")?;
     dims[last] = x[1].dims[1];
     if let Some(bias) = x.get(2) {
         has_dims(bias, &x[1].dims[1..], "bias")?;
-        dims[last] = join(dims[last], bias.dims[0], "bias")?;
+        dims[last] = meet(dims[last], bias.dims[0], "bias")?;
     }
     Ok(TensorType::new(x[0].elem, dims))
 }
@@ -185,7 +185,7 @@ impl OpDef for MatMul {
 }
 
 fn matmul_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorType> {
-    same_elem(op, x)?;
+    same_elem(op)?;
     for (ty, info) in x.iter().zip(op.info().operands) {
         ensure!(
             ty.rank() >= 2,
@@ -195,30 +195,11 @@ fn matmul_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorType> {
         );
     }
     let (rows, columns) = (x[0].rank() - 2, x[1].rank() - 2);
-    join(x[0].dims[rows + 1], x[1].dims[columns], "inner extents")?;
-    let mut dims = broadcast(&x[0].dims[..rows], &x[1].dims[..columns])?;
+    meet(x[0].dims[rows + 1], x[1].dims[columns], "inner extents")?;
+    let mut dims = shapes::broadcast_dims(&x[0].dims[..rows], &x[1].dims[..columns])?;
     dims.push(x[0].dims[rows]);
     dims.push(x[1].dims[columns + 1]);
     Ok(TensorType::new(x[0].elem, dims))
-}
-
-/// Extents of two operands that broadcast against each other, aligned at the end.
-pub(super) fn broadcast(a: &[Dim], b: &[Dim]) -> OpResult<Vec<Dim>> {
-    let rank = a.len().max(b.len());
-    let at = |dims: &[Dim], i: usize| match (i + dims.len()).checked_sub(rank) {
-        Some(i) => dims[i],
-        None => Dim::Known(1),
-    };
-    let pairs = (0..rank).map(|i| (at(a, i), at(b, i)));
-    pairs
-        .map(|pair| match pair {
-            (Dim::Known(1), d) | (d, Dim::Known(1)) => Ok(d),
-            (Dim::Known(n), d) | (d, Dim::Known(n)) => join(Dim::Known(n), d, "batch extents"),
-            (a, b) if a == b => Ok(a),
-            // Either may turn out to be 1.
-            _ => Ok(Dim::Unknown),
-        })
-        .collect()
 }
 
 /// Which matrix of an operand a batch of the result reads.
@@ -256,7 +237,7 @@ fn batches_like(b: &mut Builder<'_>, x: Value, other: Value) -> OpResult<Value> 
     if own == others && !own.contains(&Dim::Unknown) {
         return Ok(x);
     }
-    let mut all = broadcast(own, others)?;
+    let mut all = shapes::broadcast_dims(own, others)?;
     all.extend_from_slice(&dims[dims.len() - 2..]);
     let mut pairs = own.iter().rev().zip(all.iter().rev().skip(2));
     if pairs.all(|(&a, &d)| a == d || a == Dim::Known(1)) && !all.contains(&Dim::Unknown) {

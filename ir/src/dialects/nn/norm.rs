@@ -4,13 +4,13 @@ use crate::core::{
     Builder, Cost, Dim, EvalCx, Op, OpDef, OpInfo, OpResult, OpView, Tensor, TensorType, Type,
     Value,
 };
-use crate::dialects::tensor::{self as t, build};
+use crate::dialects::tensor::{self as t, build, shapes};
 use crate::op;
 
 use super::expand::{affine, along, can_reshape, choose, expanded, with, zip};
 use super::rules::{
-    at_most, axis, choice, ensure, has_dims, join, one, operand_types, same_elem, shape_of,
-    split_at, tensor_types,
+    at_most, choice, ensure, has_dims, meet, one, operand_types, same_elem, shape_of, split_at,
+    tensor_types,
 };
 
 /// Ties norms to the function that gives the type of the result, and to the one that computes its
@@ -68,12 +68,12 @@ op! {
 }
 
 fn batch_norm_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorType> {
-    same_elem(op, x)?;
-    let axis = axis(BatchNorm::axis(op), x[0].rank())?;
+    same_elem(op)?;
+    let axis = shapes::axis("axis", BatchNorm::axis(op), x[0].rank())?;
     let mut y = x[0].clone();
     for (vector, info) in x.iter().zip(op.info().operands).skip(1) {
         has_dims(vector, &[y.dims[axis]], info.name)?;
-        y.dims[axis] = join(y.dims[axis], vector.dims[0], info.name)?;
+        y.dims[axis] = meet(y.dims[axis], vector.dims[0], info.name)?;
     }
     Ok(y)
 }
@@ -111,8 +111,8 @@ fn rms_norm_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorType> {
 
 /// All operands but the first have the extents of `x` from `first` on.
 fn trailing_type(op: OpView<'_>, x: &[TensorType], first: i64) -> OpResult<TensorType> {
-    same_elem(op, x)?;
-    let first = axis(first, x[0].rank())?;
+    same_elem(op)?;
+    let first = shapes::axis("axis", first, x[0].rank())?;
     for (i, vector) in x.iter().enumerate().skip(1) {
         let name = if i == 1 { "scale" } else { "bias" };
         has_dims(vector, &x[0].dims[first..], name)?;
@@ -162,7 +162,7 @@ fn group_norm_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorType> {
 
 /// All operands but the first are vectors along axis 1 of the first.
 fn channel_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorType> {
-    same_elem(op, x)?;
+    same_elem(op)?;
     ensure!(
         x[0].rank() >= 2,
         "expected batch and channel axes, found rank {}",
@@ -171,7 +171,7 @@ fn channel_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorType> {
     let mut y = x[0].clone();
     for (vector, name) in x[1..].iter().zip(["scale", "bias"]) {
         has_dims(vector, &[y.dims[1]], name)?;
-        y.dims[1] = join(y.dims[1], vector.dims[0], name)?;
+        y.dims[1] = meet(y.dims[1], vector.dims[0], name)?;
     }
     Ok(y)
 }
@@ -214,7 +214,7 @@ op! {
 }
 
 fn lp_norm_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorType> {
-    axis(LpNorm::axis(op), x[0].rank())?;
+    shapes::axis("axis", LpNorm::axis(op), x[0].rank())?;
     choice("p", &LpNorm::p(op).to_string(), &["1", "2"])?;
     Ok(x[0].clone())
 }

@@ -4,11 +4,11 @@ use crate::core::{
     Builder, Cost, Dim, Elem, EvalCx, Op, OpDef, OpInfo, OpResult, OpView, Shape, Tensor,
     TensorType, Type, Value,
 };
-use crate::dialects::tensor::{self as t, build};
+use crate::dialects::tensor::{self as t, build, shapes};
 use crate::op;
 
 use super::expand::{expanded, with};
-use super::rules::{axes, ensure, int_range, one, operand_types, shape_of, strides, tensor_types};
+use super::rules::{ensure, int_range, one, operand_types, shape_of, strides, tensor_types};
 use super::window::{Layout, Window};
 
 op! {
@@ -376,7 +376,7 @@ impl OpDef for Mean {
     fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
         let shape = shape_of(&mean_type(op, &tensor_types(x)[0])?)?;
         let from = x[0].shape();
-        let axes = axes(&Mean::axes(op), from.len())?;
+        let axes = shapes::axes("axes", &Mean::axes(op), from.len())?;
         let kept: Vec<usize> = (0..from.len())
             .map(|i| if axes.contains(&i) { 1 } else { from[i] })
             .collect();
@@ -397,7 +397,7 @@ impl OpDef for Mean {
     fn decompose(&self, b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
         let view = b.view(op);
         let x = view.operand(0);
-        let axes = axes(&Mean::axes(view), view.operand_tensor(0).rank())?;
+        let axes = shapes::axes("axes", &Mean::axes(view), view.operand_tensor(0).rank())?;
         let y = match Mean::keep(view) {
             true => build::mean_keep(b, x, &axes)?,
             false => build::mean(b, x, &axes)?,
@@ -410,7 +410,7 @@ impl OpDef for Mean {
 }
 
 fn mean_type(op: OpView<'_>, x: &TensorType) -> OpResult<TensorType> {
-    let axes = axes(&Mean::axes(op), x.rank())?;
+    let axes = shapes::axes("axes", &Mean::axes(op), x.rank())?;
     let keep = Mean::keep(op);
     let dims = x.dims.iter().enumerate();
     let dims = dims.filter_map(|(i, &d)| match (axes.contains(&i), keep) {

@@ -1,6 +1,7 @@
 //! What the ops' type functions share: joining of extents, checks of axes, shapes at run time.
 
 use crate::core::{Dim, Elem, OpError, OpResult, OpView, Shape, Tensor, TensorType, Type};
+use crate::dialects::tensor::{kernel, shapes};
 
 /// Returns a broken rule unless the condition holds.
 macro_rules! ensure {
@@ -11,9 +12,6 @@ macro_rules! ensure {
     };
 }
 pub(super) use ensure;
-
-/// The most elements that a result may have in the interpreter.
-const MAX_ELEMENTS: u64 = 1 << 31;
 
 /// The types of the operands in the IR.
 pub(crate) fn operand_types(op: OpView<'_>) -> Vec<TensorType> {
@@ -36,40 +34,25 @@ pub(crate) fn one(ty: TensorType) -> OpResult<Vec<Type>> {
 
 /// The shape of a result whose operands were actual tensors.
 pub(super) fn shape_of(ty: &TensorType) -> OpResult<Shape> {
-    match ty.element_count() {
-        Some(n) if n <= MAX_ELEMENTS => Ok(ty
-            .dims
-            .iter()
-            .filter_map(|d| d.known())
-            .map(|n| n as usize)
-            .collect()),
-        _ => Err(OpError::new(format!(
-            "a result of type `{ty}` is too large to compute"
-        ))),
-    }
+    let known: Option<Vec<u64>> = ty.dims.iter().map(|d| d.known()).collect();
+    let Some(shape) = known else {
+        return Err(OpError::new(format!(
+            "the extents of the result `tensor<{ty}>` are not known here"
+        )));
+    };
+    // All is computed in `f64`.
+    kernel::checked_count(Elem::F64, shape.iter().copied())?;
+    Ok(shape.into_iter().map(|n| n as usize).collect())
 }
 
 /// The more precisely known of two extents that must be equal.
-pub(super) fn join(a: Dim, b: Dim, what: &str) -> OpResult<Dim> {
-    ensure!(a.compatible(b), "{what}: {a} and {b} differ");
-    Ok(match (a, b) {
-        (Dim::Known(_), _) | (Dim::Sym(_), Dim::Sym(_) | Dim::Unknown) => a,
-        _ => b,
-    })
+pub(super) fn meet(a: Dim, b: Dim, what: &str) -> OpResult<Dim> {
+    shapes::meet(a, b).map_err(|_| OpError::new(format!("{what}: {a} and {b} differ")))
 }
 
 /// All operands have the element of the first.
-pub(super) fn same_elem(op: OpView<'_>, x: &[TensorType]) -> OpResult<()> {
-    for ty in x {
-        ensure!(
-            ty.elem == x[0].elem,
-            "operands of `{}` must have one element type, found `{}` and `{}`",
-            op.name(),
-            x[0].elem,
-            ty.elem
-        );
-    }
-    Ok(())
+pub(super) fn same_elem(op: OpView<'_>) -> OpResult<()> {
+    shapes::same_elem(op, 0..op.operands().len()).map(drop)
 }
 
 /// An operand of exactly these extents, some of which may be open.
@@ -94,28 +77,6 @@ pub(super) fn at_most(op: OpView<'_>, found: usize, count: usize) -> OpResult<()
         found
     );
     Ok(())
-}
-
-/// An axis of a tensor of that rank.
-pub(super) fn axis(axis: i64, rank: usize) -> OpResult<usize> {
-    match usize::try_from(axis) {
-        Ok(axis) if axis < rank => Ok(axis),
-        _ => Err(OpError::new(format!(
-            "axis {axis} is outside of rank {rank}"
-        ))),
-    }
-}
-
-/// Distinct axes, in increasing order.
-pub(super) fn axes(list: &[i64], rank: usize) -> OpResult<Vec<usize>> {
-    let mut out = Vec::with_capacity(list.len().min(rank));
-    for &a in list {
-        let a = axis(a, rank)?;
-        ensure!(!out.contains(&a), "axis {a} is listed twice");
-        out.push(a);
-    }
-    out.sort_unstable();
-    Ok(out)
 }
 
 /// An attribute that names one of a few choices.

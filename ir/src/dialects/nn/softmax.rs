@@ -3,11 +3,11 @@
 use crate::core::{
     Builder, Cost, EvalCx, Op, OpDef, OpInfo, OpResult, OpView, Tensor, Type, Value,
 };
-use crate::dialects::tensor::{self as t, build};
+use crate::dialects::tensor::{self as t, build, shapes};
 use crate::op;
 
 use super::expand::{expanded, with};
-use super::rules::{axis, split_at};
+use super::rules::split_at;
 
 op! {
     /// `exp(x) / Σ exp(x)`, with the sum along `axis`.
@@ -24,7 +24,7 @@ impl OpDef for Softmax {
         &Softmax::INFO
     }
     fn infer(&self, op: OpView<'_>) -> OpResult<Vec<Type>> {
-        axis(Softmax::axis(op), op.operand_tensor(0).rank())?;
+        shapes::axis("axis", Softmax::axis(op), op.operand_tensor(0).rank())?;
         Ok(vec![op.operand_type(0)])
     }
     fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
@@ -58,7 +58,7 @@ impl OpDef for LogSoftmax {
         &LogSoftmax::INFO
     }
     fn infer(&self, op: OpView<'_>) -> OpResult<Vec<Type>> {
-        axis(LogSoftmax::axis(op), op.operand_tensor(0).rank())?;
+        shapes::axis("axis", LogSoftmax::axis(op), op.operand_tensor(0).rank())?;
         Ok(vec![op.operand_type(0)])
     }
     fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {

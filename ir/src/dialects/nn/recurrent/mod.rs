@@ -11,7 +11,7 @@ use crate::core::{
 use crate::op;
 
 use self::activation::Activation;
-use super::rules::{choice, ensure, has_dims, join, operand_types};
+use super::rules::{choice, ensure, has_dims, meet, operand_types};
 
 op! {
     /// Long short-term memory: with gates `i, o, f, g` from `x · wᵀ + h · rᵀ + bias`,
@@ -199,8 +199,8 @@ impl Cell {
             );
         }
         let (mut hidden, state) = (x[2].dims[2], &x[4].dims);
-        hidden = join(hidden, state[2], "hidden extents of `r` and `h0`")?;
-        let batch = join(x[0].dims[1], state[1], "batches of `x` and `h0`")?;
+        hidden = meet(hidden, state[2], "hidden extents of `r` and `h0`")?;
+        let batch = meet(x[0].dims[1], state[1], "batches of `x` and `h0`")?;
         let cell = Cell {
             elem: x[0].elem,
             time: x[0].dims[0],
