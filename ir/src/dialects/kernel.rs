@@ -78,8 +78,11 @@ impl Nest {
     }
 }
 
+/// An activation of `x` with the bounds `low` and `high`.
+pub type Activation = fn(x: f64, low: f64, high: f64) -> f64;
+
 /// The activations that an epilogue can apply, by the name in the `act` attribute.
-pub const ACTIVATIONS: &[(&str, fn(f64, f64, f64) -> f64)] = &[
+pub const ACTIVATIONS: &[(&str, Activation)] = &[
     ("none", |x, _, _| x),
     ("relu", |x, _, _| if x < 0.0 { 0.0 } else { x }),
     ("clip", |x, low, high| {

@@ -21,8 +21,11 @@ pub(crate) struct Support {
     pub(crate) tick: unsafe extern "C" fn(*mut crate::run::Profiler, usize),
 }
 
+/// A function of one or two numbers; one of one ignores the second.
+type Function = fn(f64, f64) -> f64;
+
 /// The functions behind [`Support::function`].
-pub(crate) const FUNCTIONS: &[(&str, fn(f64, f64) -> f64)] = &[
+pub(crate) const FUNCTIONS: &[(&str, Function)] = &[
     ("acos", |x, _| x.acos()),
     ("acosh", |x, _| x.acosh()),
     ("asin", |x, _| x.asin()),

@@ -3,6 +3,7 @@
 #![allow(
     unreachable_pub,
     clippy::doc_markdown,
+    clippy::enum_variant_names,
     reason = "generated code is not ours to format"
 )]
 
