@@ -29,4 +29,4 @@ pub use args::{Activation, Unary};
 pub use kernels::{packed_len, recurrent_packed_len, row_tiles};
 pub use memory::AlignedBuf;
 pub use pool::Pool;
-pub use table::{F32x4, Isa, Table, table};
+pub use table::{F32x4, Isa, Table, lepid_ukernels_table, table};

@@ -112,7 +112,7 @@ pub(crate) fn tanh<V: Vector>(x: V) -> V {
     let small = p.mul(z).mul_add(x, x);
     let one = V::splat(1.0);
     let large = one.sub(V::splat(2.0).div(exp(a.add(a)).add(one)));
-    V::select(a.lt(V::splat(0.625)), small, large.copy_sign(x))
+    V::select(a.lt(V::splat(0.625)), small, large).copy_sign(x)
 }
 
 #[inline(always)]
@@ -153,7 +153,7 @@ pub(crate) fn erf<V: Vector>(x: V) -> V {
         ],
     );
     let large = V::splat(1.0).sub(exp(q));
-    V::select(a.lt(V::splat(0.98)), small, large.copy_sign(x))
+    V::select(a.lt(V::splat(0.98)), small, large).copy_sign(x)
 }
 
 #[inline(always)]
@@ -191,7 +191,12 @@ pub(crate) fn softplus<V: Vector>(x: V) -> V {
 
 #[inline(always)]
 pub(crate) fn sin<V: Vector>(x: V) -> V {
-    sin_quadrant(x, 0.0, f32::sin)
+    // Near zero the sine is its argument, sign of zero included.
+    V::select(
+        x.abs().lt(V::splat(1e-4)),
+        x,
+        sin_quadrant(x, 0.0, f32::sin),
+    )
 }
 
 #[inline(always)]
@@ -240,7 +245,6 @@ fn sin_quadrant<V: Vector>(x: V, shift: f32, far: fn(f32) -> f32) -> V {
         let wide = x.map_lanes(far);
         return V::select(y.is_nan(), wide, y);
     }
-    // Keeps the sign of sin(-0).
     y
 }
 
@@ -248,8 +252,10 @@ fn sin_quadrant<V: Vector>(x: V, shift: f32, far: fn(f32) -> f32) -> V {
 #[inline(always)]
 fn polynomial<V: Vector, const N: usize>(x: V, coefficients: [f32; N]) -> V {
     let mut y = V::splat(coefficients[0]);
-    for c in coefficients.iter().skip(1) {
-        y = y.mul_add(x, V::splat(*c));
+    let mut i = 1;
+    while i < N {
+        y = y.mul_add(x, V::splat(coefficients[i]));
+        i += 1;
     }
     y
 }

@@ -1,4 +1,8 @@
 //! One table of function pointers per instruction set: all that generated code needs of this crate.
+#![allow(
+    improper_ctypes_definitions,
+    reason = "generated code passes four floats in one vector register, as the C ABI does"
+)]
 
 use crate::args::{
     ConvRowsArgs, DwconvArgs, GemmRowsArgs, GemvArgs, GruCellArgs, IgemmArgs, LrnArgs,

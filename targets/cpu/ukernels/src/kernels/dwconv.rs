@@ -79,9 +79,9 @@ unsafe fn rows<V: Vector, const KW: usize, const STRIDE: usize, const PIXELS: us
                         inner::<V, KW, STRIDE, PIXELS>(&row, x);
                         x += PIXELS;
                     }
-                    while x + 2 <= x_end {
-                        inner::<V, KW, STRIDE, 2>(&row, x);
-                        x += 2;
+                    while x < x_end {
+                        inner::<V, KW, STRIDE, 1>(&row, x);
+                        x += 1;
                     }
                 }
                 for x in x..g.out_w {

@@ -1,5 +1,6 @@
 //! What is done to sums before they are stored.
 
+use super::PANEL;
 use crate::args::{Activation, Epilogue};
 use crate::math;
 use crate::vector::Vector;
@@ -9,6 +10,8 @@ use crate::vector::Vector;
 pub(crate) struct Finish<V> {
     pub(crate) lo: V,
     pub(crate) hi: V,
+    /// Whether `lo` and `hi` bound anything.
+    pub(crate) bounded: bool,
     /// An activation that `Vector::activate_buffer` applies, if the bounds are not all of it.
     pub(crate) late: Option<u32>,
     slope: f32,
@@ -21,6 +24,7 @@ pub(crate) fn finish<V: Vector>(epilogue: &Epilogue) -> Finish<V> {
     let mut out = Finish {
         lo: V::splat(f32::NEG_INFINITY),
         hi: V::splat(f32::INFINITY),
+        bounded: act == Activation::Relu as u32 || act == Activation::Clamp as u32,
         late: None,
         slope: epilogue.lo,
         offset: epilogue.hi,
@@ -40,6 +44,115 @@ pub(crate) fn finish<V: Vector>(epilogue: &Epilogue) -> Finish<V> {
 #[inline(always)]
 pub(crate) fn bound<V: Vector>(finish: &Finish<V>, x: V) -> V {
     finish.hi.min(finish.lo.max(x))
+}
+
+/// Where a tile of sums goes.
+pub(crate) struct Place {
+    /// Row 0, column 0 of the output.
+    pub(crate) c: *mut f32,
+    pub(crate) ldc: usize,
+    pub(crate) row: usize,
+    pub(crate) column: usize,
+    /// Columns to store, as `store_columns` wants them.
+    pub(crate) columns: usize,
+}
+
+/// Adds the residual to a tile that has its bias, applies the activation, and stores it.
+///
+/// # Safety
+/// The tile lies inside the output and the residual.
+#[inline(always)]
+pub(crate) unsafe fn store_tile<V: Vector, const ROWS: usize, const VECTORS: usize>(
+    epilogue: &Epilogue,
+    finish: &Finish<V>,
+    place: &Place,
+    mut acc: [[V; VECTORS]; ROWS],
+) {
+    let columns = place.columns;
+    // SAFETY: passed on from the caller.
+    unsafe {
+        if !epilogue.residual.is_null() {
+            for r in 0..ROWS {
+                let p = epilogue
+                    .residual
+                    .add((place.row + r) * epilogue.ld_residual + place.column);
+                let x = load_columns::<V, VECTORS>(p, columns);
+                for v in 0..VECTORS {
+                    acc[r][v] = acc[r][v].add(x[v]);
+                }
+            }
+        }
+        if finish.late.is_some() {
+            let mut buffer = [[0.0f32; PANEL]; ROWS];
+            for r in 0..ROWS {
+                store_columns(buffer[r].as_mut_ptr(), VECTORS * V::LANES, acc[r]);
+            }
+            activate(finish, buffer.as_mut_ptr().cast(), PANEL * ROWS);
+            for r in 0..ROWS {
+                acc[r] = load_columns(buffer[r].as_ptr(), VECTORS * V::LANES);
+            }
+        }
+        if finish.bounded {
+            for r in 0..ROWS {
+                for v in 0..VECTORS {
+                    acc[r][v] = bound(finish, acc[r][v]);
+                }
+            }
+        }
+        let c = place.c.add(place.row * place.ldc + place.column);
+        for r in 0..ROWS {
+            store_columns(c.add(r * place.ldc), columns, acc[r]);
+        }
+    }
+}
+
+/// The first `columns` floats, zeros after them; more than all but the last vector hold, at most what all hold.
+///
+/// # Safety
+/// `p` points to `columns` floats.
+#[inline(always)]
+pub(crate) unsafe fn load_columns<V: Vector, const VECTORS: usize>(
+    p: *const f32,
+    columns: usize,
+) -> [V; VECTORS] {
+    let mut out = [V::splat(0.0); VECTORS];
+    let last = (VECTORS - 1) * V::LANES;
+    // SAFETY: passed on from the caller.
+    unsafe {
+        for v in 0..VECTORS - 1 {
+            out[v] = V::load(p.add(v * V::LANES));
+        }
+        out[VECTORS - 1] = if columns == VECTORS * V::LANES {
+            V::load(p.add(last))
+        } else {
+            V::load_first(p.add(last), columns - last)
+        };
+    }
+    out
+}
+
+/// The first `columns` lanes; more than all but the last vector hold, at most what all hold.
+///
+/// # Safety
+/// `p` points to `columns` writable floats.
+#[inline(always)]
+pub(crate) unsafe fn store_columns<V: Vector, const VECTORS: usize>(
+    p: *mut f32,
+    columns: usize,
+    x: [V; VECTORS],
+) {
+    let last = (VECTORS - 1) * V::LANES;
+    // SAFETY: passed on from the caller.
+    unsafe {
+        for v in 0..VECTORS - 1 {
+            x[v].store(p.add(v * V::LANES));
+        }
+        if columns == VECTORS * V::LANES {
+            x[VECTORS - 1].store(p.add(last));
+        } else {
+            x[VECTORS - 1].store_first(p.add(last), columns - last);
+        }
+    }
 }
 
 /// The late activation over a buffer of whole vectors.

@@ -1,8 +1,7 @@
 //! Few rows against many panels: weights stream once, so sums are split to hide the latency of the additions.
 
 use super::PANEL;
-use super::epilogue::{Finish, activate, bound, finish};
-use super::igemm::{load_columns, store_columns};
+use super::epilogue::{Place, finish, load_columns, store_tile};
 use crate::args::GemvArgs;
 use crate::vector::Vector;
 
@@ -28,11 +27,22 @@ pub(crate) unsafe fn gemv<V: Vector>(args: &GemvArgs) {
 #[inline(always)]
 unsafe fn panels<V: Vector, const ROWS: usize, const SPLITS: usize>(args: &GemvArgs) {
     let finish = finish::<V>(&args.epilogue);
+    let bias = args.epilogue.bias;
     for panel in args.panel_begin..args.panel_end {
+        let column = panel * PANEL;
+        let columns = (args.n - column).min(PANEL);
         // SAFETY: the caller vouches for all panels in the range and for the rows.
         unsafe {
             let mut b = args.b.add(panel * args.k * PANEL);
             let mut acc = [[[V::splat(0.0); 2]; ROWS]; SPLITS];
+            if !bias.is_null() {
+                acc[0] = if columns > V::LANES {
+                    [load_columns(bias.add(column), columns); ROWS]
+                } else {
+                    let [first] = load_columns(bias.add(column), columns);
+                    [[first, V::splat(0.0)]; ROWS]
+                };
+            }
             let mut i = 0;
             while i + SPLITS <= args.k {
                 for s in 0..SPLITS {
@@ -48,7 +58,23 @@ unsafe fn panels<V: Vector, const ROWS: usize, const SPLITS: usize>(args: &GemvA
                     b = b.add(PANEL);
                 }
             }
-            store::<V, ROWS>(args, &finish, panel, join(acc));
+            let acc = join(acc);
+            let place = Place {
+                c: args.c,
+                ldc: args.ldc,
+                row: 0,
+                column,
+                columns,
+            };
+            if columns > V::LANES {
+                store_tile(&args.epilogue, &finish, &place, acc);
+            } else {
+                let mut half = [[V::splat(0.0)]; ROWS];
+                for r in 0..ROWS {
+                    half[r] = [acc[r][0]];
+                }
+                store_tile(&args.epilogue, &finish, &place, half);
+            }
         }
     }
 }
@@ -88,49 +114,4 @@ fn join<V: Vector, const ROWS: usize, const SPLITS: usize>(
         }
     }
     acc[0]
-}
-
-#[inline(always)]
-unsafe fn store<V: Vector, const ROWS: usize>(
-    args: &GemvArgs,
-    finish: &Finish<V>,
-    panel: usize,
-    mut acc: [[V; 2]; ROWS],
-) {
-    let column = panel * PANEL;
-    let columns = (args.n - column).min(PANEL);
-    let (bias, residual) = (args.epilogue.bias, args.epilogue.residual);
-    // SAFETY: `columns` columns from `column` on lie inside bias, residual and output.
-    unsafe {
-        if !bias.is_null() {
-            let [x0, x1] = load_columns::<V>(bias.add(column), columns);
-            for r in 0..ROWS {
-                acc[r] = [acc[r][0].add(x0), acc[r][1].add(x1)];
-            }
-        }
-        if !residual.is_null() {
-            for r in 0..ROWS {
-                let p = residual.add(r * args.epilogue.ld_residual + column);
-                let [x0, x1] = load_columns::<V>(p, columns);
-                acc[r] = [acc[r][0].add(x0), acc[r][1].add(x1)];
-            }
-        }
-        for r in 0..ROWS {
-            if finish.late.is_some() {
-                let mut buffer = [0.0f32; PANEL];
-                acc[r][0].store(buffer.as_mut_ptr());
-                acc[r][1].store(buffer.as_mut_ptr().add(V::LANES));
-                activate(finish, buffer.as_mut_ptr(), PANEL);
-                acc[r] = load_columns(buffer.as_ptr(), PANEL);
-            }
-            let p = args.c.add(r * args.ldc + column);
-            let [y0, y1] = [bound(finish, acc[r][0]), bound(finish, acc[r][1])];
-            if columns == PANEL {
-                y0.store(p);
-                y1.store(p.add(V::LANES));
-            } else {
-                store_columns(p, columns, [y0, y1]);
-            }
-        }
-    }
 }

@@ -29,18 +29,14 @@ pub(crate) unsafe fn lstm_cell<V: Vector>(args: &LstmCellArgs) {
                 lstm_finish(args, block, 0, gates);
                 continue;
             }
+            // Two rows fill the registers: 8 sums, 4 weights.
             let mut row = 0;
-            while row < args.rows {
-                match args.rows - row {
-                    1 => lstm_rows::<V, 1>(args, &product, block, row),
-                    2 | 4 => lstm_rows::<V, 2>(args, &product, block, row),
-                    _ => lstm_rows::<V, 3>(args, &product, block, row),
-                }
-                row += if matches!(args.rows - row, 2 | 4) {
-                    2
-                } else {
-                    (args.rows - row).min(3)
-                };
+            while row + 2 <= args.rows {
+                lstm_rows::<V, 2>(args, &product, block, row);
+                row += 2;
+            }
+            if row < args.rows {
+                lstm_rows::<V, 1>(args, &product, block, row);
             }
         }
     }
@@ -56,8 +52,8 @@ unsafe fn lstm_rows<V: Vector, const ROWS: usize>(
     // SAFETY: rows `row..row + ROWS` exist.
     unsafe {
         let gates = multiply::<V, 4, ROWS, 1>(product, block, row);
-        for (r, gates) in gates.into_iter().enumerate() {
-            lstm_finish(args, block, row + r, gates);
+        for r in 0..ROWS {
+            lstm_finish(args, block, row + r, gates[r]);
         }
     }
 }
@@ -132,8 +128,8 @@ unsafe fn gru_rows<V: Vector, const ROWS: usize>(
     // SAFETY: rows `row..row + ROWS` exist.
     unsafe {
         let gates = multiply::<V, 3, ROWS, 1>(product, block, row);
-        for (r, gates) in gates.into_iter().enumerate() {
-            gru_finish(args, block, row + r, gates);
+        for r in 0..ROWS {
+            gru_finish(args, block, row + r, gates[r]);
         }
     }
 }

@@ -13,13 +13,19 @@ use crate::table::F32x4;
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(__m256);
 
+/// A plain load or store. The intrinsics for it are functions that copy bytes, which the compiler may leave out of line
+/// in a large kernel; a call there would cost all vector registers.
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+struct Unaligned(__m256);
+
 /// Masks of the first n lanes start at element 8 - n.
 static LANE_MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
 
 #[inline(always)]
 fn lane_mask(n: usize) -> __m256i {
     // SAFETY: n <= 8, so eight elements follow; AVX2 is there (module docs).
-    unsafe { _mm256_loadu_si256(LANE_MASKS.as_ptr().add(8 - n).cast()) }
+    unsafe { _mm256_castps_si256((*LANE_MASKS.as_ptr().add(8 - n).cast::<Unaligned>()).0) }
 }
 
 /// Wraps an expression of intrinsics.
@@ -41,12 +47,12 @@ impl Vector for Avx2 {
     #[inline(always)]
     unsafe fn load(p: *const f32) -> Self {
         // SAFETY: the caller vouches for 8 floats.
-        unsafe { Avx2(_mm256_loadu_ps(p)) }
+        unsafe { Avx2((*p.cast::<Unaligned>()).0) }
     }
     #[inline(always)]
     unsafe fn store(self, p: *mut f32) {
         // SAFETY: the caller vouches for 8 floats.
-        unsafe { _mm256_storeu_ps(p, self.0) }
+        unsafe { *p.cast::<Unaligned>() = Unaligned(self.0) }
     }
     #[inline(always)]
     unsafe fn load_first(p: *const f32, n: usize) -> Self {
