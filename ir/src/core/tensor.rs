@@ -18,8 +18,6 @@ pub type Shape = SmallVec<[usize; 6]>;
 #[derive(Clone)]
 pub struct Bytes {
     owner: Arc<dyn AsRef<[u8]> + Send + Sync>,
-    /// Gives the pages of a mapped range back to the system; the bytes stay readable.
-    release: Option<fn(&[u8])>,
     range: Range<usize>,
 }
 
@@ -27,11 +25,7 @@ impl Bytes {
     /// A range of what `owner` holds. Panics if the range is outside of it.
     pub fn from_owner(owner: Arc<dyn AsRef<[u8]> + Send + Sync>, range: Range<usize>) -> Bytes {
         assert!(range.start <= range.end && range.end <= (*owner).as_ref().len());
-        Bytes {
-            owner,
-            release: None,
-            range,
-        }
+        Bytes { owner, range }
     }
 
     /// The bytes of a vector of plain numbers, without a copy.
@@ -44,22 +38,6 @@ impl Bytes {
         }
         let len = std::mem::size_of_val(values.as_slice());
         Bytes::from_owner(Arc::new(Owner(values)), 0..len)
-    }
-
-    /// The same bytes, with a way to give their pages back after use; `release` must leave them
-    /// readable with the same contents.
-    pub fn with_release(self, release: fn(&[u8])) -> Bytes {
-        Bytes {
-            release: Some(release),
-            ..self
-        }
-    }
-
-    /// Says that the bytes will not be read soon. Mapped files give their memory back.
-    pub fn release(&self) {
-        if let Some(release) = self.release {
-            release(self.as_slice());
-        }
     }
 
     pub fn as_slice(&self) -> &[u8] {

@@ -112,7 +112,6 @@ impl Weights {
                 }
                 Some(None) => return Err("the scale of a weight cannot be evaluated".into()),
             }
-            tensor.data().release();
         }
         struct Owner(AlignedBuf);
         impl AsRef<[u8]> for Owner {
