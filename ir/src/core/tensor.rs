@@ -50,7 +50,6 @@ impl Bytes {
         assert!(range.start <= range.end && range.end <= self.range.len());
         Bytes {
             owner: self.owner.clone(),
-            release: self.release,
             range: start + range.start..start + range.end,
         }
     }
