@@ -166,12 +166,44 @@ fn packed_product(
         }
         _ => (y, transpose),
     };
+    let x_dims = build::dims(b, x);
+    if matches!(x_dims[x_dims.len() - 2], Dim::Known(..=MOST_UNPACKED_ROWS)) {
+        return unpacked_product(b, x, y, transpose);
+    }
     let packed = b.one(&kernel::Pack, &[y], &[("transpose", transpose.into())])?;
     b.one(
         &kernel::Matmul,
         &[x, packed],
         &[("columns", (columns as i64).into())],
     )
+}
+
+/// Packing reads and writes the right side once; so few rows read it less often than that.
+const MOST_UNPACKED_ROWS: u64 = 2;
+
+/// The same product as a nest of its own: all products side by side, summed.
+fn unpacked_product(b: &mut Builder<'_>, x: Value, y: Value, transpose: bool) -> OpResult<Value> {
+    let (xd, yd) = (build::dims(b, x), build::dims(b, y));
+    let rank = xd.len() as i64;
+    let (batch, m) = (rank - 2, xd[xd.len() - 2]);
+    // [B..., M, N, K], or [B..., M, K, N]: the last axis of `y` stays the last.
+    let all: Vec<Dim> = xd[..batch as usize]
+        .iter()
+        .copied()
+        .chain([m, yd[yd.len() - 2], yd[yd.len() - 1]])
+        .collect();
+    let depth = if transpose { rank } else { rank - 1 };
+    let mut spread = |value: Value, axes: Vec<i64>| {
+        let attrs = [
+            ("shape", Attr::dims(all.iter().copied())),
+            ("axes", axes.into()),
+        ];
+        b.one(&tensor::Broadcast, &[value], &attrs)
+    };
+    let xb = spread(x, (0..=batch).chain([depth]).collect())?;
+    let yb = spread(y, (0..batch).chain([rank - 1, rank]).collect())?;
+    let products = b.one(&tensor::Mul, &[xb, yb], &[])?;
+    build::reduce(b, products, "sum", &[depth as usize])
 }
 
 fn swaps_last(module: &Module, transpose: Op) -> bool {

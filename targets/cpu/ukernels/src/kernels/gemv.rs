@@ -5,8 +5,9 @@ use super::epilogue::{Place, finish, load_columns, store_tile};
 use crate::args::GemvArgs;
 use crate::vector::Vector;
 
-/// How far ahead of the loads the stream is asked for, in floats.
-const AHEAD: usize = 512;
+/// How far ahead of the loads the stream is asked for, in floats. The hardware stops at the end of
+/// each page of 4 KiB, so this reaches into the next.
+const AHEAD: usize = 1536;
 
 /// # Safety
 /// The arguments describe memory that is there, as [`GemvArgs`] says.
