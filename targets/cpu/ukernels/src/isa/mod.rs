@@ -104,7 +104,11 @@ macro_rules! instantiate {
         $(#[$attribute])*
         unsafe extern "C" fn $name(args: *const $args) {
             // SAFETY: the caller passes arguments that hold what their struct's docs ask.
-            unsafe { $module::$kernel::<$wide>(&*args) }
+            unsafe {
+                // A copy that no pointer reaches: stores to the output cannot change it, so its fields stay in registers.
+                let args = *args;
+                $module::$kernel::<$wide>(&args)
+            }
         }
     };
     (@all $f:ident) => {

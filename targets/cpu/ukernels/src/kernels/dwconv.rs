@@ -3,7 +3,7 @@
 //! Each output sums its taps row by row, left to right, on the fast path and at the borders alike.
 
 use super::epilogue::{Finish, activate, bound, finish};
-use crate::args::DwconvArgs;
+use crate::args::{DwconvArgs, Epilogue};
 use crate::vector::Vector;
 
 /// # Safety
@@ -15,9 +15,9 @@ pub(crate) unsafe fn dwconv<V: Vector>(args: &DwconvArgs) {
     // SAFETY: passed on from the caller.
     unsafe {
         match (g.kh, g.kw, g.stride_w) {
-            (3, 3, 1) if dense => rows::<V, 3, 1, 6>(args),
+            (3, 3, 1) if dense => rows::<V, 3, 1, 5>(args),
             (3, 3, 2) if dense => rows::<V, 3, 2, 4>(args),
-            (5, 5, 1) if dense => rows::<V, 5, 1, 6>(args),
+            (5, 5, 1) if dense => rows::<V, 5, 1, 5>(args),
             (5, 5, 2) if dense => rows::<V, 5, 2, 4>(args),
             _ => rows::<V, 0, 0, 1>(args),
         }
@@ -25,17 +25,20 @@ pub(crate) unsafe fn dwconv<V: Vector>(args: &DwconvArgs) {
 }
 
 /// One vector of channels of one output row.
-struct Row<'a, V> {
-    args: &'a DwconvArgs,
-    finish: Finish<V>,
-    y: usize,
-    channel: usize,
+struct Row<V> {
+    /// The first window row inside the image, at column 0 and the vector's first channel.
+    input: *const f32,
+    /// The weights of that window row.
+    weights: *const f32,
+    /// Window rows inside the image.
+    taps: usize,
+    /// Column 0 of the output row.
+    output: *mut f32,
+    /// Column 0 of the residual's row, or null.
+    residual: *const f32,
     /// Channels in the vector.
     lanes: usize,
     bias: V,
-    /// Window rows inside the image.
-    ky_begin: usize,
-    ky_end: usize,
 }
 
 /// All rows; `KW` is 0 for windows without a fast path, `PIXELS` is how many outputs the fast path computes at once.
@@ -44,51 +47,83 @@ unsafe fn rows<V: Vector, const KW: usize, const STRIDE: usize, const PIXELS: us
     args: &DwconvArgs,
 ) {
     let g = &args.geom;
-    let finish = finish::<V>(&args.epilogue);
+    let finish = &finish::<V>(&args.epilogue);
     let (x_begin, x_end) = if KW == 0 { (0, 0) } else { inner_columns(args) };
     for y in args.row_begin..args.row_end {
         let (ky_begin, ky_end) = taps_inside(y * g.stride_h, g.pad_top, g.dil_h, g.kh, g.in_h);
         for channel in (0..args.channels).step_by(V::LANES) {
-            let lanes = (args.channels - channel).min(V::LANES);
             // SAFETY: the caller vouches for `channels` channels of each pixel, and the columns from `x_begin` to
             // `x_end` see no padding on the left or right.
             unsafe {
-                let bias = args.epilogue.bias;
-                let bias = if bias.is_null() {
-                    V::splat(0.0)
-                } else {
-                    load::<V>(bias.add(channel), lanes)
-                };
-                let row = Row {
-                    args,
-                    finish,
-                    y,
-                    channel,
-                    lanes,
-                    bias,
-                    ky_begin,
-                    ky_end,
-                };
+                let row = row::<V>(args, y, channel, (ky_begin, ky_end));
                 for x in 0..x_begin {
-                    border(&row, x);
+                    border(args, finish, &row, x);
                 }
                 let mut x = x_begin;
                 // A vector with absent channels takes the careful path throughout.
-                if KW != 0 && lanes == V::LANES {
+                if KW != 0 && row.lanes == V::LANES {
                     while x + PIXELS <= x_end {
-                        inner::<V, KW, STRIDE, PIXELS>(&row, x);
+                        inner::<V, KW, STRIDE, PIXELS>(args, finish, &row, x);
                         x += PIXELS;
                     }
-                    while x < x_end {
-                        inner::<V, KW, STRIDE, 1>(&row, x);
+                    while x + 2 <= x_end {
+                        inner::<V, KW, STRIDE, 2>(args, finish, &row, x);
+                        x += 2;
+                    }
+                    if x < x_end {
+                        inner::<V, KW, STRIDE, 1>(args, finish, &row, x);
                         x += 1;
                     }
                 }
                 for x in x..g.out_w {
-                    border(&row, x);
+                    border(args, finish, &row, x);
                 }
             }
         }
+    }
+}
+
+#[inline(always)]
+unsafe fn row<V: Vector>(
+    args: &DwconvArgs,
+    y: usize,
+    channel: usize,
+    taps: (usize, usize),
+) -> Row<V> {
+    let g = &args.geom;
+    let lanes = (args.channels - channel).min(V::LANES);
+    // Without a window row inside the image this wraps, and is never read.
+    let iy = (y * g.stride_h + taps.0 * g.dil_h).wrapping_sub(g.pad_top);
+    let Epilogue {
+        bias,
+        residual,
+        ld_residual,
+        ..
+    } = args.epilogue;
+    Row {
+        input: args
+            .input
+            .wrapping_add(iy.wrapping_mul(g.row_stride))
+            .wrapping_add(channel),
+        weights: args
+            .weights
+            .wrapping_add(taps.0 * g.kw * args.channels + channel),
+        taps: taps.1 - taps.0,
+        output: args
+            .output
+            .wrapping_add(y * g.out_w * args.out_pixel_stride + channel),
+        residual: if residual.is_null() {
+            residual
+        } else {
+            residual.wrapping_add(y * g.out_w * ld_residual + channel)
+        },
+        lanes,
+        bias: if bias.is_null() {
+            V::splat(0.0)
+        } else {
+            // SAFETY: the bias has a value for each channel.
+            unsafe { load(bias.add(channel), lanes) }
+        },
     }
 }
 
@@ -128,21 +163,20 @@ pub(crate) fn taps_inside(
 /// `PIXELS` outputs from column `x` on: each input vector is loaded once per window row and used by all that need it.
 #[inline(always)]
 unsafe fn inner<V: Vector, const KW: usize, const STRIDE: usize, const PIXELS: usize>(
-    row: &Row<'_, V>,
+    args: &DwconvArgs,
+    finish: &Finish<V>,
+    row: &Row<V>,
     x: usize,
 ) {
-    let args = row.args;
     let g = &args.geom;
     let mut acc = [row.bias; PIXELS];
-    // SAFETY: all columns and rows read here lie inside the image.
-    unsafe {
-        let pixel = args
-            .input
-            .add((x * STRIDE - g.pad_left) * g.pixel_stride + row.channel);
-        for ky in row.ky_begin..row.ky_end {
-            let iy = row.y * g.stride_h + ky - g.pad_top;
-            let input = pixel.add(iy * g.row_stride);
-            let weights = args.weights.add(ky * KW * args.channels + row.channel);
+    let mut input = row
+        .input
+        .wrapping_add((x * STRIDE - g.pad_left) * g.pixel_stride);
+    let mut weights = row.weights;
+    for _ in 0..row.taps {
+        // SAFETY: all columns and rows read here lie inside the image.
+        unsafe {
             let mut w = [V::splat(0.0); KW];
             for kx in 0..KW {
                 w[kx] = V::load(weights.add(kx * args.channels));
@@ -156,59 +190,72 @@ unsafe fn inner<V: Vector, const KW: usize, const STRIDE: usize, const PIXELS: u
                 }
             }
         }
-        for p in 0..PIXELS {
-            store(row, x + p, acc[p]);
+        input = input.wrapping_add(g.row_stride);
+        weights = weights.wrapping_add(KW * args.channels);
+    }
+    let plain = row.residual.is_null() && finish.late.is_none();
+    let output = row.output.wrapping_add(x * args.out_pixel_stride);
+    for p in 0..PIXELS {
+        // SAFETY: the pixel lies inside output and residual.
+        unsafe {
+            if plain {
+                bound(finish, acc[p]).store(output.wrapping_add(p * args.out_pixel_stride));
+            } else {
+                store(args, finish, row, x + p, acc[p]);
+            }
         }
     }
 }
 
 /// One output whose window may hang over any border.
 #[inline(always)]
-unsafe fn border<V: Vector>(row: &Row<'_, V>, x: usize) {
-    let args = row.args;
+unsafe fn border<V: Vector>(args: &DwconvArgs, finish: &Finish<V>, row: &Row<V>, x: usize) {
     let g = &args.geom;
     let (kx_begin, kx_end) = taps_inside(x * g.stride_w, g.pad_left, g.dil_w, g.kw, g.in_w);
+    let ix = (x * g.stride_w + kx_begin * g.dil_w).wrapping_sub(g.pad_left);
+    let mut input = row.input.wrapping_add(ix.wrapping_mul(g.pixel_stride));
+    let mut weights = row.weights.wrapping_add(kx_begin * args.channels);
+    let (step, row_step) = (g.dil_w * g.pixel_stride, g.dil_h * g.row_stride);
     let mut acc = row.bias;
-    // SAFETY: the taps that remain lie inside the image.
-    unsafe {
-        for ky in row.ky_begin..row.ky_end {
-            let iy = row.y * g.stride_h + ky * g.dil_h - g.pad_top;
-            for kx in kx_begin..kx_end {
-                let ix = x * g.stride_w + kx * g.dil_w - g.pad_left;
-                let p = args
-                    .input
-                    .add(iy * g.row_stride + ix * g.pixel_stride + row.channel);
-                let w = args
-                    .weights
-                    .add((ky * g.kw + kx) * args.channels + row.channel);
-                acc = load::<V>(p, row.lanes).mul_add(load(w, row.lanes), acc);
-            }
+    for _ in 0..row.taps {
+        let (mut v, mut w) = (input, weights);
+        for _ in kx_begin..kx_end {
+            // SAFETY: the taps that remain lie inside the image.
+            acc = unsafe { load::<V>(v, row.lanes).mul_add(load(w, row.lanes), acc) };
+            v = v.wrapping_add(step);
+            w = w.wrapping_add(args.channels);
         }
-        store(row, x, acc);
+        input = input.wrapping_add(row_step);
+        weights = weights.wrapping_add(g.kw * args.channels);
     }
+    // SAFETY: the pixel lies inside output and residual.
+    unsafe { store(args, finish, row, x, acc) }
 }
 
 #[inline(always)]
-unsafe fn store<V: Vector>(row: &Row<'_, V>, x: usize, mut acc: V) {
-    let args = row.args;
-    let pixel = row.y * args.geom.out_w + x;
+unsafe fn store<V: Vector>(
+    args: &DwconvArgs,
+    finish: &Finish<V>,
+    row: &Row<V>,
+    x: usize,
+    mut acc: V,
+) {
     // SAFETY: the pixel and its channels lie inside output and residual.
     unsafe {
-        let residual = args.epilogue.residual;
-        if !residual.is_null() {
+        if !row.residual.is_null() {
             acc = acc.add(load(
-                residual.add(pixel * args.epilogue.ld_residual + row.channel),
+                row.residual.add(x * args.epilogue.ld_residual),
                 row.lanes,
             ));
         }
-        if row.finish.late.is_some() {
+        if finish.late.is_some() {
             let mut buffer = [0.0f32; 16];
             acc.store(buffer.as_mut_ptr());
-            activate(&row.finish, buffer.as_mut_ptr(), V::LANES);
+            activate(finish, buffer.as_mut_ptr(), V::LANES);
             acc = V::load(buffer.as_ptr());
         }
-        let y = bound(&row.finish, acc);
-        let p = args.output.add(pixel * args.out_pixel_stride + row.channel);
+        let y = bound(finish, acc);
+        let p = row.output.wrapping_add(x * args.out_pixel_stride);
         if row.lanes == V::LANES {
             y.store(p)
         } else {
