@@ -278,6 +278,11 @@ impl<'f> Gen<'f> {
     /// Copies bytes between places that do not overlap.
     pub(crate) fn copy(&mut self, to: Value, from: Value, bytes: usize) {
         let bytes = self.int(bytes as i64);
+        self.copy_bytes(to, from, bytes);
+    }
+
+    /// Copies a number of bytes that is known at run time.
+    pub(crate) fn copy_bytes(&mut self, to: Value, from: Value, bytes: Value) {
         self.support(offset_of!(Support, copy), &[to, from, bytes], &[]);
     }
 

@@ -130,7 +130,12 @@ struct Piece {
     /// The first value of each loop variable, before axes were dropped or joined.
     domain: Domain,
     uses_iota: bool,
+    /// Whether the only result is its only input, moved.
+    is_copy: bool,
 }
+
+/// Shorter runs are copied by the loop itself.
+const LEAST_COPY_BYTES: i64 = 256;
 
 impl NestBody<'_> {
     fn module(&self) -> &Module {
@@ -361,12 +366,30 @@ impl NestBody<'_> {
             results: Vec::new(),
             domain,
             uses_iota: false,
+            is_copy: roots.len() == 1 && self.only_moves(roots[0]),
         };
         let mut visited = HashSet::new();
         for &root in roots {
             self.collect(root, index, &mut piece, &mut visited)?;
         }
         Ok(piece)
+    }
+
+    /// Whether a value is an argument of the nest behind ops that only move elements.
+    fn only_moves(&self, value: IrValue) -> bool {
+        let Some(op) = self.module().defining_op(value) else {
+            return true;
+        };
+        let view = self.module().view(op);
+        match view.name() {
+            "core.constant" | "tensor.iota" | "tensor.reduce" => false,
+            // The fill value of a pad makes no access, so that piece is told by its accesses.
+            "tensor.pad" => self.only_moves(view.operand(0)),
+            _ => {
+                !scalar::is_pointwise(view)
+                    && view.operands().iter().all(|&v| self.only_moves(v))
+            }
+        }
     }
 
     fn collect(
@@ -569,6 +592,17 @@ impl NestBody<'_> {
             });
             return;
         }
+        if piece.copies_rows(level) {
+            let (to, from) = (piece.results[0], 1 - piece.results[0]);
+            let inner = outer.advanced(g, piece, level, start);
+            let count = g.b.ins().isub(end, start);
+            let bytes = g.mul_int(count, piece.accesses[to].elem.bytes() as i64);
+            let some = g.is_positive(bytes);
+            g.when(some, |g| {
+                g.copy_bytes(inner.pointers[to], inner.pointers[from], bytes);
+            });
+            return;
+        }
         let mut from = start;
         if vector {
             let hoisted: Vec<Option<Value>> = piece
@@ -668,6 +702,7 @@ impl NestBody<'_> {
             results: vec![store],
             domain: piece.domain.clone(),
             uses_iota: piece.uses_iota,
+            is_copy: false,
         };
         let body = |g: &mut Gen<'_>, at: &Point| {
             let total = self.reduce_loops(g, &piece, split, at, kind, ty, source, &index, rows);
@@ -693,6 +728,7 @@ impl NestBody<'_> {
             results: (0..piece.accesses.len()).collect(),
             domain: piece.domain.clone(),
             uses_iota: piece.uses_iota,
+            is_copy: false,
         };
         self.emit_loops(g, &view, columns, body);
     }
@@ -788,6 +824,17 @@ impl Access {
 }
 
 impl Piece {
+    /// Whether the innermost loop is a copy of adjacent elements, and long enough for a call.
+    fn copies_rows(&self, level: usize) -> bool {
+        let adjacent = |a: &Access| a.coef[level] == 1;
+        self.is_copy
+            && self.results.len() == 1
+            && self.accesses.len() == 2
+            && self.accesses.iter().all(adjacent)
+            && self.accesses[0].elem == self.accesses[1].elem
+            && self.extents[level] * self.accesses[0].elem.bytes() as i64 >= LEAST_COPY_BYTES
+    }
+
     /// Drops axes of extent 1 and joins neighbours that every access walks as one. Axes before
     /// `boundary` never join those after it; gives the boundary among the axes that are left.
     fn join_axes(&mut self, boundary: usize) -> usize {
