@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use lepid_ir::core::{Attr, Elem, OpDef, OpInfo, OpResult, OpView, Registry, Type};
+use lepid_ir::core::{
+    Attr, Elem, OpDef, OpInfo, OpResult, OpView, PrintOptions, Registry, Resources, Type,
+    print_module,
+};
 use lepid_ir::op;
 use lepid_ir::text::parse;
 
@@ -240,4 +243,32 @@ fn nesting_is_limited() {
             "{diagnostics:?}"
         );
     }
+}
+
+#[test]
+fn the_deepest_text_is_read_printed_and_verified() {
+    let depth = 126;
+    let open = "test.regions() {\n".repeat(depth);
+    let close = "core.yield()\n}\n".repeat(depth);
+    let text = format!("func @f() {{\n{open}{close}return\n}}");
+    let (module, diagnostics) = parse(&text, "deep.lir", &registry(), None);
+    assert!(diagnostics.is_empty(), "{diagnostics:?}");
+    assert_eq!(module.walk().len(), 2 * depth + 2);
+    let printed = print_module(&module, &PrintOptions::default(), &mut Resources::default());
+    let (_, diagnostics) = parse(&printed, "deep.lir", &registry(), None);
+    assert!(diagnostics.is_empty(), "{diagnostics:?}");
+}
+
+#[test]
+fn texts_full_of_errors_take_linear_time() {
+    let lines: String = (0..20_000)
+        .map(|i| format!("%v{i} = core.call(%w{i}) {{callee = @g{i}, x{i} = 1}}\n"))
+        .collect();
+    let params: Vec<String> = (0..50_000).map(|i| format!("p{i} = {i}")).collect();
+    let text = format!(
+        "func @f(%x: !a.b<{}>) {{\n{lines}return\n}}",
+        params.join(", ")
+    );
+    let (_, diagnostics) = parse(&text, "wrong.lir", &registry(), None);
+    assert_eq!(diagnostics.len(), 3 * 20_000);
 }

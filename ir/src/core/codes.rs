@@ -47,7 +47,8 @@ codes! {
     UNKNOWN_OP = "E0101", "unknown op";
     /// A value is used that is not defined before its use in the same block or in a block around it.
     UNDEFINED_VALUE = "E0102", "value is not defined";
-    /// Two values of one function, or two functions of one module, have the same name.
+    /// Two values that are in sight of each other, two functions of one module, or two attributes of
+    /// one op have the same name. Regions beside each other may use the same names.
     DUPLICATE_NAME = "E0103", "name is defined twice";
     /// The op has no attribute of this name. `lepid list ops NAME` shows those it has.
     UNKNOWN_ATTR = "E0104", "unknown attribute";

@@ -1,6 +1,6 @@
 //! Reads types and attribute values of the syntax tree: ranges, escapes, tensors, resources.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use crate::core::attr::unquote;
 use crate::core::{
@@ -17,6 +17,9 @@ const MAX_TENSOR_BYTES: u64 = 1 << 28;
 /// The most bytes that all tensors of one text may expand to.
 const MAX_TEXT_BYTES: u64 = 1 << 31;
 
+/// A text full of errors is not worth more searches for what was meant.
+const MAX_SUGGESTIONS: usize = 100;
+
 /// What reading literals needs, and the messages of the whole resolver.
 pub(crate) struct Reader<'a> {
     file: Symbol,
@@ -24,6 +27,7 @@ pub(crate) struct Reader<'a> {
     /// The functions of the text, which literals may name.
     pub(crate) funcs: HashSet<String>,
     expanded: u64,
+    suggestions: usize,
     pub(crate) diagnostics: Diagnostics,
 }
 
@@ -34,6 +38,7 @@ impl<'a> Reader<'a> {
             weights,
             funcs: HashSet::new(),
             expanded: 0,
+            suggestions: 0,
             diagnostics: Vec::new(),
         }
     }
@@ -80,9 +85,10 @@ impl<'a> Reader<'a> {
                     return self.bad(name.span, message);
                 };
                 let mut read = Vec::new();
+                let mut names = HashSet::new();
                 for param in params {
                     let value = self.attr(&param.value);
-                    if params_before(params, param).any(|p| p.name.text == param.name.text) {
+                    if !names.insert(param.name.text) {
                         let message = format!("parameter `{}` is given twice", param.name.text);
                         let error = self.error(Code::DUPLICATE_NAME, param.name.span, message);
                         return self.report(error);
@@ -160,6 +166,12 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Counts the suggestions that compare all names in sight.
+    pub(crate) fn may_suggest(&mut self) -> bool {
+        self.suggestions += 1;
+        self.suggestions <= MAX_SUGGESTIONS
+    }
+
     fn word(&mut self, span: syntax::Span, word: &str) -> Option<Attr> {
         if word == "inf" {
             return Some(Attr::Float(f64::INFINITY));
@@ -180,10 +192,15 @@ impl<'a> Reader<'a> {
     fn unknown_func<T>(&mut self, span: syntax::Span, name: &str) -> Option<T> {
         let message = format!("no function `@{}` is in the module", shorten(name));
         let diagnostic = self.error(Code::UNKNOWN_FUNC, span, message);
-        // The set has no order; the suggestion must.
-        let mut names: Vec<&str> = self.funcs.iter().map(String::as_str).collect();
-        names.sort_unstable();
-        let diagnostic = match nearest(name, names) {
+        let near = match self.may_suggest() {
+            // The set has no order; the suggestion must.
+            true => nearest(
+                name,
+                BTreeSet::from_iter(self.funcs.iter().map(String::as_str)),
+            ),
+            false => None,
+        };
+        let diagnostic = match near {
             Some(near) => diagnostic.with_help(format!("did you mean `@{near}`?")),
             None => diagnostic,
         };
@@ -325,13 +342,6 @@ impl<'a> Reader<'a> {
 pub(crate) fn plural(count: u64, noun: &str) -> String {
     let s = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{s}")
-}
-
-fn params_before<'p, 's>(
-    params: &'p [syntax::Attr<'s>],
-    param: &'p syntax::Attr<'s>,
-) -> impl Iterator<Item = &'p syntax::Attr<'s>> {
-    params.iter().take_while(move |p| !std::ptr::eq(*p, param))
 }
 
 /// Reads the decimal form of a float with one rounding. Integers never come here.

@@ -19,9 +19,6 @@ use crate::text::literal::{Reader, plural};
 use crate::text::order::callees_first;
 use crate::text::syntax::{self, File, Func, Name, Op, OpSyntax, Span, TypeList};
 
-/// Suggesting a name compares all names in sight; a text full of errors is not worth that.
-const MAX_SUGGESTIONS: usize = 100;
-
 pub(crate) fn resolve(
     text: &str,
     file: &File<'_>,
@@ -38,7 +35,6 @@ pub(crate) fn resolve(
         undefined: Vec::new(),
         placeholders: None,
         built: HashSet::new(),
-        suggestions: 0,
     };
     resolver.file(file);
     (resolver.module, resolver.reader.diagnostics)
@@ -70,7 +66,6 @@ struct Resolver<'a, 's> {
     placeholders: Option<Block>,
     /// The functions that are whole.
     built: HashSet<String>,
-    suggestions: usize,
 }
 
 impl<'s> Resolver<'_, 's> {
@@ -496,8 +491,7 @@ impl<'s> Resolver<'_, 's> {
         let message = format!("`%{}` is not defined", shorten(name.text));
         let mut error = self.reader.error(Code::UNDEFINED_VALUE, name.span, message);
         let numbered = name.text.bytes().all(|c| c.is_ascii_digit());
-        if !numbered && self.suggestions < MAX_SUGGESTIONS {
-            self.suggestions += 1;
+        if !numbered && self.reader.may_suggest() {
             if let Some(near) = nearest(name.text, self.names_in_sight()) {
                 error = error.with_help(format!("did you mean `%{near}`?"));
             }
@@ -584,11 +578,10 @@ impl<'s> Resolver<'_, 's> {
     fn unknown_op(&mut self, name: Name<'s>) {
         let message = format!("unknown op `{}`", shorten(name.text));
         let error = self.reader.error(Code::UNKNOWN_OP, name.span, message);
-        let suggestion = match self.suggestions < MAX_SUGGESTIONS {
+        let suggestion = match self.reader.may_suggest() {
             true => self.registry.suggest(name.text),
             false => None,
         };
-        self.suggestions += 1;
         let error = match suggestion {
             Some(near) => error.with_help(format!("did you mean `{near}`?")),
             None => error.with_help("`lepid list ops` shows all"),
