@@ -491,10 +491,11 @@ impl<'s> Resolver<'_, 's> {
         let message = format!("`%{}` is not defined", shorten(name.text));
         let mut error = self.reader.error(Code::UNDEFINED_VALUE, name.span, message);
         let numbered = name.text.bytes().all(|c| c.is_ascii_digit());
-        if !numbered && self.reader.may_suggest() {
-            if let Some(near) = nearest(name.text, self.names_in_sight()) {
-                error = error.with_help(format!("did you mean `%{near}`?"));
-            }
+        if !numbered
+            && self.reader.may_suggest()
+            && let Some(near) = nearest(name.text, self.names_in_sight())
+        {
+            error = error.with_help(format!("did you mean `%{near}`?"));
         }
         self.undefined
             .push((name.text, self.reader.diagnostics.len()));
