@@ -88,8 +88,6 @@ codes! {
     CANNOT_LOAD = "E0405", "package cannot be loaded";
     /// Running the model failed: a value that is only known at run time breaks a rule of an op.
     RUN_FAILED = "E0406", "running failed";
-    /// The plugin cannot be loaded or speaks another interface version.
-    PLUGIN = "E0501", "plugin cannot be loaded";
     /// The file is not an ONNX model, or it is truncated or damaged.
     MODEL_FILE = "E0601", "model file cannot be read";
     /// The model uses an operator that the ONNX front end does not know, in this version.

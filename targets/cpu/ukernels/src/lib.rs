@@ -3,7 +3,7 @@
 //! The crate knows no other Lepid crate: it sees pointers, sizes and strides, never tensors or IR.
 //! Begin with [`args`] (what each kernel computes) and [`Table`] (one function pointer per kernel and instruction set).
 //!
-//! Each kernel is written once, over [`vector::Vector`]; `isa/` instantiates all of them for one instruction set
+//! Each kernel is written once, over `vector::Vector`; `isa/` instantiates all of them for one instruction set
 //! with the right target features. So every instruction set has every kernel, and sums in the same order.
 //!
 //! Two promises hold for all kernels:
