@@ -10,6 +10,7 @@
 mod bench_peers;
 mod check_models;
 mod ci;
+mod fuzz;
 mod models;
 mod new;
 mod python;
@@ -39,6 +40,9 @@ enum Chore {
     CheckModels(check_models::Options),
     /// Time lepid beside other engines, in turns, and print the table.
     BenchPeers(bench_peers::Options),
+    /// Try mutated inputs.
+    #[command(subcommand)]
+    Fuzz(fuzz::Subject),
     /// Write the skeleton of an op, a pass or a target.
     #[command(subcommand)]
     New(new::Options),
@@ -50,6 +54,7 @@ fn main() -> ExitCode {
         Chore::Ci(options) => ci::main(&options),
         Chore::CheckModels(options) => check_models::main(&options),
         Chore::BenchPeers(options) => bench_peers::main(&options),
+        Chore::Fuzz(subject) => fuzz::main(&subject),
         Chore::New(options) => new::main(&options),
     };
     match outcome {

@@ -17,7 +17,7 @@ const SOURCE: &str = r#"//! Leaves the module as it is. What the pass does stand
 //!
 //! ```text
 //! %1 = nn.relu(%0)        →   %1 = nn.relu(%0)
-//! core.return(%1)             core.return(%1)
+//! return %1                   return %1
 //! ```
 
 use lepid_ir::core::Module;
@@ -40,7 +40,7 @@ fn run(_module: &mut Module, _cx: &mut PassCx<'_>) -> PassResult {
 const FIRST_INPUT: &str = "\
 func @keeps_values(%x: tensor<2x3xf32>) -> (tensor<2x3xf32>) {
   %y = nn.relu(%x) : tensor<2x3xf32>
-  core.return(%y)
+  return %y
 }
 ";
 
