@@ -26,6 +26,9 @@ pub(crate) struct Options {
     /// The largest error that passes.
     #[arg(long, default_value_t = 1e-4, value_name = "BOUND")]
     rtol: f64,
+    /// Check this program; `lepid` is built if absent.
+    #[arg(long, value_name = "FILE")]
+    lepid: Option<PathBuf>,
     /// Write the results to a JSON file, too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -57,6 +60,8 @@ struct Outcome {
 /// What `lepid run --compare --json` prints.
 #[derive(Deserialize)]
 struct RunReport {
+    native_ops: usize,
+    interpreted_ops: usize,
     compare: Vec<OutputError>,
 }
 
@@ -67,7 +72,7 @@ struct OutputError {
 
 pub(crate) fn main(options: &Options) -> Result<ExitCode> {
     let names = options.selection.names()?;
-    let lepid = workspace::build_lepid()?;
+    let lepid = workspace::lepid(options.lepid.as_deref())?;
     let python = python::packages(python::REQUIREMENTS)?;
     let folder = options.selection.generate(&python)?;
     let mut outcomes = Vec::new();
@@ -124,6 +129,8 @@ fn check(
             let close = worst <= options.rtol;
             if outcome.outputs == 0 {
                 outcome.failure = Some("no output was compared".to_owned());
+            } else if report.native_ops == 0 || report.interpreted_ops != 0 {
+                outcome.failure = Some(format!("{} ops are interpreted", report.interpreted_ops));
             } else if !close {
                 outcome.failure = Some(format!("the error exceeds {}", options.rtol));
             }

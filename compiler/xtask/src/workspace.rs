@@ -3,7 +3,7 @@
 use std::env;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -42,8 +42,11 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
-/// Builds `lepid` in release mode and says where it is.
-pub(crate) fn build_lepid() -> Result<PathBuf> {
+/// The given `lepid`, or else the one of this checkout, built in release mode.
+pub(crate) fn lepid(given: Option<&Path>) -> Result<PathBuf> {
+    if let Some(given) = given {
+        return path::absolute(given).map_err(|error| format!("{}: {error}", given.display()));
+    }
     let mut command = cargo();
     command.args(["build", "--release", "--package", "lepid", "--bin", "lepid"]);
     run(&mut command)?;

@@ -46,6 +46,9 @@ pub(crate) struct Options {
         value_name = "NAME"
     )]
     peers: Vec<Engine>,
+    /// Time this program; `lepid` is built if absent.
+    #[arg(long, value_name = "FILE")]
+    lepid: Option<PathBuf>,
     /// Write every measurement to a JSON file, too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -66,7 +69,7 @@ const MOST_RUNS: usize = 400;
 pub(crate) fn main(options: &Options) -> Result<ExitCode> {
     let names = options.selection.names()?;
     let python = python::packages(python::REQUIREMENTS)?;
-    let peers = Peers::install(&options.peers, &python)?;
+    let peers = Peers::install(&options.peers, &python, options.lepid.as_deref())?;
     let folder = options.selection.generate(&python)?;
     let mut groups = Vec::new();
     for name in names {

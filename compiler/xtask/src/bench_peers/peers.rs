@@ -46,12 +46,16 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    pub(super) fn install(engines: &[Engine], python: &Path) -> Result<Peers> {
+    pub(super) fn install(
+        engines: &[Engine],
+        python: &Path,
+        lepid: Option<&Path>,
+    ) -> Result<Peers> {
         if engines.contains(&Engine::Ov) {
             python::packages(python::PEER_REQUIREMENTS)?;
         }
         Ok(Peers {
-            lepid: workspace::build_lepid()?,
+            lepid: workspace::lepid(lepid)?,
             python: python.to_owned(),
             workers: build_workers(engines)?,
             engines: [&[Engine::Lepid], engines].concat(),

@@ -1,6 +1,7 @@
-//! A new op: its block in a file of its dialect, its line in the dialect's list.
+//! A new op: its block in a file of its dialect, its line in the dialect's list, a first row in the tests of the dialect's ops.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use super::edit;
 use super::names::{self, OpName};
@@ -30,6 +31,7 @@ pub(super) fn plan(options: &Options) -> Result<Plan> {
     let single = dialects.join(format!("{}.rs", name.dialect));
     let folder = dialects.join(&name.dialect);
     let mut plan = Plan::default();
+    add_sample(&mut plan, &name)?;
     if single.exists() {
         if options.family.is_some() {
             return Err(format!(
@@ -55,13 +57,8 @@ pub(super) fn plan(options: &Options) -> Result<Plan> {
     Ok(plan)
 }
 
-fn add_to_folder(
-    plan: &mut Plan,
-    folder: &std::path::Path,
-    family: &str,
-    name: &OpName,
-) -> Result<()> {
-    for file in std::fs::read_dir(folder).map_err(|error| error.to_string())? {
+fn add_to_folder(plan: &mut Plan, folder: &Path, family: &str, name: &OpName) -> Result<()> {
+    for file in fs::read_dir(folder).map_err(|error| error.to_string())? {
         let path = file.map_err(|error| error.to_string())?.path();
         if path.is_file() {
             refuse_second(&plan.read(&path)?, name)?;
@@ -85,6 +82,20 @@ fn add_to_folder(
     }
     list = reexport(&list, family, name)?;
     plan.write(module, register(&list, name)?);
+    Ok(())
+}
+
+/// The generic tests ask for one use of each op.
+fn add_sample(plan: &mut Plan, name: &OpName) -> Result<()> {
+    const TABLE: &str = "samples! {\n";
+    let rows = workspace::root().join(format!("ir/tests/ops/{}.rs", name.dialect));
+    if !rows.exists() {
+        return Ok(());
+    }
+    let text = plan.read(&rows)?;
+    let start = text.find(TABLE).ok_or("the samples of ops have no table")? + TABLE.len();
+    let row = format!("        {} [\"2x3xf32\"] => \"2x3xf32\";\n", name.ty);
+    plan.write(rows, [&text[..start], &row, &text[start..]].concat());
     Ok(())
 }
 

@@ -44,6 +44,17 @@ func @keeps_values(%x: tensor<2x3xf32>) -> (tensor<2x3xf32>) {
 }
 ";
 
+/// What the pass leaves, as the snapshot test records it.
+const FIRST_SNAPSHOT: &str = "\
+---
+source: passes/tests/passes.rs
+---
+func @keeps_values(%0: tensor<2x3xf32>) -> (tensor<2x3xf32>) {
+  %1 = nn.relu(%0) : tensor<2x3xf32>
+  return %1
+}
+";
+
 pub(super) fn plan(options: &Options) -> Result<Plan> {
     let name = &options.name;
     let module = name.replace('-', "_");
@@ -62,5 +73,7 @@ pub(super) fn plan(options: &Options) -> Result<Plan> {
     plan.write(source, SOURCE.replace("NAME", name));
     let first = passes.join(format!("tests/{name}/keeps_values.lir"));
     plan.write(first, FIRST_INPUT.to_owned());
+    let snapshot = passes.join(format!("tests/snapshots/{name}/keeps_values.snap"));
+    plan.write(snapshot, FIRST_SNAPSHOT.to_owned());
     Ok(plan)
 }

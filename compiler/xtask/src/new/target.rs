@@ -119,7 +119,8 @@ impl Executable for Loaded {
 "#;
 
 /// Where the driver adds the targets of the tree.
-const DRIVER: &str = "compiler/src/driver/targets.rs";
+const DRIVER: &str = "compiler/src/driver/mod.rs";
+const FIRST_TARGET: &str = ".with_target(Reference)";
 
 pub(super) fn plan(options: &Options) -> Result<Plan> {
     let name = &options.name;
@@ -151,11 +152,14 @@ pub(super) fn plan(options: &Options) -> Result<Plan> {
 
     let driver = root.join(DRIVER);
     let text = plan.read(&driver)?;
-    let item = format!("Box::new({}::{ty})", krate.replace('-', "_"));
-    plan.write(
-        driver,
-        edit::add_to_list(&text, "targets: Vec<Box<dyn Target>> = vec![", &item)?,
+    if !text.contains(FIRST_TARGET) {
+        return Err(format!("{DRIVER} has no `{FIRST_TARGET}`"));
+    }
+    let line = format!(
+        "{FIRST_TARGET}\n.with_target({}::{ty})",
+        krate.replace('-', "_")
     );
+    plan.write(driver, text.replacen(FIRST_TARGET, &line, 1));
     Ok(plan)
 }
 
