@@ -1,6 +1,6 @@
 //! Operators that work element by element: arithmetic, comparison, logic, activations, casts.
 
-use lepid_ir::core::{Attr, Dim, Elem, Num, OpDef, OpResult, Tensor, Value};
+use lepid_ir::core::{Attr, Elem, OpDef, OpResult, Value};
 use lepid_ir::dialects::tensor::build;
 use lepid_ir::dialects::{nn, tensor};
 
@@ -351,70 +351,4 @@ fn swish(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
 fn select(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     let (cond, x, y) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
     one(cx.select(cond, x, y)?)
-}
-
-/// Small steps that many lowerings take.
-impl Cx<'_, '_, '_, '_> {
-    /// An op of two operands, broadcast to one shape.
-    pub(super) fn binary(
-        &mut self,
-        def: &'static dyn OpDef,
-        x: Value,
-        y: Value,
-    ) -> OpResult<Value> {
-        let (x_elem, y_elem) = (self.elem(x)?, self.elem(y)?);
-        if x_elem != y_elem {
-            return Err(invalid(format!(
-                "inputs must have one element type, found `{x_elem}` and `{y_elem}`"
-            )));
-        }
-        build::binary(self.b, def, x, y)
-    }
-
-    pub(super) fn compare(&mut self, direction: &str, x: Value, y: Value) -> OpResult<Value> {
-        build::compare(self.b, direction, x, y)
-    }
-
-    pub(super) fn select(&mut self, cond: Value, x: Value, y: Value) -> OpResult<Value> {
-        build::select(self.b, cond, x, y)
-    }
-
-    pub(super) fn cast(&mut self, x: Value, to: Elem) -> OpResult<Value> {
-        build::cast(self.b, x, to)
-    }
-
-    /// A constant of rank 0.
-    pub(super) fn number(&mut self, elem: Elem, x: f64) -> OpResult<Value> {
-        self.constant(Tensor::scalar(elem, Num::Float(x)))
-    }
-
-    /// `value` everywhere in the shape and type of `x`.
-    pub(super) fn splat(&mut self, x: Value, value: f64) -> OpResult<Value> {
-        build::splat_like(self.b, x, value)
-    }
-
-    /// Axes of extent 1 before the others, up to `rank`.
-    pub(super) fn lift_rank(&mut self, x: Value, rank: usize) -> OpResult<Value> {
-        let dims = self.dims(x)?;
-        if dims.len() > rank {
-            return Err(invalid(format!(
-                "rank {} cannot be broadcast to rank {rank}",
-                dims.len()
-            )));
-        }
-        let ones = vec![Dim::Known(1); rank - dims.len()];
-        if ones.is_empty() {
-            return Ok(x);
-        }
-        let shape: Vec<_> = ones.into_iter().chain(dims).collect();
-        self.reshape(x, &shape)
-    }
-
-    pub(super) fn reshape(&mut self, x: Value, dims: &[Dim]) -> OpResult<Value> {
-        build::reshape(self.b, x, dims)
-    }
-
-    pub(super) fn transpose(&mut self, x: Value, perm: &[usize]) -> OpResult<Value> {
-        build::transpose(self.b, x, perm)
-    }
 }

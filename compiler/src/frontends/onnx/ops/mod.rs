@@ -1,8 +1,10 @@
 //! The operators: one sorted table per family, one row per operator.
 
 mod attention;
+mod border;
 mod contrib;
 mod conv;
+mod cut;
 mod elementwise;
 mod index;
 mod loss;
@@ -10,12 +12,16 @@ mod matmul;
 mod misc;
 mod norm;
 mod quant;
+mod rearrange;
 mod recurrent;
 mod reduce;
 mod region;
 mod resize;
+mod sample;
 mod sequence;
 mod shape;
+mod signal;
+mod steps;
 
 pub(super) use sequence::reads_handles;
 
@@ -44,8 +50,10 @@ const fn row(name: &'static str, since: i64, lower: Lower) -> Row {
 
 const FAMILIES: &[&[Row]] = &[
     attention::ROWS,
+    border::ROWS,
     contrib::ROWS,
     conv::ROWS,
+    cut::ROWS,
     elementwise::ROWS,
     index::ROWS,
     loss::ROWS,
@@ -53,12 +61,15 @@ const FAMILIES: &[&[Row]] = &[
     misc::ROWS,
     norm::ROWS,
     quant::ROWS,
+    rearrange::ROWS,
     recurrent::ROWS,
     reduce::ROWS,
     region::ROWS,
     resize::ROWS,
+    sample::ROWS,
     sequence::ROWS,
     shape::ROWS,
+    signal::ROWS,
 ];
 
 /// The row for a node, with the version that the node is written in.
