@@ -104,7 +104,7 @@ fn scan(
         let (node, opsets) = nodes[0];
         let more = match nodes.len() {
             1 => String::new(),
-            n => format!(" and {} more nodes", n - 1),
+            n => format!(", and {} more", n - 1),
         };
         let family = match domain {
             "" => String::new(),

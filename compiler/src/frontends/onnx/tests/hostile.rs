@@ -141,7 +141,7 @@ fn all_unknown_operators_are_reported_once_each() {
     ));
     assert_eq!(
         text,
-        "E0602: operator `Frobnicate` in opset 17 is not supported (node `Frobnicate:a` and 1 more nodes)\n\
+        "E0602: operator `Frobnicate` in opset 17 is not supported (node `Frobnicate:a`, and 1 more)\n\
          E0602: operator `Swoosh` of the domain `com.acme` in a domain that the model does not import is not supported (node `Swoosh:b`)"
     );
 }
