@@ -18,9 +18,19 @@ use crate::driver::data::{self, Place};
 use crate::driver::observe::{Around, Watch};
 use crate::driver::{Bindings, ModelOptions, parse_shape};
 
-/// A model file and what is said about it.
+/// A function of a model.
 #[derive(Args, Clone)]
 pub(super) struct ModelArgs {
+    #[command(flatten)]
+    pub file: FileArgs,
+    /// The function to work on [default: main, or the only one].
+    #[arg(long, value_name = "NAME")]
+    pub func: Option<String>,
+}
+
+/// A model file and what is said about it.
+#[derive(Args, Clone)]
+pub(super) struct FileArgs {
     /// An ONNX model or an IR text (`.lir`).
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
@@ -33,9 +43,6 @@ pub(super) struct ModelArgs {
     /// The file of large constants that goes with an IR text [default: MODEL.safetensors].
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
-    /// The function to work on [default: main, or the only one].
-    #[arg(long, value_name = "NAME")]
-    pub func: Option<String>,
 }
 
 /// The target and how to compile for it.
@@ -112,7 +119,7 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
-impl ModelArgs {
+impl FileArgs {
     pub(super) fn options(&self) -> ModelOptions {
         ModelOptions {
             bindings: Bindings {
@@ -129,6 +136,12 @@ impl ModelArgs {
 
     fn load_with(&self, options: &ModelOptions, cx: &mut Cx<'_>) -> Result<Module, Diagnostics> {
         cx.driver.load(&self.model, options, &mut cx.session)
+    }
+}
+
+impl ModelArgs {
+    pub(super) fn load(&self, cx: &mut Cx<'_>) -> Result<Module, Diagnostics> {
+        self.file.load(cx)
     }
 
     pub(super) fn signature(&self, module: &Module) -> Result<Signature, Diagnostics> {
@@ -177,7 +190,7 @@ impl Job {
         seed: u64,
         cx: &mut Cx<'_>,
     ) -> Result<Job, Diagnostics> {
-        let mut options = model.options();
+        let mut options = model.file.options();
         let mut found = crate::driver::bind_to_inputs(&signature, &given)?;
         for name in data::open_names(&signature) {
             found.dims.entry(name.clone()).or_insert_with(|| {
@@ -193,7 +206,7 @@ impl Job {
             // The front end makes more of numbers than a pass can afterwards; what it had to say
             // it has said.
             let said = std::mem::take(&mut cx.session.diagnostics);
-            module = model.load_with(&options, cx)?;
+            module = model.file.load_with(&options, cx)?;
             cx.session.diagnostics = said;
             signature = model.signature(&module)?;
         }

@@ -193,9 +193,10 @@ fn report(
     }
     let mut table = Table::default();
     let mut line = |name: &str, value: String| table.row(vec![name.into(), value]);
+    let plural = if threads == 1 { "" } else { "s" };
     line(
         "target",
-        format!("{}, {threads} threads", ready.target.info().name),
+        format!("{}, {threads} thread{plural}", ready.target.info().name),
     );
     line(
         "ready in",

@@ -114,7 +114,7 @@ fn summary(
     line(
         "weights",
         format!(
-            "{}elements, {} in {} tensors",
+            "{} elements, {} in {} tensors",
             metric(elements as f64),
             bytes(weight_bytes as f64),
             weights.len()

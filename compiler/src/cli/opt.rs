@@ -8,7 +8,7 @@ use lepid_ir::text::write_weights;
 use lepid_passes::core::{PassEnv, PassManager, Report};
 use serde_json::json;
 
-use super::args::{IrArgs, ModelArgs, check_output, find_target};
+use super::args::{FileArgs, IrArgs, check_output, find_target};
 use super::output::Table;
 use super::{Cx, Outcome};
 use crate::driver::{files, side_file_name};
@@ -22,7 +22,7 @@ Examples:
   lepid opt net.lir --passes 'canonicalize,layout' --print-ir-after-all --timing")]
 pub(super) struct Args {
     #[command(flatten)]
-    model: ModelArgs,
+    model: FileArgs,
     /// Passes and aliases, such as `fold{bytes=4096},cse`.
     #[arg(long, value_name = "PIPELINE", default_value = "")]
     passes: String,

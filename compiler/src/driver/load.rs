@@ -92,6 +92,7 @@ fn load_onnx(
     options: &ModelOptions,
     session: &mut Session,
 ) -> Result<Module, Diagnostics> {
+    session.add_model(&path.display().to_string());
     let bindings = options.bindings.clone();
     let options = ImportOptions {
         shapes: bindings.shapes,

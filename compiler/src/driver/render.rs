@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
-use lepid_ir::core::{Diagnostic, Severity, Span};
+use lepid_ir::core::{Diagnostic, Severity, Span, Symbol};
 use serde_json::{Value, json};
 
 use crate::driver::Session;
@@ -35,9 +35,13 @@ pub fn render(diagnostic: &Diagnostic, session: &Session, style: Style) -> Strin
     for snippet in snippets(diagnostic, session) {
         group = group.element(snippet);
     }
-    let names: Vec<&str> = diagnostic.primary.names().map(|n| n.as_str()).collect();
-    for name in names.iter().take(MAX_NAMES) {
-        group = group.element(Origin::path(format!("node `{name}`")));
+    let names: Vec<Symbol> = diagnostic.primary.names().collect();
+    for &name in names.iter().take(MAX_NAMES) {
+        let place = match session.is_model(name) {
+            true => name.to_string(),
+            false => format!("node `{name}`"),
+        };
+        group = group.element(Origin::path(place));
     }
     if names.len() > MAX_NAMES {
         let more = format!("and {} more nodes", names.len() - MAX_NAMES);
@@ -143,7 +147,7 @@ fn line_and_column(text: &str, at: usize) -> (usize, usize) {
 
 #[cfg(test)]
 mod tests {
-    use lepid_ir::core::{Code, Loc, Symbol};
+    use lepid_ir::core::{Code, Loc};
 
     use super::*;
 
@@ -153,8 +157,8 @@ mod tests {
         let file = Symbol::new("net.lir");
         let span = Span {
             file,
-            start: 20,
-            end: 27,
+            start: 19,
+            end: 26,
         };
         let diagnostic =
             Diagnostic::error(Code::UNKNOWN_OP, Loc::Span(span), "unknown op `nn.reul`")

@@ -1,6 +1,6 @@
 //! What one command gathers on its way: source texts for messages, and the messages themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lepid_ir::core::{Diagnostics, Symbol};
 
@@ -8,6 +8,8 @@ use lepid_ir::core::{Diagnostics, Symbol};
 #[derive(Default)]
 pub struct Session {
     texts: BTreeMap<Symbol, String>,
+    /// Model files: places by their names alone are in them, or are them.
+    models: BTreeSet<Symbol>,
     /// Warnings and notes, in the order of their finding.
     pub diagnostics: Diagnostics,
 }
@@ -16,6 +18,15 @@ impl Session {
     /// Remembers the text under the name that spans use.
     pub fn add_text(&mut self, file: &str, text: impl Into<String>) {
         self.texts.insert(Symbol::new(file), text.into());
+    }
+
+    /// Remembers a file that messages may name as a place.
+    pub fn add_model(&mut self, file: &str) {
+        self.models.insert(Symbol::new(file));
+    }
+
+    pub fn is_model(&self, name: Symbol) -> bool {
+        self.models.contains(&name)
     }
 
     pub fn text(&self, file: Symbol) -> Option<&str> {

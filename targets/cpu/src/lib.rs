@@ -66,7 +66,7 @@ impl Target for Cpu {
     fn pipeline(&self) -> &str {
         "refine,canonicalize,fold,cse,dead-ops,fold-batch-norm,canonicalize,fold,layout,\
          canonicalize,fold,cse,dead-ops,expand,nn-to-kernel,canonicalize,fold,cse,dead-ops,\
-         fuse-epilogues,fuse-nests,dead-ops,memory-plan"
+         expand,fuse-epilogues,fuse-nests,dead-ops,memory-plan"
     }
 
     fn emit(&self, module: &Module, cx: &EmitCx<'_>) -> Result<Package, Diagnostics> {

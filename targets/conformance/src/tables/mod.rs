@@ -1,0 +1,78 @@
+//! The cases, by family.
+
+mod control;
+mod graphs;
+mod nn;
+mod shapes;
+mod tensor;
+
+use crate::case::{Case, Row};
+
+/// Makes the cases of a family.
+pub(crate) type Family = fn() -> Vec<Case>;
+
+/// Every family with its cases.
+pub const FAMILIES: &[(&str, Family)] = &[
+    ("unary", || build(tensor::unary())),
+    ("binary", || build(tensor::binary())),
+    ("logic", || build(tensor::logic())),
+    ("shape", || build(shapes::shape())),
+    ("fold", || build(tensor::fold())),
+    ("contract", || build(tensor::contract())),
+    ("index", || build(shapes::index())),
+    ("sort", || build(shapes::sort())),
+    ("dynamic", || build(shapes::dynamic())),
+    ("control", control::cases),
+    ("activation", || build(nn::activation())),
+    ("conv", || build(nn::conv())),
+    ("pool", || build(nn::pool())),
+    ("norm", || build(nn::norm())),
+    ("product", || build(nn::product())),
+    ("recurrent", || build(nn::recurrent())),
+    ("resize", || build(nn::resize())),
+    ("graph", graphs::cases),
+];
+
+/// The cases of one family. Panics on an unknown name.
+pub fn family(name: &str) -> Vec<Case> {
+    match FAMILIES.iter().find(|(n, _)| *n == name) {
+        Some((_, make)) => make(),
+        None => panic!("there is no family `{name}`"),
+    }
+}
+
+/// All cases.
+pub fn cases() -> Vec<Case> {
+    FAMILIES.iter().flat_map(|(_, make)| make()).collect()
+}
+
+fn build(rows: Vec<Row>) -> Vec<Case> {
+    rows.iter().map(Row::case).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use lepid_ir::dialects;
+
+    use super::*;
+
+    #[test]
+    fn every_op_has_a_case() {
+        let mut used = BTreeSet::new();
+        for case in cases() {
+            for op in case.module.walk() {
+                used.insert(case.module.op_name(op));
+            }
+        }
+        let ops = dialects::registry();
+        let all = ops.iter().map(|def| def.info());
+        let ours = all.filter(|info| ["nn", "tensor"].contains(&info.dialect()));
+        let missing: Vec<&str> = ours
+            .map(|info| info.name)
+            .filter(|name| !used.contains(name))
+            .collect();
+        assert!(missing.is_empty(), "without a case: {missing:?}");
+    }
+}
