@@ -1,9 +1,9 @@
 //! The ONNX front end: a model file becomes a module of `nn` and `tensor` ops.
 //!
 //! [`import`] maps the file, decodes the messages without copying weights, puts the nodes in an
-//! order in which they can be computed, and lowers each through the tables of [`ops`]. Types come
+//! order in which they can be computed, and lowers each through the tables of `ops`. Types come
 //! from our own inference alone: what the file says of inner values is not read. Small constants
-//! are folded at once ([`fold`]) and shape vectors are followed through their arithmetic, so that
+//! are folded at once (`fold`) and shape vectors are followed through their arithmetic, so that
 //! shapes are static, or static but for named dimensions, wherever the model allows it.
 //!
 //! Absent on purpose: values of unknown rank, strings, maps, sparse tensors. They are diagnostics.
