@@ -49,18 +49,14 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let generic = PassEnv::generic(cx.driver.ops());
     let target = args.target.as_deref();
     let target = target.map(|name| find_target(cx, name)).transpose()?;
-    let dims = args.model.options().bindings.symbols();
+    // Loading has bound the extents that were given, so the passes need no bindings.
     let report = match target {
-        None => {
-            let env = PassEnv { dims, ..generic };
-            manage(args, &env, &mut module, &pipeline)?
-        }
+        None => manage(args, &generic, &mut module, &pipeline)?,
         Some(target) => {
             let env = PassEnv {
                 legality: &|op| target.legality(op),
                 cost: &|op| target.cost(op).unwrap_or_else(|| op.def().cost(op)),
                 facts: target.info().capabilities,
-                dims,
                 ..generic
             };
             manage(args, &env, &mut module, &pipeline)?
