@@ -153,7 +153,7 @@ fn doc() -> Outcome {
             "--no-deps",
             "--document-private-items",
         ])
-        .env("RUSTDOCFLAGS", "-D warnings");
+        .env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links");
     outcome(&mut command)
 }
 

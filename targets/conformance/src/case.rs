@@ -176,7 +176,7 @@ fn random_number(kind: &str, elem: Elem, index: usize, random: &mut Random) -> N
     Num::Float(match kind {
         "pos" => random.normal().abs() + 0.1,
         "unit" => 1.98 * random.unit() - 0.99,
-        "wide" if index % 3 == 0 => SPECIAL[index / 3 % SPECIAL.len()],
+        "wide" if index.is_multiple_of(3) => SPECIAL[index / 3 % SPECIAL.len()],
         "wide" => 20.0 * random.normal(),
         _ => random.normal(),
     })
