@@ -153,7 +153,10 @@ fn doc() -> Outcome {
             "--no-deps",
             "--document-private-items",
         ])
-        .env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links");
+        .env(
+            "RUSTDOCFLAGS",
+            "-D warnings -A rustdoc::private_intra_doc_links",
+        );
     outcome(&mut command)
 }
 

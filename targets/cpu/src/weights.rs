@@ -22,7 +22,7 @@ pub(crate) enum Layout {
     /// Convolution weights [O, I / groups, kh, kw]: per group, panels of rows (tap, channel).
     /// With `rows`, one tap is a row of the kernel: rows (kh, (kw, channel)).
     Conv { groups: usize },
-    /// Depthwise weights [C, 1, kh, kw] as [tap][C].
+    /// Depthwise weights `[C, 1, kh, kw]` as `[tap, C]`.
     Depthwise,
     /// Recurrent LSTM weights [4 H, H] in the order of `lstm_cell_f32`.
     Lstm,
@@ -231,8 +231,8 @@ fn pack_conv(from: &[f32], shape: &[usize], groups: usize, to: &mut [f32]) {
     }
 }
 
-/// Packs the transpose of `from` [N, K]; a row of `from` is [K / taps][taps], of the result
-/// [taps][K / taps].
+/// Packs the transpose of `from` [N, K]; a row of `from` is `[K / taps, taps]`, of the result
+/// `[taps, K / taps]`.
 fn pack_rows(from: &[f32], k: usize, n: usize, taps: usize, to: &mut [f32]) {
     let channels = k / taps;
     for (p, panel) in to.chunks_exact_mut(k * PANEL).enumerate() {

@@ -1,6 +1,6 @@
 //! The ONNX front end: a model file becomes a module of `nn` and `tensor` ops.
 //!
-//! [`import`] maps the file, decodes the messages without copying weights, puts the nodes in an
+//! [`import()`] maps the file, decodes the messages without copying weights, puts the nodes in an
 //! order in which they can be computed, and lowers each through the tables of `ops`. Types come
 //! from our own inference alone: what the file says of inner values is not read. Small constants
 //! are folded at once (`fold`) and shape vectors are followed through their arithmetic, so that
