@@ -14,8 +14,8 @@ pub(crate) fn level() -> Isa {
     }
 }
 
-/// A Cranelift ISA for this machine, with the features of `level` only.
-pub(crate) fn target(level: Isa) -> Result<OwnedTargetIsa, String> {
+/// A Cranelift ISA for this machine.
+pub(crate) fn target() -> Result<OwnedTargetIsa, String> {
     let mut flags = settings::builder();
     let mut set = |name: &str, value: &str| flags.set(name, value).map_err(|e| e.to_string());
     set("opt_level", "speed")?;
@@ -31,8 +31,7 @@ pub(crate) fn target(level: Isa) -> Result<OwnedTargetIsa, String> {
     // Tasks use no deep stack, and the blob has no unwinder.
     set("enable_probestack", "false")?;
     set("unwind_info", "false")?;
-    let native = level != Isa::Scalar;
-    let builder = cranelift_native::builder_with_options(native)?;
+    let builder = cranelift_native::builder_with_options(true)?;
     let isa = builder
         .finish(settings::Flags::new(flags))
         .map_err(|e| e.to_string())?;

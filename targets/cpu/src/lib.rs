@@ -76,7 +76,7 @@ impl Target for Cpu {
             let loc = module.loc(cx.func).clone();
             vec![Diagnostic::error(Code::EMIT_FAILED, loc, message)]
         };
-        let target = isa::target(level).map_err(fail)?;
+        let target = isa::target().map_err(fail)?;
         let code = codegen::program::generate(module, cx.func, &target, what == "asm").map_err(
             |error| {
                 let loc = module.loc(error.op).clone();
