@@ -87,11 +87,8 @@ impl Window {
         for (axis, &dim) in spatial.iter().enumerate() {
             let (stride, reach) = (self.stride[axis], self.reach(axis));
             let total = match dim.known() {
-                Some(n) => {
-                    let places = (n as i64 + stride - 1) / stride;
-                    ((places - 1).saturating_mul(stride).saturating_add(reach) - n as i64).max(0)
-                }
-                None if stride == 1 => reach - 1,
+                Some(n) => same_padding(n, stride, reach),
+                None if stride == 1 => reach.saturating_sub(1),
                 None => {
                     return Err(unsupported(
                         "`auto_pad` depends on the extents of the input, which are open",
@@ -111,7 +108,8 @@ impl Window {
     }
 
     fn reach(&self, axis: usize) -> i64 {
-        (self.kernel[axis] - 1)
+        self.kernel[axis]
+            .saturating_sub(1)
             .saturating_mul(self.dilation[axis])
             .saturating_add(1)
     }
@@ -123,6 +121,14 @@ impl Window {
             ("pad", self.pad[..].into()),
         ]
     }
+}
+
+/// The padding of both sides with which a window takes one place for each stride.
+fn same_padding(extent: u64, stride: i64, reach: i64) -> i64 {
+    let (extent, stride) = (i128::from(extent), i128::from(stride));
+    let places = (extent + stride - 1) / stride;
+    let total = (places - 1) * stride + i128::from(reach) - extent;
+    i64::try_from(total.max(0)).unwrap_or(i64::MAX)
 }
 
 fn spatial_dims(cx: &Cx<'_, '_, '_, '_>, x: Value) -> OpResult<Vec<Dim>> {
@@ -194,13 +200,14 @@ fn conv_transpose(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
         let Some(n) = spatial[axis].known() else {
             return Err(unsupported("`output_shape` needs fixed extents"));
         };
-        let full = (n as i64 - 1)
+        let full = (n as i64)
+            .saturating_sub(1)
             .saturating_mul(window.stride[axis])
             .saturating_add(extra[axis])
             .saturating_add(window.reach(axis));
         let total = full.saturating_sub(*wanted);
         // What is missing at the end is padding of the output.
-        extra[axis] += (-total).max(0);
+        extra[axis] = extra[axis].saturating_add(total.saturating_neg().max(0));
         let total = total.max(0);
         let small = total / 2;
         let (low, high) = match mode.as_str() {

@@ -205,15 +205,15 @@ fn split(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
                     "axis {axis} is split evenly, but its extent is open"
                 ))
                 .help("give fixed input shapes")
-            })? as i64;
-            if parts < 1 || parts > total.max(1) {
-                return Err(invalid(format!(
-                    "an extent of {total} is split into {parts} parts"
-                )));
-            }
-            let size = (total + parts - 1) / parts;
-            let part = |i: i64| (total - i * size).clamp(0, size);
-            (0..parts).map(part).collect()
+            })?;
+            let Some(parts) = u64::try_from(parts).ok().filter(|&n| n > 0) else {
+                return Err(invalid(format!("{parts} parts are asked for")));
+            };
+            let mut sizes = parts_of(total, total.div_ceil(parts).max(1))?;
+            // What is left over may not be enough for the last parts.
+            check_parts(parts)?;
+            sizes.resize(parts as usize, 0);
+            sizes
         }
     };
     if sizes.iter().any(|&s| s < 0) {
@@ -238,6 +238,26 @@ fn split(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     Ok(parts)
 }
 
+/// A tensor in more parts than these is a mistake, or an attack on our memory.
+const PART_LIMIT: u64 = 1 << 16;
+
+fn check_parts(parts: u64) -> OpResult<()> {
+    match parts <= PART_LIMIT {
+        true => Ok(()),
+        false => Err(unsupported(format!(
+            "{parts} parts are more than the {PART_LIMIT} that are supported"
+        ))),
+    }
+}
+
+/// The sizes of the parts of an axis, all of one size but the last.
+pub(super) fn parts_of(total: u64, size: u64) -> OpResult<Vec<i64>> {
+    let parts = total.div_ceil(size);
+    check_parts(parts)?;
+    let part = |i: u64| size.min(total - i * size) as i64;
+    Ok((0..parts).map(part).collect())
+}
+
 /// The crop or the padding is on both sides, its odd rest after.
 fn center_crop_pad(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     let mut x = cx.input(0)?;
@@ -256,6 +276,9 @@ fn center_crop_pad(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
             return Err(unsupported(format!("the extent of axis {axis} is open"))
                 .help("give fixed input shapes"));
         };
+        if target < 0 {
+            return Err(invalid(format!("an extent is {target}")));
+        }
         let surplus = n as i64 - target;
         let before = surplus.abs() / 2;
         if surplus > 0 {

@@ -15,7 +15,7 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 /// A grid of more places than this is not worth a constant.
-const GRID_LIMIT: u64 = 1 << 24;
+const GRID_LIMIT: u64 = 1 << 22;
 
 /// Places from -1 to 1 along each spatial axis, turned by a matrix per sample.
 fn affine_grid(cx: &mut Cx<'_, '_, '_, '_>) -> Values {

@@ -4,6 +4,7 @@
 use lepid_ir::core::{Dim, OpResult, Tensor, Value};
 use lepid_ir::dialects::tensor::build;
 
+use super::cut::parts_of;
 use super::{Row, one, row};
 use crate::frontends::onnx::cx::{Cx, invalid, normal_axis, unsupported};
 
@@ -123,12 +124,10 @@ fn split_to_sequence(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
                 );
             };
             let size = size.and_then(|s| s.first().copied()).unwrap_or(1);
-            if size < 1 {
-                return Err(invalid(format!("a part has the size {size}")));
+            match u64::try_from(size) {
+                Ok(size @ 1..) => parts_of(total, size)?,
+                _ => return Err(invalid(format!("a part has the size {size}"))),
             }
-            let total = total as i64;
-            let parts = (total + size - 1) / size;
-            (0..parts).map(|i| size.min(total - i * size)).collect()
         }
     };
     let mut items = Vec::with_capacity(sizes.len());

@@ -246,6 +246,37 @@ fn external_data_elsewhere_is_refused() {
     }
 }
 
+#[test]
+fn huge_extents_are_told_not_computed_with() {
+    let huge = i64::MAX;
+    let pool = |kernel: i64, stride: i64| {
+        node("MaxPool", &["x"], &["y"])
+            .ints("kernel_shape", &[kernel])
+            .ints("strides", &[stride])
+            .string("auto_pad", "SAME_UPPER")
+    };
+    let nodes = [
+        pool(2, 2),
+        pool(huge, 1),
+        pool(i64::MIN, huge),
+        node("SplitToSequence", &["x"], &["y"]).int("axis", 2),
+        node("Split", &["x"], &["y"])
+            .int("axis", 2)
+            .int("num_outputs", huge),
+    ];
+    for node in nodes {
+        let x = value("x", F32, &[1.into(), 1.into(), huge.into()]);
+        let found = import_model(
+            &model(18, &[x], &[], &[node], &["y"]),
+            None,
+            &ImportOptions::default(),
+        );
+        if let Err(found) = found {
+            assert!(messages(&found).starts_with("E06"), "{}", messages(&found));
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn links_do_not_lead_out_of_the_folder() {
