@@ -26,6 +26,8 @@ pub(crate) struct Reader<'a> {
     weights: Option<&'a Weights>,
     /// The functions of the text, which literals may name.
     pub(crate) funcs: HashSet<String>,
+    /// Those of them that are whole.
+    pub(crate) built: HashSet<String>,
     expanded: u64,
     suggestions: usize,
     pub(crate) diagnostics: Diagnostics,
@@ -37,6 +39,7 @@ impl<'a> Reader<'a> {
             file,
             weights,
             funcs: HashSet::new(),
+            built: HashSet::new(),
             expanded: 0,
             suggestions: 0,
             diagnostics: Vec::new(),
@@ -69,6 +72,14 @@ impl<'a> Reader<'a> {
     pub(crate) fn report<T>(&mut self, diagnostic: Diagnostic) -> Option<T> {
         self.diagnostics.push(diagnostic);
         None
+    }
+
+    pub(crate) fn duplicate(&mut self, shown: &str, span: syntax::Span, earlier: syntax::Span) {
+        let message = format!("`{shown}` is defined twice");
+        let error = self.error(Code::DUPLICATE_NAME, span, message);
+        let earlier = self.span(earlier);
+        let error = error.with_label(earlier, "first defined here");
+        self.diagnostics.push(error);
     }
 
     fn bad<T>(&mut self, span: syntax::Span, message: impl Into<String>) -> Option<T> {

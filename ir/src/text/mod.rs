@@ -1,7 +1,8 @@
 //! The text form, read.
 //!
 //! `lexer` makes tokens, `grammar.lalrpop` a syntax tree of names and spans (`syntax`), `resolve`
-//! a [`Module`] through the [`Registry`], `literal` reads types and attribute values, [`Weights`]
+//! a [`Module`] through the [`Registry`], `literal` and `attrs` read types and attribute
+//! values, [`Weights`]
 //! is the side file of large constants. Each step goes on after an error, so that one run finds
 //! all of them.
 //!
@@ -17,11 +18,13 @@ use std::collections::BTreeSet;
 
 use crate::core::{Code, Diagnostic, Diagnostics, Loc, Module, Registry, Span, Symbol, verify};
 
+mod attrs;
 mod errors;
 mod lexer;
 mod literal;
 mod order;
 mod resolve;
+mod scope;
 mod syntax;
 mod weights;
 

@@ -4,19 +4,18 @@
 //! stated types, so that the ops after it are checked, too; without stated types they are unknown,
 //! and ops that use them are passed over in silence.
 
-use std::collections::HashSet;
-
 use indexmap::IndexMap;
 
 use crate::core::verify::result_type_error;
 use crate::core::{
-    Attr, AttrKind, Block, Builder, Code, Diagnostics, Label, Module, OpDef, Region, Registry,
-    Symbol, Trait, Type, Value, nearest,
+    Attr, Block, Builder, Code, Diagnostics, Module, OpDef, Region, Registry, Symbol, Trait, Type,
+    Value,
 };
 use crate::text::Weights;
-use crate::text::lexer::{Lexer, Token, shorten};
+use crate::text::lexer::shorten;
 use crate::text::literal::{Reader, plural};
 use crate::text::order::callees_first;
+use crate::text::scope::{Scopes, Sight};
 use crate::text::syntax::{self, File, Func, Name, Op, OpSyntax, Span, TypeList};
 
 pub(crate) fn resolve(
@@ -31,27 +30,11 @@ pub(crate) fn resolve(
         registry,
         module: Module::new(),
         reader: Reader::new(name, weights),
-        scopes: Vec::new(),
-        undefined: Vec::new(),
+        scopes: Scopes::default(),
         placeholders: None,
-        built: HashSet::new(),
     };
     resolver.file(file);
     (resolver.module, resolver.reader.diagnostics)
-}
-
-/// A name in sight.
-#[derive(Copy, Clone)]
-struct Binding {
-    span: Span,
-    /// `None`: an error that was reported stands in its place.
-    value: Option<Value>,
-}
-
-struct Scope<'s> {
-    names: IndexMap<&'s str, Binding>,
-    /// Names of the scopes around it are out of sight.
-    isolated: bool,
 }
 
 struct Resolver<'a, 's> {
@@ -59,13 +42,9 @@ struct Resolver<'a, 's> {
     registry: &'a Registry,
     module: Module,
     reader: Reader<'a>,
-    scopes: Vec<Scope<'s>>,
-    /// Names that were not in sight in the function at hand, and the messages about them.
-    undefined: Vec<(&'s str, usize)>,
+    scopes: Scopes<'s>,
     /// Its arguments stand for the results of ops that could not be built.
     placeholders: Option<Block>,
-    /// The functions that are whole.
-    built: HashSet<String>,
 }
 
 impl<'s> Resolver<'_, 's> {
@@ -82,7 +61,10 @@ impl<'s> Resolver<'_, 's> {
             let name = self.reader.maybe_quoted(func.name.span, func.name.text);
             if let Some(name) = &name {
                 match first.get(name) {
-                    Some(&earlier) => self.duplicate(&format!("@{name}"), func.name.span, earlier),
+                    Some(&earlier) => {
+                        self.reader
+                            .duplicate(&format!("@{name}"), func.name.span, earlier)
+                    }
                     None => {
                         first.insert(name.clone(), func.name.span);
                     }
@@ -102,7 +84,7 @@ impl<'s> Resolver<'_, 's> {
         for index in order {
             ops[index] = self.func(funcs[index], &names[index]);
             if ops[index].is_some() {
-                self.built.insert(names[index].clone());
+                self.reader.built.insert(names[index].clone());
             }
         }
         let body = self.module.body();
@@ -118,10 +100,7 @@ impl<'s> Resolver<'_, 's> {
         };
         let region = self.module.new_region();
         let block = self.module.new_block(region, None);
-        self.scopes = vec![Scope {
-            names: IndexMap::new(),
-            isolated: true,
-        }];
+        self.scopes.open(Sight::Isolated);
         self.args(&func.args, block);
         let body = Body {
             ops: &func.body,
@@ -129,7 +108,8 @@ impl<'s> Resolver<'_, 's> {
             owner: "func",
         };
         self.ops(body, block);
-        self.label_definitions(func);
+        self.scopes.close();
+        self.scopes.label_definitions(&mut self.reader, func);
         let mut attrs = vec![("name", Attr::from(name))];
         let (named, given): (Vec<_>, Vec<_>) =
             func.attrs.iter().partition(|a| a.name.text == "name");
@@ -140,7 +120,7 @@ impl<'s> Resolver<'_, 's> {
                 .error(Code::UNKNOWN_ATTR, attr.name.span, message);
             self.reader.diagnostics.push(error);
         }
-        attrs.extend(self.attrs(def, &given)?);
+        attrs.extend(self.reader.attrs(def, &given)?);
         let stated = self.types(&func.types);
         if self.reader.diagnostics.len() > before {
             return None;
@@ -174,7 +154,7 @@ impl<'s> Resolver<'_, 's> {
         for arg in args {
             let ty = self.reader.ty(&arg.ty);
             let value = ty.map(|ty| self.module.add_block_arg(block, ty));
-            self.bind(arg.name, value);
+            self.scopes.bind(&mut self.reader, arg.name, value);
         }
     }
 
@@ -205,7 +185,7 @@ impl<'s> Resolver<'_, 's> {
                 }
                 Op::Broken(span) => {
                     sound = false;
-                    self.bind_broken(*span);
+                    self.scopes.bind_broken(&mut self.reader, self.text, *span);
                 }
             }
         }
@@ -233,18 +213,25 @@ impl<'s> Resolver<'_, 's> {
         if def.is_none() {
             self.unknown_op(op.name);
         }
-        let operands: Vec<Option<Value>> = op.operands.iter().map(|&n| self.lookup(n)).collect();
+        let operands: Vec<Option<Value>> = op
+            .operands
+            .iter()
+            .map(|&n| self.scopes.lookup(&mut self.reader, n))
+            .collect();
         let given: Vec<&syntax::Attr<'s>> = op.attrs.iter().collect();
         let attrs = match def {
-            Some(def) => self.attrs(def, &given),
-            None => self.untyped_attrs(&given),
+            Some(def) => self.reader.attrs(def, &given),
+            None => self.reader.untyped_attrs(&given),
         };
         let before = self.reader.diagnostics.len();
-        let isolated = def.is_some_and(|d| d.info().has(Trait::Isolated));
+        let sight = match def.is_some_and(|d| d.info().has(Trait::Isolated)) {
+            true => Sight::Isolated,
+            false => Sight::Outside,
+        };
         let regions: Vec<Region> = op
             .regions
             .iter()
-            .map(|r| self.region(r, op.name.text, isolated))
+            .map(|r| self.region(r, op.name.text, sight))
             .collect();
         // A region with errors in it would only make further ones.
         let whole = self.reader.diagnostics.len() == before && !op.has_broken_region();
@@ -324,7 +311,8 @@ impl<'s> Resolver<'_, 's> {
             self.reader.diagnostics.push(error);
         }
         for (i, &name) in op.results.iter().enumerate() {
-            self.bind(name, results.get(i).copied());
+            self.scopes
+                .bind(&mut self.reader, name, results.get(i).copied());
         }
         // A stated type that cannot be read was reported.
         let stated: Option<Vec<Type>> = stated.and_then(|s| s.into_iter().collect());
@@ -348,7 +336,7 @@ impl<'s> Resolver<'_, 's> {
                 let block = self.placeholders();
                 self.module.add_block_arg(block, ty)
             });
-            self.bind(name, value);
+            self.scopes.bind(&mut self.reader, name, value);
         }
     }
 
@@ -364,17 +352,14 @@ impl<'s> Resolver<'_, 's> {
         }
     }
 
-    fn region(&mut self, region: &syntax::Region<'s>, owner: &str, isolated: bool) -> Region {
+    fn region(&mut self, region: &syntax::Region<'s>, owner: &str, sight: Sight) -> Region {
         let made = self.module.new_region();
         for block in &region.blocks {
             let label = block.label.filter(|l| !l.text.is_empty());
             let label = label.and_then(|l| self.reader.maybe_quoted(l.span, l.text));
             let label = label.map(|l| Symbol::new(&l));
             let inner = self.module.new_block(made, label);
-            self.scopes.push(Scope {
-                names: IndexMap::new(),
-                isolated,
-            });
+            self.scopes.open(sight);
             self.args(&block.args, inner);
             let body = Body {
                 ops: &block.ops,
@@ -382,198 +367,13 @@ impl<'s> Resolver<'_, 's> {
                 owner,
             };
             self.ops(body, inner);
-            self.scopes.pop();
+            self.scopes.close();
         }
         made
     }
 
     fn types(&mut self, list: &TypeList<'s>) -> Vec<Option<Type>> {
         list.types.iter().map(|t| self.reader.ty(t)).collect()
-    }
-
-    /// The attributes, each of its declared kind. `None`: something was reported, or a function is
-    /// named that could not be built.
-    fn attrs(
-        &mut self,
-        def: &'static dyn OpDef,
-        given: &[&syntax::Attr<'s>],
-    ) -> Option<Vec<(&'s str, Attr)>> {
-        let info = def.info();
-        let mut read: Vec<(&'s str, Attr)> = Vec::new();
-        let mut sound = true;
-        for (i, attr) in given.iter().enumerate() {
-            let name = attr.name;
-            let value = self.reader.attr(&attr.value);
-            let Some(index) = info.attr_index(name.text) else {
-                sound = false;
-                let message = format!("`{}` has no attribute `{}`", info.name, shorten(name.text));
-                let error = self.reader.error(Code::UNKNOWN_ATTR, name.span, message);
-                let names: Vec<&str> = info.attrs.iter().map(|a| a.name).collect();
-                let error = match (nearest(name.text, names.iter().copied()), names.is_empty()) {
-                    (Some(near), _) => error.with_help(format!("did you mean `{near}`?")),
-                    (None, true) => error.with_help("it has none"),
-                    (None, false) => error.with_help(format!("it has `{}`", names.join("`, `"))),
-                };
-                self.reader.diagnostics.push(error);
-                continue;
-            };
-            if let Some(earlier) = given[..i].iter().find(|a| a.name.text == name.text) {
-                sound = false;
-                self.duplicate(name.text, name.span, earlier.name.span);
-                continue;
-            }
-            let Some(value) = value else {
-                sound = false;
-                continue;
-            };
-            let kind = info.attrs[index].kind;
-            if !kind.admits(&value) {
-                sound = false;
-                let message = format!(
-                    "attribute `{}` of `{}` must be {}",
-                    name.text,
-                    info.name,
-                    kind.name()
-                );
-                let span = attr.value.span;
-                let error = self.reader.error(Code::ATTR_KIND, span, message);
-                let error = match (kind, &value) {
-                    (AttrKind::Float, Attr::Int(x)) => error.with_help(format!("write `{x}.0`")),
-                    (AttrKind::Floats, _) => error.with_help("floats are written `1.0`"),
-                    _ => error,
-                };
-                self.reader.diagnostics.push(error);
-                continue;
-            }
-            sound &= self.names_built(&value);
-            read.push((name.text, value));
-        }
-        sound.then_some(read)
-    }
-
-    /// Reads attributes of an unknown op for their errors alone.
-    fn untyped_attrs(&mut self, given: &[&syntax::Attr<'s>]) -> Option<Vec<(&'s str, Attr)>> {
-        for attr in given {
-            self.reader.attr(&attr.value);
-        }
-        None
-    }
-
-    /// Whether the functions that an attribute names are whole; if not, an error says why.
-    fn names_built(&self, attr: &Attr) -> bool {
-        match attr {
-            Attr::Func(name) => self.built.contains(name.as_str()),
-            Attr::List(items) => items.iter().all(|i| self.names_built(i)),
-            _ => true,
-        }
-    }
-
-    fn lookup(&mut self, name: Name<'s>) -> Option<Value> {
-        match self.find(name.text) {
-            Some(binding) => binding.value,
-            None => self.undefined(name),
-        }
-    }
-
-    fn find(&self, name: &str) -> Option<Binding> {
-        for scope in self.scopes.iter().rev() {
-            if let Some(&binding) = scope.names.get(name) {
-                return Some(binding);
-            }
-            if scope.isolated {
-                break;
-            }
-        }
-        None
-    }
-
-    fn undefined<T>(&mut self, name: Name<'s>) -> Option<T> {
-        let message = format!("`%{}` is not defined", shorten(name.text));
-        let mut error = self.reader.error(Code::UNDEFINED_VALUE, name.span, message);
-        let numbered = name.text.bytes().all(|c| c.is_ascii_digit());
-        if !numbered
-            && self.reader.may_suggest()
-            && let Some(near) = nearest(name.text, self.names_in_sight())
-        {
-            error = error.with_help(format!("did you mean `%{near}`?"));
-        }
-        self.undefined
-            .push((name.text, self.reader.diagnostics.len()));
-        self.reader.report(error)
-    }
-
-    fn names_in_sight(&self) -> impl Iterator<Item = &'s str> + '_ {
-        let outermost = self.scopes.iter().rposition(|s| s.isolated).unwrap_or(0);
-        let scopes = self.scopes[outermost..].iter();
-        scopes.flat_map(|s| s.names.keys().copied())
-    }
-
-    /// Shows where the names are defined that are defined somewhere, but out of sight.
-    fn label_definitions(&mut self, func: &Func<'s>) {
-        let undefined = std::mem::take(&mut self.undefined);
-        if undefined.is_empty() {
-            return;
-        }
-        let mut definitions: IndexMap<&'s str, Span> = IndexMap::new();
-        syntax::definitions(func, &mut |name| {
-            definitions.entry(name.text).or_insert(name.span);
-        });
-        for (name, index) in undefined {
-            if let Some(&span) = definitions.get(name) {
-                let span = self.reader.span(span);
-                let label = Label {
-                    span,
-                    message: "defined here, out of sight".to_string(),
-                };
-                self.reader.diagnostics[index].labels.push(label);
-            }
-        }
-    }
-
-    fn bind(&mut self, name: Name<'s>, value: Option<Value>) {
-        let binding = Binding {
-            span: name.span,
-            value,
-        };
-        if let Some(earlier) = self.find(name.text) {
-            let shown = format!("%{}", shorten(name.text));
-            self.duplicate(&shown, name.span, earlier.span);
-        }
-        if let Some(scope) = self.scopes.last_mut() {
-            scope.names.insert(name.text, binding);
-        }
-    }
-
-    /// Binds the results of an op that could not be read, as far as they can be seen.
-    fn bind_broken(&mut self, span: Span) {
-        let source = &self.text[span.start as usize..span.end as usize];
-        let mut names = Vec::new();
-        for token in Lexer::new(source).flatten() {
-            match token {
-                (start, Token::Value(text), end) => names.push(Name {
-                    text,
-                    span: Span::new(span.start as usize + start, span.start as usize + end),
-                }),
-                (_, Token::Comma, _) => {}
-                (_, Token::Equals, _) => break,
-                // No list of results: uses, perhaps.
-                _ => return,
-            }
-        }
-        for name in names {
-            // A broken text is no place to complain of names.
-            if self.find(name.text).is_none() {
-                self.bind(name, None);
-            }
-        }
-    }
-
-    fn duplicate(&mut self, shown: &str, span: Span, earlier: Span) {
-        let message = format!("`{shown}` is defined twice");
-        let error = self.reader.error(Code::DUPLICATE_NAME, span, message);
-        let earlier = self.reader.span(earlier);
-        let error = error.with_label(earlier, "first defined here");
-        self.reader.diagnostics.push(error);
     }
 
     fn unknown_op(&mut self, name: Name<'s>) {
