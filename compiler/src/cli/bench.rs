@@ -51,7 +51,8 @@ pub(super) struct Args {
 /// A model that is ready to run.
 pub(super) struct Ready<'d> {
     pub target: &'d dyn Target,
-    pub package: Package,
+    /// Kept for the table of kernels alone: it holds the weights of the model once more.
+    pub package: Option<Package>,
     pub executable: Box<dyn Executable>,
     pub inputs: Vec<lepid_ir::core::Tensor>,
     /// Of the model before any pass.
@@ -70,9 +71,9 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let first = start.elapsed();
     let times = Times::measure(args, ready.executable.as_mut())?;
     report(args, &ready, first, &times, cx)?;
-    match args.kernels {
-        true => kernels(args, &ready, times.all.len() as u64, cx),
-        false => Ok(()),
+    match &ready.package {
+        Some(package) => kernels(args, &ready, package, times.all.len() as u64, cx),
+        None => Ok(()),
     }
 }
 
@@ -92,7 +93,7 @@ fn prepare<'d>(args: &Args, cx: &mut Cx<'d>) -> Result<Ready<'d>, Failure> {
     let executable = load_package(target, &compiled.package, &options)?;
     Ok(Ready {
         target,
-        package: compiled.package,
+        package: args.kernels.then_some(compiled.package),
         executable,
         inputs: job.inputs,
         cost,
@@ -239,12 +240,18 @@ fn report(
 /// Several times a last-level cache.
 const READ_BYTES: usize = 256 << 20;
 
-fn kernels(args: &Args, ready: &Ready<'_>, runs: u64, cx: &mut Cx<'_>) -> Outcome {
+fn kernels(
+    args: &Args,
+    ready: &Ready<'_>,
+    package: &Package,
+    runs: u64,
+    cx: &mut Cx<'_>,
+) -> Outcome {
     let options = LoadOptions {
         threads: threads(args.threads),
         profile: true,
     };
-    let mut executable = load_package(ready.target, &ready.package, &options)?;
+    let mut executable = load_package(ready.target, package, &options)?;
     executable.run(&ready.inputs)?;
     for _ in 0..runs.min(1000) {
         executable.rerun()?;
@@ -268,7 +275,7 @@ fn kernels(args: &Args, ready: &Ready<'_>, runs: u64, cx: &mut Cx<'_>) -> Outcom
     let mut rows = Vec::new();
     let mut by_op: BTreeMap<&str, f64> = BTreeMap::new();
     for time in &times {
-        let view = ready.package.module.view(time.op);
+        let view = package.module.view(time.op);
         let cost = match ready.target.cost(view) {
             Some(cost) => cost,
             None => view.def().cost(view),
@@ -278,7 +285,7 @@ fn kernels(args: &Args, ready: &Ready<'_>, runs: u64, cx: &mut Cx<'_>) -> Outcom
         let results: Vec<String> = view
             .results()
             .iter()
-            .map(|&v| ready.package.module.value_type(v).to_string())
+            .map(|&v| package.module.value_type(v).to_string())
             .collect();
         let nodes: Vec<&str> = view.loc().names().map(|n| n.as_str()).collect();
         *by_op.entry(view.name()).or_default() += seconds * 1e3;

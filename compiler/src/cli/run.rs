@@ -70,6 +70,9 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
         ..LoadOptions::default()
     };
     let mut executable = load_package(target, &compiled.package, &options)?;
+    let ops = count_ops(&compiled.package.module);
+    // It holds the weights of the model once more.
+    drop(compiled);
     cx.tell(format_args!("compiled in {:.1} ms", ms(start)));
     let start = Instant::now();
     let mut outputs = Vec::new();
@@ -86,7 +89,6 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
         .zip(outputs)
         .collect();
     write_outputs(args, &signature, &named)?;
-    let ops = count_ops(&compiled.package.module);
     let interpreted = match target.info().capability("execution") {
         Some("interpreted") => ops,
         _ => 0,

@@ -25,7 +25,9 @@ impl Driver {
             aliases: self.aliases(),
             observer,
         };
-        let mut compiled = compile(target, module, options, env)?;
+        let compiled = compile(target, module, options, env);
+        crash::forget();
+        let mut compiled = compiled?;
         session.diagnostics.append(&mut compiled.report.diagnostics);
         Ok(compiled)
     }

@@ -15,6 +15,11 @@ pub fn remember(step: impl Into<String>, module: &Module) {
     *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = current;
 }
 
+/// Lets go of the module, and so of its weights.
+pub fn forget() {
+    *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
 /// Reports panics in our own way. The process still ends with status 101.
 pub fn install_hook() {
     std::panic::set_hook(Box::new(report));
