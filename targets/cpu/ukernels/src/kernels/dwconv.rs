@@ -50,18 +50,25 @@ unsafe fn rows<V: Vector, const KW: usize, const STRIDE: usize, const PIXELS: us
     let finish = &finish::<V>(&args.epilogue);
     let (x_begin, x_end) = if KW == 0 { (0, 0) } else { inner_columns(args) };
     for y in args.row_begin..args.row_end {
-        let (ky_begin, ky_end) = taps_inside(y * g.stride_h, g.pad_top, g.dil_h, g.kh, g.in_h);
+        let taps = taps_inside(y * g.stride_h, g.pad_top, g.dil_h, g.kh, g.in_h);
         for channel in (0..args.channels).step_by(V::LANES) {
             // SAFETY: the caller vouches for `channels` channels of each pixel, and the columns from `x_begin` to
             // `x_end` see no padding on the left or right.
             unsafe {
-                let row = row::<V>(args, y, channel, (ky_begin, ky_end));
+                let row = row::<V>(args, y, channel, taps);
                 for x in 0..x_begin {
                     border(args, finish, &row, x);
                 }
                 let mut x = x_begin;
                 // A vector with absent channels takes the careful path throughout.
                 if KW != 0 && row.lanes == V::LANES {
+                    if row.taps == KW {
+                        let w = whole_window::<V, KW>(args, &row);
+                        while x + PIXELS <= x_end {
+                            whole::<V, KW, STRIDE, PIXELS>(args, finish, &row, &w, x);
+                            x += PIXELS;
+                        }
+                    }
                     while x + PIXELS <= x_end {
                         inner::<V, KW, STRIDE, PIXELS>(args, finish, &row, x);
                         x += PIXELS;
@@ -160,6 +167,52 @@ pub(crate) fn taps_inside(
     (begin, end.max(begin))
 }
 
+/// All weights of a window.
+#[inline(always)]
+unsafe fn whole_window<V: Vector, const KW: usize>(
+    args: &DwconvArgs,
+    row: &Row<V>,
+) -> [[V; KW]; KW] {
+    let mut w = [[V::splat(0.0); KW]; KW];
+    for ky in 0..KW {
+        for kx in 0..KW {
+            // SAFETY: the window has `KW * KW` weights for each channel.
+            w[ky][kx] = unsafe { V::load(row.weights.add((ky * KW + kx) * args.channels)) };
+        }
+    }
+    w
+}
+
+/// As [`inner`], for rows where no tap falls on padding: the weights stay in registers from tile to tile.
+#[inline(always)]
+unsafe fn whole<V: Vector, const KW: usize, const STRIDE: usize, const PIXELS: usize>(
+    args: &DwconvArgs,
+    finish: &Finish<V>,
+    row: &Row<V>,
+    w: &[[V; KW]; KW],
+    x: usize,
+) {
+    let g = &args.geom;
+    let mut acc = [row.bias; PIXELS];
+    let input = row
+        .input
+        .wrapping_add((x * STRIDE - g.pad_left) * g.pixel_stride);
+    for ky in 0..KW {
+        let input = input.wrapping_add(ky * g.row_stride);
+        for column in 0..(PIXELS - 1) * STRIDE + KW {
+            // SAFETY: all columns and rows read here lie inside the image.
+            let v = unsafe { V::load(input.wrapping_add(column * g.pixel_stride)) };
+            for p in 0..PIXELS {
+                if column >= p * STRIDE && column - p * STRIDE < KW {
+                    acc[p] = v.mul_add(w[ky][column - p * STRIDE], acc[p]);
+                }
+            }
+        }
+    }
+    // SAFETY: the pixels lie inside output and residual.
+    unsafe { store_all(args, finish, row, x, acc) }
+}
+
 /// `PIXELS` outputs from column `x` on: each input vector is loaded once per window row and used by all that need it.
 #[inline(always)]
 unsafe fn inner<V: Vector, const KW: usize, const STRIDE: usize, const PIXELS: usize>(
@@ -193,18 +246,8 @@ unsafe fn inner<V: Vector, const KW: usize, const STRIDE: usize, const PIXELS: u
         input = input.wrapping_add(g.row_stride);
         weights = weights.wrapping_add(KW * args.channels);
     }
-    let plain = row.residual.is_null() && finish.late.is_none();
-    let output = row.output.wrapping_add(x * args.out_pixel_stride);
-    for p in 0..PIXELS {
-        // SAFETY: the pixel lies inside output and residual.
-        unsafe {
-            if plain {
-                bound(finish, acc[p]).store(output.wrapping_add(p * args.out_pixel_stride));
-            } else {
-                store(args, finish, row, x + p, acc[p]);
-            }
-        }
-    }
+    // SAFETY: the pixels lie inside output and residual.
+    unsafe { store_all(args, finish, row, x, acc) }
 }
 
 /// One output whose window may hang over any border.
@@ -230,6 +273,28 @@ unsafe fn border<V: Vector>(args: &DwconvArgs, finish: &Finish<V>, row: &Row<V>,
     }
     // SAFETY: the pixel lies inside output and residual.
     unsafe { store(args, finish, row, x, acc) }
+}
+
+#[inline(always)]
+unsafe fn store_all<V: Vector, const PIXELS: usize>(
+    args: &DwconvArgs,
+    finish: &Finish<V>,
+    row: &Row<V>,
+    x: usize,
+    acc: [V; PIXELS],
+) {
+    let plain = row.residual.is_null() && finish.late.is_none();
+    let output = row.output.wrapping_add(x * args.out_pixel_stride);
+    for p in 0..PIXELS {
+        // SAFETY: the pixel lies inside output and residual.
+        unsafe {
+            if plain {
+                bound(finish, acc[p]).store(output.wrapping_add(p * args.out_pixel_stride));
+            } else {
+                store(args, finish, row, x + p, acc[p]);
+            }
+        }
+    }
 }
 
 #[inline(always)]
