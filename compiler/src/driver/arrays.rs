@@ -5,10 +5,9 @@ use std::io::{self, BufReader, Read, Seek, Write};
 use std::path::Path;
 
 use lepid_ir::core::{Bytes, Diagnostic, Elem, Tensor};
-use npyz::npz::{NpzArchive, NpzWriter};
-use npyz::zip::write::FileOptions;
-use npyz::zip::{CompressionMethod, DateTime};
 use npyz::{DType, Endianness, NpyFile, Order, TypeChar, WriterBuilder};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 use crate::driver::files;
 
@@ -25,8 +24,11 @@ pub fn read_npy(path: &Path) -> Result<Tensor, Diagnostic> {
 /// Reads all arrays of a `.npz` file, sorted by name.
 pub fn read_npz(path: &Path) -> Result<Vec<(String, Tensor)>, Diagnostic> {
     let read = || -> io::Result<Vec<(String, Tensor)>> {
-        let mut archive = NpzArchive::new(BufReader::new(File::open(path)?))?;
-        let mut names: Vec<String> = archive.array_names().map(str::to_string).collect();
+        let mut archive = ZipArchive::new(BufReader::new(File::open(path)?))?;
+        let mut names = Vec::new();
+        for file in archive.file_names() {
+            names.extend(file?.strip_suffix(MEMBER).map(str::to_string));
+        }
         names.sort();
         names
             .into_iter()
@@ -39,12 +41,13 @@ pub fn read_npz(path: &Path) -> Result<Vec<(String, Tensor)>, Diagnostic> {
     read().map_err(|error| files::cannot_read(path, error))
 }
 
-fn array<R: Read + Seek>(archive: &mut NpzArchive<R>, name: &str) -> io::Result<Tensor> {
-    match archive.by_name(name)? {
-        // The size that a header states is not to be believed; the data is read in steps.
-        Some(file) => tensor(file, u64::MAX),
-        None => Err(invalid(format!("the array `{name}` is missing"))),
-    }
+/// What the names of arrays end in within a `.npz` archive.
+const MEMBER: &str = ".npy";
+
+fn array<R: Read + Seek>(archive: &mut ZipArchive<R>, name: &str) -> io::Result<Tensor> {
+    let file = archive.by_name(&format!("{name}{MEMBER}"))?;
+    // The size that a header states is not to be believed; the data is read in steps.
+    tensor(NpyFile::new(file)?, u64::MAX)
 }
 
 /// Writes a `.npy` file. Element types that NumPy lacks become wider ones: `bf16` becomes `f32`,
@@ -56,18 +59,17 @@ pub fn write_npy(path: &Path, tensor: &Tensor) -> Result<(), Diagnostic> {
 /// Writes a `.npz` file without compression, in the given order.
 pub fn write_npz(path: &Path, arrays: &[(String, Tensor)]) -> Result<(), Diagnostic> {
     files::write_atomic(path, |file| {
-        let mut archive = NpzWriter::new(file);
+        let mut archive = ZipWriter::new(file);
         for (name, tensor) in arrays {
             // A time stamp would make equal outputs differ.
-            let entry = FileOptions::default()
+            let entry = SimpleFileOptions::default()
                 .compression_method(CompressionMethod::Stored)
-                .last_modified_time(DateTime::default());
-            archive
-                .zip_writer()
-                .start_file(npyz::npz::file_name_from_array_name(name), entry)?;
-            write(archive.zip_writer(), tensor)?;
+                .last_modified_time(DateTime::default())
+                .large_file(tensor.bytes().len() as u64 >= u64::from(u32::MAX));
+            archive.start_file(format!("{name}{MEMBER}"), entry)?;
+            write(&mut archive, tensor)?;
         }
-        archive.zip_writer().finish()?;
+        archive.finish()?;
         Ok(())
     })
 }
