@@ -15,7 +15,7 @@ use lepid_target_api::{
 
 use super::Cx;
 use crate::driver::data::{self, Place};
-use crate::driver::observe::{Around, Watch};
+use crate::driver::observe::{Around, RoundTrip, Watch};
 use crate::driver::{Bindings, ModelOptions, parse_shape};
 
 /// A function of a model.
@@ -82,6 +82,9 @@ pub(super) struct IrArgs {
     /// Run the verifier after each pass.
     #[arg(long)]
     pub verify_each: bool,
+    /// Check at each stage that the printed IR reads back as the same module.
+    #[arg(long)]
+    pub verify_roundtrip: bool,
     /// Print the time of each pass.
     #[arg(long)]
     pub timing: bool,
@@ -220,14 +223,19 @@ impl Job {
 }
 
 impl IrArgs {
-    /// The observer that prints to standard error.
-    pub(super) fn watch(&self) -> Watch<io::Stderr> {
-        Watch {
+    /// The observer that prints to standard error, and checks what is asked for.
+    pub(super) fn watch<'d>(&self, cx: &Cx<'d>) -> RoundTrip<'d, Watch<io::Stderr>> {
+        let watch = Watch {
             before: around(self.print_ir_before_all, &self.print_ir_before),
             after: around(self.print_ir_after_all, &self.print_ir_after),
             print: self.print_options(),
             out: io::stderr(),
             failure: None,
+        };
+        RoundTrip {
+            ops: self.verify_roundtrip.then(|| cx.driver.ops()),
+            inner: watch,
+            begun: false,
         }
     }
 
@@ -323,7 +331,7 @@ impl TargetArgs {
             verify_each: self.ir.verify_each,
             ..CompileOptions::default()
         };
-        let mut watch = self.ir.watch();
+        let mut watch = self.ir.watch(cx);
         let compiled = cx
             .driver
             .compile(target, module, &options, &mut watch, &mut cx.session)?;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use lepid_ir::core::{Code, Resources, print_module};
-use lepid_ir::text::write_weights;
+use lepid_ir::text::{check_round_trip, write_weights};
 use lepid_passes::core::{PassEnv, PassManager, Report};
 use serde_json::json;
 
@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let target = target.map(|name| find_target(cx, name)).transpose()?;
     // Loading has bound the extents that were given, so the passes need no bindings.
     let report = match target {
-        None => manage(args, &generic, &mut module, &pipeline)?,
+        None => manage(args, &generic, &mut module, &pipeline, cx)?,
         Some(target) => {
             let env = PassEnv {
                 legality: &|op| target.legality(op),
@@ -59,12 +59,17 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
                 facts: target.info().capabilities,
                 ..generic
             };
-            manage(args, &env, &mut module, &pipeline)?
+            manage(args, &env, &mut module, &pipeline, cx)?
         }
     };
     cx.session
         .diagnostics
         .extend(report.diagnostics.iter().cloned());
+    if args.ir.verify_roundtrip
+        && let Err(difference) = check_round_trip(&module, cx.driver.ops())
+    {
+        lepid_ir::bug!("the IR does not read back as it was: {difference}");
+    }
     let mut resources = Resources::default();
     let text = print_module(&module, &args.ir.print_options(), &mut resources);
     match &args.output {
@@ -103,8 +108,9 @@ fn manage(
     env: &PassEnv<'_>,
     module: &mut lepid_ir::core::Module,
     pipeline: &lepid_passes::core::Pipeline,
+    cx: &Cx<'_>,
 ) -> Result<Report, lepid_ir::core::Diagnostics> {
-    let mut watch = args.ir.watch();
+    let mut watch = args.ir.watch(cx);
     let mut manager = PassManager {
         env,
         verify_each: args.ir.verify_each,

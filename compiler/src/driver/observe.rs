@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use lepid_ir::core::{Module, PrintOptions, Resources, print_module};
+use lepid_ir::core::{Module, PrintOptions, Registry, Resources, print_module};
+use lepid_ir::text;
 use lepid_passes::core::{Changed, Observer, PassDef};
 
 use crate::driver::crash;
@@ -66,6 +67,42 @@ impl<W: Write> Observer for Watch<W> {
                 Changed::No => " (unchanged)",
             };
             self.show("after", pass, note, module);
+        }
+    }
+}
+
+/// Checks the law of the text form before the first pass and after each that changed something,
+/// if it is given the ops; a stage that does not read back is a bug of ours.
+pub struct RoundTrip<'a, O> {
+    pub ops: Option<&'a Registry>,
+    pub inner: O,
+    /// Whether the module that the pipeline begins with has been checked.
+    pub begun: bool,
+}
+
+impl<O> RoundTrip<'_, O> {
+    fn check(&mut self, when: &str, pass: &PassDef, module: &Module) {
+        let Some(ops) = self.ops else { return };
+        if let Err(difference) = text::check_round_trip(module, ops) {
+            let name = pass.name;
+            lepid_ir::bug!("the IR {when} `{name}` does not read back as it was: {difference}");
+        }
+    }
+}
+
+impl<O: Observer> Observer for RoundTrip<'_, O> {
+    fn before(&mut self, pass: &'static PassDef, module: &Module) {
+        self.inner.before(pass, module);
+        if !std::mem::replace(&mut self.begun, true) {
+            self.check("before", pass, module);
+        }
+    }
+
+    fn after(&mut self, pass: &'static PassDef, module: &Module, changed: Changed) {
+        self.inner.after(pass, module, changed);
+        if changed == Changed::Yes {
+            crash::remember(format!("the text after pass `{}`", pass.name), module);
+            self.check("after", pass, module);
         }
     }
 }

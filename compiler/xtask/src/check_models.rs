@@ -1,4 +1,4 @@
-//! `cargo xtask check-models`: whole networks give ONNX Runtime's outputs, at each batch size and thread count.
+//! `cargo xtask check-models`: whole networks give ONNX Runtime's outputs, at each batch size and thread count, and the IR of every stage reads back from its text.
 //!
 //! Per output, the error is the largest difference over the largest magnitude of the reference.
 
@@ -102,6 +102,10 @@ fn check(
     run.args(["--rtol", &options.rtol.to_string()]);
     run.args(["--threads", &threads.to_string()]);
     run.args(["--target", "cpu", "--json"]);
+    // The text of each stage depends on neither.
+    if (Some(&batch), Some(&threads)) == (options.batches.first(), options.threads.first()) {
+        run.arg("--verify-roundtrip");
+    }
     let start = Instant::now();
     let printed = workspace::capture(&mut run);
     let seconds = workspace::seconds_since(start);

@@ -13,6 +13,7 @@ mod op_def;
 mod op_macro;
 mod print;
 mod registry;
+mod same;
 mod tensor;
 mod types;
 pub(crate) mod verify;
@@ -32,6 +33,7 @@ pub use op_def::{
 };
 pub use print::{PrintOptions, Resources, print_module, print_op};
 pub use registry::{Registry, nearest};
+pub use same::same_modules;
 pub use tensor::{Bytes, Native, Num, Shape, Tensor};
 pub use types::{Dim, Elem, ExtType, TensorType, Type, TypeKind, TypeParseError};
 pub use verify::verify;

@@ -16,7 +16,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::core::{Code, Diagnostic, Diagnostics, Loc, Module, Registry, Span, Symbol, verify};
+use crate::core::{
+    Code, Diagnostic, Diagnostics, Loc, Module, PrintOptions, Registry, Resources, Span, Symbol,
+    print_module, same_modules, verify,
+};
 
 mod attrs;
 mod errors;
@@ -35,6 +38,27 @@ lalrpop_util::lalrpop_mod!(
 );
 
 pub use weights::{Weights, WeightsError, write_weights};
+
+/// The law of the text form for one module: what is printed reads back as the same module, and
+/// prints again as the same text. `Err` says where it is broken.
+pub fn check_round_trip(module: &Module, registry: &Registry) -> Result<(), String> {
+    let options = PrintOptions::default();
+    let mut resources = Resources::default();
+    let text = print_module(module, &options, &mut resources);
+    let weights = Weights::from(&resources);
+    let (read, diagnostics) = parse(&text, "printed", registry, Some(&weights));
+    if let Some(first) = diagnostics.first() {
+        let start = first.primary.span().map_or(0, |s| s.start as usize);
+        let line = text[..start.min(text.len())].matches('\n').count();
+        let source = text.lines().nth(line).unwrap_or_default();
+        return Err(format!("{}: {}", first.message, source.trim()));
+    }
+    same_modules(module, &read)?;
+    match print_module(&read, &options, &mut Resources::default()) == text {
+        true => Ok(()),
+        false => Err("the text that was read prints as another text".to_string()),
+    }
+}
 
 /// Reads a module. Without errors among the diagnostics it is whole and valid; otherwise it is what
 /// could be built. `file` is the name that locations and messages give; `weights` are the constants

@@ -2,11 +2,10 @@
 //! the same text.
 
 mod generate;
-mod same;
 
 use lepid_ir::core::{
     Attr, Elem, Module, OpDef, OpInfo, OpResult, OpView, PrintOptions, Registry, Resources, Type,
-    print_module, verify,
+    print_module, same_modules, verify,
 };
 use lepid_ir::op;
 use lepid_ir::text::{Weights, parse};
@@ -84,7 +83,7 @@ fn check(registry: &Registry, module: &Module, inline_elements: usize) -> Result
     if !diagnostics.is_empty() {
         return Err(format!("{diagnostics:#?}\n{text}"));
     }
-    same::modules(module, &read).map_err(|difference| format!("{difference}\n{text}"))?;
+    same_modules(module, &read).map_err(|difference| format!("{difference}\n{text}"))?;
     let (again, _) = print(&read, inline_elements);
     match again == text {
         true => Ok(()),
@@ -184,5 +183,5 @@ fn written_files_read_back() {
     let weights = Weights::open(&path).unwrap();
     let (read, diagnostics) = parse(&text, "m.lir", &registry, Some(&weights));
     assert!(diagnostics.is_empty(), "{diagnostics:?}");
-    same::modules(&module, &read).unwrap();
+    same_modules(&module, &read).unwrap();
 }

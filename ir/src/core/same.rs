@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use lepid_ir::core::{Block, Module, Value};
+use crate::core::{Block, Module, Value};
 
-/// The first difference, if there is one.
-pub(crate) fn modules(a: &Module, b: &Module) -> Result<(), String> {
+/// The first difference of two modules, as `Err`; ids and locations do not count.
+pub fn same_modules(a: &Module, b: &Module) -> Result<(), String> {
     if a.name != b.name {
         return Err(format!("names {:?} and {:?}", a.name, b.name));
     }
