@@ -203,6 +203,11 @@ fn indexing() -> Vec<Sample> {
 
 fn sorting() -> Vec<Sample> {
     samples! {
+        NonZero ["2x3xf32 = 0 NaN -0.0 1 0 2"] => "2x?xi64 = 0 1 1 1 0 2";
+        NonZero ["3xi1 = 1 0 1"] => "1x?xi64 = 0 2";
+        NonZero ["2x0xi64"] => "2x?xi64 = ";
+        NonZero ["u8 = 200"] => "0x?xi64 = ";
+        NonZero ["?Nx2xi4 = 0 0 -8 0 0 7"] => "2x?xi64 = 1 2 0 1";
         Sort ["4xf32 = 3 NaN 1 3"] {axis: 0} => "4xf32 = 1 3 3 NaN", "4xi64 = 2 0 3 1";
         Sort ["4xf32 = 3 NaN 1 3"] {axis: 0, descending: true} => "4xf32 = NaN 3 3 1", "4xi64 = 1 0 3 2";
         Sort ["2x2xi32 = 2 1 1 2"] {axis: 0} => "2x2xi32 = 1 1 2 2", "2x2xi64 = 1 0 0 1";

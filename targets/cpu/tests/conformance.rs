@@ -14,6 +14,7 @@ lepid_target_conformance::tests!(
         "tensor.fft",
         "tensor.gather_elements",
         "tensor.gather_nd",
+        "tensor.non_zero",
         "tensor.scan",
         "tensor.scatter_elements",
         "tensor.scatter_nd",

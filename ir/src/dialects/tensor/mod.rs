@@ -18,6 +18,7 @@ mod fold;
 mod index;
 pub mod kernel;
 mod lookup;
+mod non_zero;
 mod reduce;
 mod shape;
 pub mod shapes;
@@ -34,6 +35,7 @@ pub use dynamic::{DimOf, DynBroadcast, DynIota, DynPad, DynReshape, DynSlice, Pa
 pub use fft::Fft;
 pub use fold::gemm;
 pub use index::{Gather, GatherElements, GatherNd, ScatterElements, ScatterKind, ScatterNd};
+pub use non_zero::NonZero;
 pub use reduce::{ArgReduce, Reduce, ReduceKind, Scan, Window};
 pub use shape::{Broadcast, Concat, END, Iota, Pad, Reshape, Reverse, Slice, Transpose};
 pub use sort::{Sort, TopK};
@@ -57,6 +59,7 @@ pub fn register(ops: &mut Registry) {
     ops.add(dynamic::OPS);
     ops.add(fft::OPS);
     ops.add(index::OPS);
+    ops.add(non_zero::OPS);
     ops.add(reduce::OPS);
     ops.add(shape::OPS);
     ops.add(sort::OPS);

@@ -110,7 +110,21 @@ pub(super) fn sort() -> Vec<Row> {
             TopK [format!("below9 17x3x{elem}")] {k: 5, axis: 0, largest: false};
         });
     }
+    for elem in [
+        "f32", "f64", "f16", "bf16", "i64", "i32", "i8", "u8", "i4", "i1",
+    ] {
+        out.extend(rows! {
+            NonZero [format!("below2 33x{elem}")];
+            NonZero [format!("below2 3x1x17x{elem}")];
+        });
+    }
     out.extend(rows! {
+        NonZero ["wide 2x40xf32"];
+        NonZero ["const below2 4x5xi64"];
+        NonZero ["3x4xi1 = 0 0 0 0 0 0 0 0 0 0 0 0"];
+        NonZero ["3x0xf32"];
+        NonZero ["f32 = 2"];
+        NonZero ["i1 = 0"];
         Sort ["wide 40xf32"] {axis: 0};
         Sort ["wide 40xf32"] {axis: 0, descending: true};
         Sort ["0xf32"] {axis: 0};
