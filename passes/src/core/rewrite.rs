@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use lepid_ir::core::{
-    Attr, Block, Builder, Code, Diagnostic, Diagnostics, Loc, Module, Op, OpDef, OpResult, Trait,
-    Type, Value,
+    Attr, Block, Builder, Code, Diagnostic, Diagnostics, Loc, Module, Op, OpDef, OpResult, Region,
+    Trait, Type, Value,
 };
 use lepid_ir::dialects::core::{Call, Func};
 
@@ -45,6 +45,21 @@ pub fn is_effect_free(module: &Module, op: Op) -> bool {
     };
     let inside = |op: Op| own(op) || module.def(op).info().has(Trait::Terminator);
     own(op) && module.walk_inside(op).into_iter().all(inside)
+}
+
+/// Copies an op to the builder's point, on other operands and around copies of its regions.
+pub fn copy_op(
+    b: &mut Builder<'_>,
+    op: Op,
+    operands: &[Value],
+    regions: &[Region],
+) -> OpResult<Op> {
+    let def = b.module.def(op);
+    let names = def.info().attrs.iter().map(|a| a.name);
+    let attrs: Vec<_> = names.zip(b.module.attrs(op).to_vec()).collect();
+    let loc = b.module.loc(op).clone();
+    b.at(loc);
+    b.create_with_regions(def, operands, &attrs, regions)
 }
 
 /// Replaces an op by values, which may have more precise types, and erases it.

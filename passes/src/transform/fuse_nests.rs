@@ -19,6 +19,7 @@ use lepid_ir::dialects::core::{Constant, Yield};
 use lepid_ir::dialects::kernel::Nest;
 use lepid_ir::dialects::tensor;
 
+use crate::core::rewrite::copy_op;
 use crate::core::{Changed, PassCx, PassDef, PassResult, Values};
 use crate::transform::lower::nn_to_kernel::is_constant_expression;
 
@@ -198,7 +199,7 @@ fn build(module: &mut Module, root: Op, group: &[Op]) -> OpResult<()> {
         }
         for &op in &order {
             let operands: Vec<Value> = b.module.operands(op).iter().map(|v| map[v]).collect();
-            let copy = clone_op(b, op, &operands)?;
+            let copy = copy_op(b, op, &operands, &[])?;
             let pairs: Vec<(Value, Value)> = b
                 .module
                 .results(op)
@@ -219,16 +220,6 @@ fn build(module: &mut Module, root: Op, group: &[Op]) -> OpResult<()> {
         module.erase(op);
     }
     Ok(())
-}
-
-/// Copies an op without regions at the builder's point, on other operands.
-fn clone_op(b: &mut Builder<'_>, op: Op, operands: &[Value]) -> OpResult<Op> {
-    let def = b.module.def(op);
-    let names = def.info().attrs.iter().map(|a| a.name);
-    let attrs: Vec<_> = names.zip(b.module.attrs(op).to_vec()).collect();
-    let loc = b.module.loc(op).clone();
-    b.at(loc);
-    b.create(def, operands, &attrs)
 }
 
 /// The value of a constant that is the same everywhere.

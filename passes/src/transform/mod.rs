@@ -8,6 +8,7 @@ pub mod fold;
 pub mod fold_batch_norm;
 pub mod fuse_epilogues;
 pub mod fuse_nests;
+pub mod inline;
 pub mod layout;
 pub mod lower;
 mod matching;
@@ -26,6 +27,7 @@ const PASSES: &[&PassDef] = &[
     &fold_batch_norm::PASS,
     &fuse_epilogues::PASS,
     &fuse_nests::PASS,
+    &inline::PASS,
     &layout::PASS,
     &lower::nn_to_kernel::PASS,
     &memory_plan::PASS,

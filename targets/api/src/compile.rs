@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use lepid_ir::core::{
     Code, Cost, Diagnostic, Diagnostics, Dim, Loc, Module, Op, OpView, Registry, Symbol, nearest,
 };
-use lepid_ir::dialects::core::Func;
+use lepid_ir::dialects::core::{Call, Func};
 use lepid_passes::core::{
     Alias, Legality, Observer, PassDef, PassEnv, PassManager, PassRegistry, Pipeline, Report, Step,
 };
@@ -68,6 +68,7 @@ pub fn compile(
     };
     let func = main_function(&module, options.func.as_deref())?;
     require_numbers(target, &module, func)?;
+    keep_called(&mut module, func);
     let mut manager = PassManager {
         env: &pass_env,
         verify_each: options.verify_each,
@@ -126,6 +127,29 @@ pub fn main_function(module: &Module, name: Option<&str>) -> Result<Op, Diagnost
         };
         vec![Diagnostic::error(Code::UNKNOWN_FUNC, Loc::Unknown, message).with_help(help)]
     })
+}
+
+/// Erases the functions that `func` does not call, not even through others.
+fn keep_called(module: &mut Module, func: Op) {
+    let mut kept = vec![func];
+    let mut at = 0;
+    while let Some(&caller) = kept.get(at) {
+        at += 1;
+        for op in module.walk_inside(caller) {
+            let view = module.view(op);
+            if view.name() == Call::INFO.name
+                && let Some(callee) = Func::find(module, Call::callee(view).as_str())
+                && !kept.contains(&callee)
+            {
+                kept.push(callee);
+            }
+        }
+    }
+    for other in module.funcs().collect::<Vec<Op>>() {
+        if !kept.contains(&other) {
+            module.erase(other);
+        }
+    }
 }
 
 impl Signature {
