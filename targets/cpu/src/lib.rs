@@ -9,10 +9,10 @@
 
 mod abi;
 mod codegen;
-mod indexed;
 mod isa;
 mod object;
 mod places;
+mod routines;
 mod run;
 mod support;
 mod weights;
@@ -51,9 +51,6 @@ const POINTWISE_NN: &[&str] = &[
     "nn.silu",
 ];
 
-/// Ops of `tensor` that have a routine of their own.
-const ROUTINES: &[&str] = &["tensor.gather"];
-
 impl Target for Cpu {
     fn info(&self) -> &TargetInfo {
         &INFO
@@ -64,7 +61,7 @@ impl Target for Cpu {
     }
 
     fn pipeline(&self) -> &str {
-        "refine,canonicalize,fold,cse,dead-ops,fold-batch-norm,canonicalize,fold,layout,\
+        "inline{drop=true},refine,canonicalize,fold,cse,dead-ops,fold-batch-norm,canonicalize,fold,layout,\
          canonicalize,fold,cse,dead-ops,expand,nn-to-kernel,canonicalize,fold,cse,dead-ops,\
          expand,fuse-epilogues,fuse-nests,dead-ops,memory-plan"
     }
@@ -76,7 +73,7 @@ impl Target for Cpu {
             let loc = module.loc(cx.func).clone();
             vec![Diagnostic::error(Code::EMIT_FAILED, loc, message)]
         };
-        let target = isa::target().map_err(fail)?;
+        let target = isa::target(level).map_err(fail)?;
         let code = codegen::program::generate(module, cx.func, &target, what == "asm").map_err(
             |error| {
                 let loc = module.loc(error.op).clone();
@@ -162,7 +159,7 @@ fn legality(op: OpView<'_>) -> Legality {
         }
     };
     match name {
-        "core.call" => Legality::Unsupported("calls are not inlined yet".into()),
+        "core.call" => Legality::Unsupported("the pass `inline` puts calls in place".into()),
         _ if name.starts_with("core.") || name.starts_with("kernel.") => Legality::Native,
         _ if name.starts_with("tensor.dyn_") || name == "tensor.dim" => Legality::Unsupported(
             "its shape depends on data, or on a dimension without a value".into(),
@@ -172,10 +169,7 @@ fn legality(op: OpView<'_>) -> Legality {
         "tensor.broadcast" | "tensor.transpose" | "tensor.slice" | "tensor.reverse"
         | "tensor.pad" | "tensor.concat" | "tensor.iota" => Legality::Native,
         _ if name.starts_with("tensor.") && op.info().has(Trait::Elementwise) => Legality::Native,
-        _ if ROUTINES.contains(&name) => Legality::Native,
-        _ if name.starts_with("tensor.") => {
-            Legality::Unsupported("the CPU target has no code for it yet".into())
-        }
+        _ if routines::number(name).is_some() => Legality::Native,
         _ if POINTWISE_NN.contains(&name) => native(
             op.operand_type(0).elem().is_some_and(Elem::is_float)
                 && (all_f32() || name != "nn.gelu" && name != "nn.silu" && name != "nn.sigmoid"),

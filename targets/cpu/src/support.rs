@@ -3,7 +3,7 @@
 
 use half::{bf16, f16};
 
-use crate::indexed::Routine;
+use crate::routines::{self, Routine};
 
 /// The table of routines. Generated code reads the fields by their offsets.
 #[repr(C)]
@@ -16,9 +16,11 @@ pub(crate) struct Support {
     /// One function of one or two `f64`; which one is the number of its row in [`FUNCTIONS`].
     pub(crate) function: extern "C" fn(u32, f64, f64) -> f64,
     pub(crate) pow_int: extern "C" fn(i64, i64) -> i64,
+    pub(crate) pow_uint: extern "C" fn(u64, u64) -> u64,
     pub(crate) copy: unsafe extern "C" fn(*mut u8, *const u8, usize),
-    pub(crate) gather: Routine,
     pub(crate) tick: unsafe extern "C" fn(*mut crate::run::Profiler, usize),
+    /// In the order of [`routines::ROUTINES`].
+    pub(crate) routines: [Routine; routines::ROUTINES.len()],
 }
 
 /// A function of one or two numbers; one of one ignores the second.
@@ -61,9 +63,10 @@ pub(crate) static SUPPORT: Support = Support {
     f64_to_bf16,
     function,
     pow_int,
+    pow_uint,
     copy,
-    gather: crate::indexed::gather,
     tick: crate::run::tick,
+    routines: routines::ADDRESSES,
 };
 
 extern "C" fn f16_to_f32(bits: u32) -> f32 {
@@ -93,21 +96,24 @@ extern "C" fn function(number: u32, x: f64, y: f64) -> f64 {
 /// Wraps; a negative exponent gives 1 / xⁿ truncated, and 0 for x = 0.
 extern "C" fn pow_int(x: i64, n: i64) -> i64 {
     match (x, n) {
-        (_, 0..) => {
-            let (mut base, mut n, mut out) = (x, n, 1i64);
-            while n > 0 {
-                if n & 1 == 1 {
-                    out = out.wrapping_mul(base);
-                }
-                base = base.wrapping_mul(base);
-                n >>= 1;
-            }
-            out
-        }
+        (_, 0..) => pow_uint(x as u64, n as u64) as i64,
         (1, _) => 1,
         (-1, n) => 1 - 2 * (n & 1),
         _ => 0,
     }
+}
+
+/// Wraps.
+extern "C" fn pow_uint(mut base: u64, mut n: u64) -> u64 {
+    let mut out = 1u64;
+    while n > 0 {
+        if n & 1 == 1 {
+            out = out.wrapping_mul(base);
+        }
+        base = base.wrapping_mul(base);
+        n >>= 1;
+    }
+    out
 }
 
 unsafe extern "C" fn copy(to: *mut u8, from: *const u8, bytes: usize) {

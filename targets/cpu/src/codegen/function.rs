@@ -7,10 +7,11 @@ use cranelift_codegen::ir::{
     AbiParam, BlockArg, Function, InstBuilder, MemFlagsData, SigRef, Signature, StackSlot,
     StackSlotData, StackSlotKind, Type, Value, types,
 };
-use cranelift_codegen::isa::CallConv;
+use cranelift_codegen::isa::{CallConv, TargetIsa};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 
 use crate::abi::Ctx;
+use crate::isa::has_rounding;
 use crate::places::Place;
 use crate::support::Support;
 
@@ -23,6 +24,8 @@ pub(crate) struct Gen<'f> {
     pub(crate) ctx: Value,
     pub(crate) part: Value,
     pub(crate) parts: Value,
+    /// Whether the machine has instructions that round to integers.
+    pub(crate) has_rounding: bool,
     call_conv: CallConv,
 }
 
@@ -31,8 +34,9 @@ impl<'f> Gen<'f> {
     pub(crate) fn new(
         func: &'f mut Function,
         frontend: &'f mut FunctionBuilderContext,
-        call_conv: CallConv,
+        isa: &dyn TargetIsa,
     ) -> Gen<'f> {
+        let call_conv = isa.default_call_conv();
         func.signature = task_signature(call_conv);
         let mut b = FunctionBuilder::new(func, frontend);
         let entry = b.create_block();
@@ -45,6 +49,7 @@ impl<'f> Gen<'f> {
             ctx: params[0],
             part: params[1],
             parts: params[2],
+            has_rounding: has_rounding(isa),
             call_conv,
         }
     }

@@ -9,7 +9,7 @@ use crate::codegen::args::{Geometry, Tail};
 use crate::codegen::layers::{Depthwise, Packing, Pooling, Recurrence, RowKernel, RowMap};
 use crate::codegen::nest;
 use crate::codegen::product::{Product, Rows};
-use crate::indexed::Indexed;
+use crate::codegen::routine::RoutineCall;
 use crate::places::{Place, Places};
 use crate::weights::{Layout, Weights};
 
@@ -25,7 +25,7 @@ pub(crate) enum Task {
         inputs: Vec<Place>,
         results: Vec<Place>,
     },
-    Indexed(Indexed),
+    Routine(RoutineCall),
 }
 
 /// Work below this many elements or operations is not worth a second thread.
@@ -37,11 +37,11 @@ impl Task {
         match self {
             Task::Product(p) => p.flops() > 8.0 * SERIAL_WORK,
             Task::Recurrence(r) => r.batch * r.hidden * r.hidden > SERIAL_WORK as usize,
-            Task::Indexed(_) => false,
             Task::Depthwise(_)
             | Task::Pooling(_)
             | Task::Rows(_)
             | Task::Packing(_)
+            | Task::Routine(_)
             | Task::Nest { .. } => {
                 let cost = view.def().cost(view);
                 cost.flops + cost.bytes / 4.0 > SERIAL_WORK
@@ -93,14 +93,10 @@ pub(crate) fn lower(
         "nn.softmax" | "nn.log_softmax" | "nn.layer_norm" | "nn.rms_norm" | "nn.lrn" => {
             Ok(cx.row_map(view))
         }
-        name => {
-            let operands = cx.all(view.operands());
-            let results = cx.all(view.results());
-            match Indexed::of(view, operands, results) {
-                Some(indexed) => Ok(Task::Indexed(indexed)),
-                None => Err(format!("`{name}` has no code")),
-            }
-        }
+        name => match RoutineCall::of(view, |value| cx.place(value)) {
+            Some(call) => Ok(Task::Routine(call)),
+            None => Err(format!("`{name}` has no code")),
+        },
     }
 }
 

@@ -7,4 +7,5 @@ pub(crate) mod lowering;
 pub(crate) mod nest;
 pub(crate) mod product;
 pub(crate) mod program;
+pub(crate) mod routine;
 pub(crate) mod scalar;

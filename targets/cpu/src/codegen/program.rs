@@ -17,7 +17,6 @@ use crate::abi::Ctx;
 use crate::codegen::function::{Gen, task_signature};
 use crate::codegen::lowering::{Task, lower};
 use crate::codegen::nest::{self, NestIo};
-use crate::indexed;
 use crate::places::{Place, Places};
 use crate::support::Support;
 use crate::weights::Weights;
@@ -182,7 +181,7 @@ impl<'m> Emitter<'m> {
                         Task::Pooling(t) => t.emit(g),
                         Task::Rows(t) => t.emit(g),
                         Task::Packing(t) => t.emit(g),
-                        Task::Indexed(t) => indexed::emit(g, t),
+                        Task::Routine(t) => t.emit(g),
                         Task::Recurrence(_) => {}
                         Task::Nest { inputs, results } => {
                             let io = NestIo {
@@ -311,7 +310,7 @@ impl<'m> Emitter<'m> {
             cranelift_codegen::ir::UserFuncName::user(0, self.code.tasks.len() as u32),
             task_signature(call_conv),
         );
-        let mut g = Gen::new(&mut function, &mut self.frontend, call_conv);
+        let mut g = Gen::new(&mut function, &mut self.frontend, self.isa);
         fill(&mut g).map_err(|message| EmitError { op, message })?;
         g.finish(self.isa.frontend_config());
         self.context.clear();

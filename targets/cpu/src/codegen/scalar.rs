@@ -211,7 +211,7 @@ pub(crate) fn apply(g: &mut Gen<'_>, view: OpView<'_>, args: &[Value], lanes: La
 }
 
 /// Brings a register value back to what its element can hold.
-fn round(g: &mut Gen<'_>, value: Value, elem: Elem) -> Value {
+pub(crate) fn round(g: &mut Gen<'_>, value: Value, elem: Elem) -> Value {
     match elem {
         Elem::F16 => {
             let bits = g.support(offset_of!(Support, f32_to_f16), &[value], &[types::I32])[0];
@@ -248,9 +248,10 @@ fn float_op(g: &mut Gen<'_>, view: OpView<'_>, ty: Elem, x: &[Value], lanes: Lan
             let one = float(g, 1.0, ty, lanes);
             g.b.ins().fdiv(one, root)
         }
-        "tensor.floor" => g.b.ins().floor(x[0]),
-        "tensor.ceil" => g.b.ins().ceil(x[0]),
-        "tensor.round" => g.b.ins().nearest(x[0]),
+        "tensor.floor" if g.has_rounding => g.b.ins().floor(x[0]),
+        "tensor.ceil" if g.has_rounding => g.b.ins().ceil(x[0]),
+        "tensor.round" if g.has_rounding => g.b.ins().nearest(x[0]),
+        "tensor.floor" | "tensor.ceil" | "tensor.round" => to_integer(g, name, ty, x[0], lanes),
         "tensor.sign" => {
             let (zero, one, minus) = (
                 float(g, 0.0, ty, lanes),
@@ -296,6 +297,37 @@ fn float_op(g: &mut Gen<'_>, view: OpView<'_>, ty: Elem, x: &[Value], lanes: Lan
         }
         _ => function(g, view, ty, x, lanes),
     }
+}
+
+/// Rounds to an integer without an instruction for it. Adding and subtracting a number whose
+/// neighbours are one apart rounds to the nearest, ties to even; what is that large is an integer.
+fn to_integer(g: &mut Gen<'_>, name: &str, ty: Elem, x: Value, lanes: Lanes) -> Value {
+    let spaced = match register(ty) {
+        types::F64 => 1.0 / f64::EPSILON,
+        _ => 1.0 / f64::from(f32::EPSILON),
+    };
+    let spaced = float(g, spaced, ty, lanes);
+    let one = float(g, 1.0, ty, lanes);
+    let minus_zero = float(g, -0.0, ty, lanes);
+    let sign = g.b.ins().band(x, minus_zero);
+    let size = g.b.ins().fabs(x);
+    let raised = g.b.ins().fadd(size, spaced);
+    let nearest = g.b.ins().fsub(raised, spaced);
+    let nearest = g.b.ins().bor(nearest, sign);
+    let rounded = match name {
+        "tensor.floor" => {
+            let below = g.b.ins().fsub(nearest, one);
+            pick(g, FloatCC::GreaterThan, nearest, x, below, nearest, lanes)
+        }
+        "tensor.ceil" => {
+            let above = g.b.ins().fadd(nearest, one);
+            pick(g, FloatCC::LessThan, nearest, x, above, nearest, lanes)
+        }
+        _ => nearest,
+    };
+    // A zero has the sign of what it was rounded from.
+    let rounded = g.b.ins().bor(rounded, sign);
+    pick(g, FloatCC::LessThan, size, spaced, rounded, x, lanes)
 }
 
 /// A function that is not an instruction: a microkernel for `f32`, the C library's for `f64`.
@@ -440,7 +472,11 @@ fn int_op(g: &mut Gen<'_>, view: OpView<'_>, ty: Elem, x: &[Value]) -> Value {
         "tensor.shl" | "tensor.shr" => shift(g, view.name() == "tensor.shl", signed, ty, x),
         "tensor.pow" => {
             let wide: Vec<Value> = x.iter().map(|&v| convert(g, v, ty, Elem::I64)).collect();
-            let out = g.support(offset_of!(Support, pow_int), &wide, &[types::I64])[0];
+            let power = match signed {
+                true => offset_of!(Support, pow_int),
+                false => offset_of!(Support, pow_uint),
+            };
+            let out = g.support(power, &wide, &[types::I64])[0];
             convert(g, out, Elem::I64, ty)
         }
         name => lepid_ir::bug!("`{name}` has no code for {ty}"),
@@ -612,7 +648,8 @@ fn bitcast(g: &mut Gen<'_>, x: Value, from: Elem, to: Elem) -> Value {
         }
         Elem::F32 => g.b.ins().bitcast(types::F32, MemFlagsData::new(), bits),
         Elem::F64 => g.b.ins().bitcast(types::F64, MemFlagsData::new(), bits),
-        _ => bits,
+        // Four bits are extended to eight by the sign of what they are now.
+        _ => round(g, bits, to),
     }
 }
 

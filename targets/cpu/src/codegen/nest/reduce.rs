@@ -80,6 +80,11 @@ impl NestBody<'_> {
         };
         let body = |g: &mut Gen<'_>, at: &Point| {
             let total = self.reduce_loops(g, &piece, split, at, kind, ty, source, &index, rows);
+            // Sums of integers wrap to the bits of the element; floats are rounded when stored.
+            let total = match ty.is_float() {
+                true => total,
+                false => scalar::round(g, total, ty),
+            };
             at.store(g, &piece, store, total);
         };
         self.emit_kept(g, &piece, &outer_piece.extents, columns, &body);
