@@ -29,7 +29,7 @@ macro_rules! codes {
 }
 
 // E00 text, E01 names, E02 op rules, E03 passes, E04 targets, E05 plugins, E06 model files,
-// E07 command line and data files.
+// E07 command line and data files, E08 packages and what is linked from them.
 codes! {
     /// The text does not follow the grammar of `*.lir` files. The caret stands at the first token
     /// that does not fit; the message lists what could stand there. The parser goes on after it, so
@@ -108,6 +108,27 @@ codes! {
     MISMATCH = "E0703", "outputs differ from the reference";
     /// An argument of the command line cannot be used.
     ARGUMENT = "E0704", "argument cannot be used";
+    /// The file is not a package: it does not begin as one. `lepid compile MODEL -o FILE.lepid` makes
+    /// packages; models (`.onnx`) and IR texts (`.lir`) are compiled when they are run.
+    NOT_A_PACKAGE = "E0801", "file is not a package";
+    /// A part of the package does not fit its checksum, or the file is shorter or longer than it says.
+    /// It was changed or cut after it was made: copy it again, or compile the model again.
+    DAMAGED_PACKAGE = "E0802", "package is damaged";
+    /// The package was made by another version of lepid, whose file format, kernels or conventions
+    /// between generated code and kernels differ. A package holds machine code for one version only:
+    /// compile the model again with this one.
+    PACKAGE_VERSION = "E0803", "package is of another version";
+    /// The package holds machine code for a processor, or a feature of it, that this machine does not
+    /// have. Compile the model again for what it has: `--target-option isa=scalar` asks for the least,
+    /// `isa=native` for what the compiling machine has.
+    PACKAGE_MACHINE = "E0804", "package is for another machine";
+    /// A package is compiled already: its extents, its target and its code are fixed. What would change
+    /// them (`--dim`, `--input-shape`, `--func`, `--target-option`, `--pipeline`, another `--target`)
+    /// belongs to `lepid compile`.
+    FIXED_PACKAGE = "E0805", "a package cannot be compiled again";
+    /// `lepid compile --emit shared-lib` calls the C compiler `cc`, or what the variable `CC` names, to
+    /// link the library. It is not there, or it failed.
+    LINKER = "E0806", "the C compiler is missing or fails";
 }
 
 impl std::fmt::Display for Code {

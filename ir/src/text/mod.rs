@@ -37,7 +37,7 @@ lalrpop_util::lalrpop_mod!(
     "/text/grammar.rs"
 );
 
-pub use weights::{Weights, WeightsError, write_weights};
+pub use weights::{Weights, WeightsError, weights_to_bytes, write_weights};
 
 /// The law of the text form for one module: what is printed reads back as the same module, and
 /// prints again as the same text. `Err` says where it is broken.

@@ -31,6 +31,8 @@ pub struct Weights {
     /// Where they are from, for messages.
     name: String,
     entries: IndexMap<String, Entry>,
+    /// Whether every key has zeros of any type.
+    hollow: bool,
 }
 
 #[derive(Clone)]
@@ -79,7 +81,18 @@ impl Weights {
         Ok(Weights {
             name: name.to_string(),
             entries,
+            hollow: false,
         })
+    }
+
+    /// Has zeros for every key, for texts whose constants are kept elsewhere. They take address
+    /// space but no memory.
+    pub fn hollow() -> Weights {
+        Weights {
+            name: "memory".to_string(),
+            entries: IndexMap::new(),
+            hollow: true,
+        }
     }
 
     /// The keys, in the order of the file.
@@ -90,6 +103,9 @@ impl Weights {
     /// The tensor of a key, which must have this type; otherwise what is wrong, as a message.
     pub fn get(&self, key: &str, elem: Elem, shape: &[usize]) -> Result<Tensor, String> {
         let Some(entry) = self.entries.get(key) else {
+            if self.hollow {
+                return zeros(elem, shape).map_err(|reason| format!("`{key}` {reason}"));
+            }
             return Err(format!("`{key}` is not in the side file `{}`", self.name));
         };
         if entry.dtype != dtype(elem) || entry.shape[..] != *shape {
@@ -127,6 +143,7 @@ impl From<&Resources> for Weights {
         Weights {
             name: "memory".to_string(),
             entries: resources.iter().map(entry).collect(),
+            hollow: false,
         }
     }
 }
@@ -149,6 +166,32 @@ pub fn write_weights(path: &Path, resources: &Resources) -> Result<(), WeightsEr
         let _ = fs::remove_file(&temporary);
     }
     written
+}
+
+/// The bytes of a side file, for storing it elsewhere. Equal resources give equal bytes.
+pub fn weights_to_bytes(resources: &Resources) -> Result<Vec<u8>, WeightsError> {
+    let views = resources.iter().map(|(key, tensor)| (key, Stored(tensor)));
+    safetensors::serialize(views, None).map_err(|error| WeightsError::Format {
+        name: "memory".to_string(),
+        message: error.to_string(),
+    })
+}
+
+/// A tensor of zeros in pages that are never touched.
+fn zeros(elem: Elem, shape: &[usize]) -> Result<Tensor, String> {
+    let bytes = shape
+        .iter()
+        .try_fold(elem.bytes(), |n, &extent| n.checked_mul(extent))
+        .ok_or_else(|| "is too large for any memory".to_string())?;
+    if bytes == 0 {
+        let nothing = Bytes::from_vec(Vec::<u8>::new());
+        return Ok(Tensor::new(elem, shape.iter().copied(), nothing));
+    }
+    let mut pages = memmap2::MmapOptions::new();
+    let map = pages.len(bytes).no_reserve_swap().map_anon();
+    let map = map.map_err(|error| format!("of {bytes} bytes cannot be held: {error}"))?;
+    let data = Bytes::from_owner(Arc::new(map), 0..bytes);
+    Ok(Tensor::new(elem, shape.iter().copied(), data))
 }
 
 struct Stored<'t>(&'t Tensor);
@@ -261,6 +304,16 @@ mod tests {
         ] {
             assert!(weights.get(key, elem, &shape).is_err(), "{key} {elem}");
         }
+    }
+
+    #[test]
+    fn hollow_weights_hold_zeros_of_any_size() {
+        let weights = Weights::hollow();
+        let large = weights.get("w0", Elem::F32, &[1 << 20, 1 << 12]).unwrap();
+        assert_eq!(large.num(large.len() - 1), Num::Float(0.0));
+        assert_eq!(weights.get("w1", Elem::I8, &[0, 4]).unwrap().len(), 0);
+        assert!(weights.get("w2", Elem::F64, &[usize::MAX, 2]).is_err());
+        assert!(weights.get("w3", Elem::U8, &[usize::MAX / 4]).is_err());
     }
 
     #[test]

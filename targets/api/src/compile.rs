@@ -11,7 +11,7 @@ use lepid_passes::core::{
     Alias, Legality, Observer, PassDef, PassEnv, PassManager, PassRegistry, Pipeline, Report, Step,
 };
 
-use crate::{EmitCx, Package, Signature, Target, TargetOptions};
+use crate::{EmitCx, Package, Provenance, Signature, Target, TargetOptions};
 
 /// How to compile.
 #[derive(Clone, Debug, Default)]
@@ -74,6 +74,7 @@ pub fn compile(
         verify_each: options.verify_each,
         observer: env.observer,
     };
+    let provenance = provenance(target, &module, func, options, &pipeline);
     let report = manager.run(&mut module, &pipeline)?;
     let func = main_function(&module, options.func.as_deref())?;
     check_legality(target, &module)?;
@@ -82,7 +83,34 @@ pub fn compile(
         options: &options.target,
     };
     let package = target.emit(&module, &cx)?;
+    let package = Package {
+        provenance: Provenance {
+            generator: package.provenance.generator.clone(),
+            ..provenance
+        },
+        ..package
+    };
     Ok(Compiled { package, report })
+}
+
+/// What of a package's origin is known here: all but the files and the code generator.
+fn provenance(
+    target: &dyn Target,
+    module: &Module,
+    func: Op,
+    options: &CompileOptions,
+    pipeline: &Pipeline,
+) -> Provenance {
+    let info = target.info();
+    let value = |name: &str| options.target.get(info, name).unwrap_or_default().to_string();
+    let all = info.options.iter();
+    Provenance {
+        lepid: env!("CARGO_PKG_VERSION").to_string(),
+        func: Func::name(module.view(func)).to_string(),
+        pipeline: pipeline.to_string(),
+        options: all.map(|o| (o.name.to_string(), value(o.name))).collect(),
+        ..Provenance::default()
+    }
 }
 
 /// The given pipeline or the target's, in which `expand` comes first if it has no place of its

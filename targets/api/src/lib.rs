@@ -6,11 +6,16 @@
 mod compile;
 mod package;
 mod target;
+mod view;
 
 pub use compile::{CompileEnv, CompileOptions, Compiled, OpenExtent, compile, main_function};
 pub use lepid_passes::core::Legality;
-pub use package::{Package, Port, Section, Signature};
-pub use target::{
-    EmitCx, Executable, LoadError, LoadOptions, OpTime, Target, TargetInfo, TargetOption,
-    TargetOptions, TargetRegistry,
+pub use package::{
+    Constants, FORMAT_VERSION, Package, PackageError, Port, Provenance, Section, Signature, Source,
+    looks_like_package,
 };
+pub use target::{
+    EmitCx, Executable, LoadError, LoadOptions, OpTime, Program, Target, TargetInfo, TargetOption,
+    TargetOptions, TargetRegistry, check_outputs,
+};
+pub use view::{Scalar, TensorView, TensorViewMut};

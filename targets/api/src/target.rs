@@ -1,18 +1,25 @@
 //! The `Target` trait and the values that cross it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use lepid_ir::core::{Cost, Diagnostic, Diagnostics, Module, Op, OpView, Registry, Tensor};
+use lepid_ir::core::{
+    Bytes, Code, Cost, Diagnostic, Diagnostics, Loc, Module, Op, OpView, Registry, Tensor,
+    Type,
+};
 use lepid_passes::core::{Legality, PassRegistry};
 
-use crate::{Package, Signature};
+use crate::{Package, Signature, TensorView, TensorViewMut};
 
 /// An option of a target, as `lepid list targets` shows it.
 #[derive(Copy, Clone, Debug)]
 pub struct TargetOption {
     pub name: &'static str,
     pub default: &'static str,
+    /// The default in what is written to be used elsewhere, where it must not depend on the machine
+    /// that compiles; `None` if it is the same.
+    pub portable: Option<&'static str>,
     pub help: &'static str,
 }
 
@@ -49,6 +56,17 @@ impl TargetOptions {
         let default = info.options.iter().find(|o| o.name == name);
         set.or(default.map(|o| o.default))
     }
+
+    /// Sets what is not set to what does not depend on this machine.
+    pub fn make_portable(&mut self, info: &TargetInfo) {
+        for option in info.options {
+            if let Some(portable) = option.portable {
+                let value = || portable.to_string();
+                let entry = self.values.entry(option.name.to_string());
+                entry.or_insert_with(value);
+            }
+        }
+    }
 }
 
 /// What `emit` may use beside the module.
@@ -83,12 +101,41 @@ pub enum LoadError {
     CompileOnly(&'static str),
     #[error("the package was made for the target `{0}`")]
     WrongTarget(String),
-    #[error("the package needs the CPU feature {0}, which this machine does not have")]
+    #[error("the package needs {0}, which this machine does not have")]
     MissingFeature(String),
+    #[error("the package was made by another version of lepid: {0}")]
+    OtherVersion(String),
     #[error("the package is damaged: {0}")]
     Damaged(String),
     #[error("memory for the package cannot be had: {0}")]
     Memory(#[from] std::io::Error),
+}
+
+impl LoadError {
+    /// The message for users.
+    pub fn diagnostic(&self) -> Diagnostic {
+        let (code, help) = match self {
+            LoadError::CompileOnly(_) | LoadError::Memory(_) => (Code::CANNOT_LOAD, None),
+            LoadError::WrongTarget(_) => (Code::CANNOT_LOAD, None),
+            LoadError::MissingFeature(_) => (
+                Code::PACKAGE_MACHINE,
+                Some("compile the model again, with `--target-option isa=scalar` for any machine"),
+            ),
+            LoadError::OtherVersion(_) => (
+                Code::PACKAGE_VERSION,
+                Some("compile the model again, or use the lepid that made the package"),
+            ),
+            LoadError::Damaged(_) => (
+                Code::DAMAGED_PACKAGE,
+                Some("copy the file again, or compile the model again"),
+            ),
+        };
+        let error = Diagnostic::error(code, Loc::Unknown, self.to_string());
+        match help {
+            Some(help) => error.with_help(help),
+            None => error,
+        }
+    }
 }
 
 /// The time that one op took in the profiled runs.
@@ -100,12 +147,41 @@ pub struct OpTime {
     pub calls: u64,
 }
 
-/// A loaded package.
+/// A package that is ready to run. It never changes, so that any number of executables share its
+/// code and its weights, on any threads.
+pub trait Program: Send + Sync {
+    fn signature(&self) -> &Signature;
+
+    /// What one run at a time needs: its memory and its threads.
+    fn session(self: Arc<Self>, options: &LoadOptions) -> Result<Box<dyn Executable>, LoadError>;
+}
+
+/// One user of a program.
 pub trait Executable: Send {
     fn signature(&self) -> &Signature;
 
     /// Runs once. Inputs must have the signature's types; `Err` for what only a run can find.
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Diagnostic>;
+
+    /// Runs once, from memory of the caller into memory of the caller. Both must have the types of
+    /// the signature. Targets that can read and write there do so without a copy.
+    fn run_into(
+        &mut self,
+        inputs: &[TensorView<'_>],
+        outputs: &mut [TensorViewMut<'_>],
+    ) -> Result<(), Diagnostic> {
+        let owned = |view: &TensorView<'_>| {
+            let data = Bytes::from_vec(view.bytes().to_vec());
+            Tensor::new(view.elem(), view.shape().iter().copied(), data)
+        };
+        let inputs: Vec<Tensor> = inputs.iter().map(owned).collect();
+        let found = self.run(&inputs)?;
+        check_outputs(found.iter().map(Tensor::ty), outputs)?;
+        for (room, tensor) in outputs.iter_mut().zip(&found) {
+            room.bytes_mut().copy_from_slice(tensor.bytes());
+        }
+        Ok(())
+    }
 
     /// Runs once on the inputs of the last `run` without giving the outputs, for timing.
     fn rerun(&mut self) -> Result<(), Diagnostic>;
@@ -138,13 +214,37 @@ pub trait Target: Send + Sync {
     fn register(&self, _ops: &mut Registry, _passes: &mut PassRegistry) {}
 
     /// Makes a package of this target ready to run.
-    fn load(
-        &self,
-        _package: &Package,
-        _options: &LoadOptions,
-    ) -> Result<Box<dyn Executable>, LoadError> {
+    fn program(&self, _package: &Package) -> Result<Arc<dyn Program>, LoadError> {
         Err(LoadError::CompileOnly(self.info().name))
     }
+
+    /// A program of the package with one executable.
+    fn load(
+        &self,
+        package: &Package,
+        options: &LoadOptions,
+    ) -> Result<Box<dyn Executable>, LoadError> {
+        self.program(package)?.session(options)
+    }
+}
+
+/// Refuses rooms for outputs that do not have these types.
+pub fn check_outputs(
+    types: impl ExactSizeIterator<Item = Type>,
+    outputs: &[TensorViewMut<'_>],
+) -> Result<(), Diagnostic> {
+    let expected: Vec<Type> = types.collect();
+    if expected.iter().copied().eq(outputs.iter().map(TensorViewMut::ty)) {
+        return Ok(());
+    }
+    let list = |types: &mut dyn Iterator<Item = Type>| {
+        let all: Vec<String> = types.map(|ty| format!("`{ty}`")).collect();
+        all.join(", ")
+    };
+    let found = list(&mut outputs.iter().map(TensorViewMut::ty));
+    let expected = list(&mut expected.into_iter());
+    let message = format!("the outputs are {expected}, found room for {found}");
+    Err(Diagnostic::error(Code::INPUT, Loc::Unknown, message))
 }
 
 /// The targets that a driver knows, sorted by name.

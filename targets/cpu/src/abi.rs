@@ -5,7 +5,7 @@
 
 use lepid_ukernels::{Pool, Table};
 
-use crate::run::Profiler;
+use crate::engine::Profiler;
 use crate::support::Support;
 
 /// The argument of every generated function. Generated code reads the fields by their offsets.

@@ -1,4 +1,6 @@
-//! The instruction set that Cranelift generates for.
+//! The instruction sets that code is made for: a few levels, each with a name and a fixed list of
+//! features. Nothing else of the machine that compiles reaches the code, so that a level gives the
+//! same bytes everywhere.
 
 use std::sync::Arc;
 
@@ -6,33 +8,22 @@ use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use lepid_ukernels::Isa;
 
-/// The level to generate for: the machine's best, or what `LEPID_CPU_ISA` names.
-pub(crate) fn level() -> Isa {
-    match std::env::var("LEPID_CPU_ISA").as_deref() {
-        Ok("scalar") => Isa::Scalar,
-        _ => Isa::detect(),
+/// What an option `isa` may be.
+pub(crate) const LEVELS: &str = "native, avx2 or scalar";
+
+/// The level of that name: `native` is the best that this machine has, or what `LEPID_CPU_ISA`
+/// names.
+pub(crate) fn level(name: &str) -> Option<Isa> {
+    match name {
+        "native" => Some(match std::env::var("LEPID_CPU_ISA").as_deref() {
+            Ok("scalar") => Isa::Scalar,
+            _ => crate::machine::best(),
+        }),
+        _ => Isa::ALL.into_iter().find(|isa| isa.name() == name),
     }
 }
 
-/// The features of x86-64 that generated code may use at a level, as Cranelift names them: those
-/// that the kernels of the level need, so that a package runs wherever its kernels do.
-fn features(level: Isa) -> &'static [&'static str] {
-    match level {
-        Isa::Scalar => &[],
-        Isa::Avx2 => &[
-            "has_avx",
-            "has_avx2",
-            "has_fma",
-            "has_popcnt",
-            "has_sse3",
-            "has_sse41",
-            "has_sse42",
-            "has_ssse3",
-        ],
-    }
-}
-
-/// A Cranelift ISA for the level, on the architecture of this machine.
+/// A Cranelift ISA of that level, for the architecture and the conventions of this machine.
 pub(crate) fn target(level: Isa) -> Result<OwnedTargetIsa, String> {
     let mut flags = settings::builder();
     let mut set = |name: &str, value: &str| flags.set(name, value).map_err(|e| e.to_string());
@@ -49,14 +40,42 @@ pub(crate) fn target(level: Isa) -> Result<OwnedTargetIsa, String> {
     // Tasks use no deep stack, and the blob has no unwinder.
     set("enable_probestack", "false")?;
     set("unwind_info", "false")?;
+    // The triple of this machine without what its processor has.
     let mut builder = cranelift_native::builder_with_options(false)?;
-    for feature in features(level) {
+    for feature in features(level)? {
         builder.enable(feature).map_err(|e| e.to_string())?;
     }
     let isa = builder
         .finish(settings::Flags::new(flags))
         .map_err(|e| e.to_string())?;
     Ok(Arc::clone(&isa))
+}
+
+/// What generated code may use at a level, as Cranelift names it: no more than the kernels of the
+/// level need, so that a package runs wherever its kernels do.
+#[cfg(target_arch = "x86_64")]
+fn features(level: Isa) -> Result<&'static [&'static str], String> {
+    Ok(match level {
+        Isa::Scalar => &[],
+        Isa::Avx2 => &[
+            "has_avx",
+            "has_avx2",
+            "has_fma",
+            "has_popcnt",
+            "has_sse3",
+            "has_sse41",
+            "has_sse42",
+            "has_ssse3",
+        ],
+    })
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn features(level: Isa) -> Result<&'static [&'static str], String> {
+    match level {
+        Isa::Scalar => Ok(&[]),
+        Isa::Avx2 => Err("the level `avx2` is for x86-64, which this machine is not".to_string()),
+    }
 }
 
 /// Whether rounding to an integer is an instruction; it is a call of a library elsewhere, which

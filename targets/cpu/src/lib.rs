@@ -9,7 +9,10 @@
 
 mod abi;
 mod codegen;
+mod engine;
+mod interface;
 mod isa;
+mod machine;
 mod object;
 mod places;
 mod routines;
@@ -17,13 +20,15 @@ mod run;
 mod support;
 mod weights;
 
+use std::sync::Arc;
+
 use lepid_ir::core::{
-    Bytes, Code, Diagnostic, Diagnostics, Elem, Module, OpView, Trait, TypeKind, Value,
+    Bytes, Code, Diagnostic, Diagnostics, Elem, Loc, Module, OpView, Trait, TypeKind, Value,
 };
 use lepid_ir::dialects::nn;
 use lepid_passes::transform::lower::nn_to_kernel::is_constant_expression;
 use lepid_target_api::{
-    EmitCx, Executable, Legality, LoadError, LoadOptions, Package, Section, Signature, Target,
+    Constants, EmitCx, Legality, LoadError, Package, Program, Provenance, Section, Target,
     TargetInfo, TargetOption,
 };
 
@@ -33,11 +38,23 @@ pub struct Cpu;
 static INFO: TargetInfo = TargetInfo {
     name: "cpu",
     summary: "Machine code by Cranelift around precompiled microkernels (AVX2, or portable).",
-    options: &[TargetOption {
-        name: "emit",
-        default: "program",
-        help: "what the package holds beside the program: program, asm or obj",
-    }],
+    options: &[
+        TargetOption {
+            name: "emit",
+            default: "program",
+            portable: None,
+            help: "what the package holds beside the program: program, asm or obj",
+        },
+        TargetOption {
+            name: "isa",
+            default: "native",
+            portable: Some(match cfg!(target_arch = "x86_64") {
+                true => "avx2",
+                false => "scalar",
+            }),
+            help: "the processors that the code is for: native, avx2 or scalar",
+        },
+    ],
     capabilities: &[("layout", "nhwc")],
 };
 
@@ -68,10 +85,15 @@ impl Target for Cpu {
 
     fn emit(&self, module: &Module, cx: &EmitCx<'_>) -> Result<Package, Diagnostics> {
         let what = cx.options.get(&INFO, "emit").unwrap_or("program");
-        let level = isa::level();
         let fail = |message: String| {
             let loc = module.loc(cx.func).clone();
             vec![Diagnostic::error(Code::EMIT_FAILED, loc, message)]
+        };
+        let name = cx.options.get(&INFO, "isa").unwrap_or("native");
+        let Some(level) = isa::level(name) else {
+            let message = format!("`{name}` is no level of option `isa`");
+            let error = Diagnostic::error(Code::ARGUMENT, Loc::Unknown, message);
+            return Err(vec![error.with_help(format!("it is {}", isa::LEVELS))]);
         };
         let target = isa::target(level).map_err(fail)?;
         let code = codegen::program::generate(module, cx.func, &target, what == "asm").map_err(
@@ -80,16 +102,12 @@ impl Target for Cpu {
                 vec![Diagnostic::error(Code::EMIT_FAILED, loc, error.message)]
             },
         )?;
-        let Some(kernels) = lepid_ukernels::table(level) else {
-            return Err(fail(format!(
-                "this machine has no {} kernels",
-                level.name()
-            )));
-        };
-        let weights = code.weights.pack(kernels, module).map_err(fail)?;
+        let weights = code.weights.pack(module).map_err(fail)?;
         let walk = module.walk();
         let number = |op| walk.iter().position(|&o| o == op).unwrap_or(0);
-        let meta = run::Meta {
+        let meta = engine::Meta {
+            interface: interface::INTERFACE,
+            machine: machine::MACHINE.to_string(),
             isa: level.name().to_string(),
             tasks: code.tasks.clone(),
             main: code.main,
@@ -103,7 +121,7 @@ impl Target for Cpu {
             section("meta", meta),
             section("code", code.blob.clone()),
             Section {
-                name: "weights",
+                name: "weights".into(),
                 data: weights.clone(),
             },
         ];
@@ -115,21 +133,21 @@ impl Target for Cpu {
             }
             _ => {}
         }
+        let package = Package::new(INFO.name, module, cx.func);
         Ok(Package {
-            target: INFO.name,
-            signature: Signature::of(module, cx.func),
             sections,
-            module: module.clone(),
+            constants: Constants::Packed,
+            provenance: Provenance {
+                generator: format!("cranelift {}", cranelift_codegen::VERSION),
+                ..Provenance::default()
+            },
+            ..package
         })
     }
 
-    fn load(
-        &self,
-        package: &Package,
-        options: &LoadOptions,
-    ) -> Result<Box<dyn Executable>, LoadError> {
+    fn program(&self, package: &Package) -> Result<Arc<dyn Program>, LoadError> {
         match package.target == INFO.name {
-            true => Ok(Box::new(run::load(package, options)?)),
+            true => Ok(Arc::new(run::load(package)?)),
             false => Err(LoadError::WrongTarget(package.target.to_string())),
         }
     }
@@ -137,7 +155,7 @@ impl Target for Cpu {
 
 fn section(name: &'static str, data: Vec<u8>) -> Section {
     Section {
-        name,
+        name: name.into(),
         data: Bytes::from_vec(data),
     }
 }

@@ -1,126 +1,28 @@
-//! Loading and running a program.
+//! Packages of this target, loaded and run on tensors.
 
-use std::ffi::c_void;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use lepid_ir::core::{Bytes, Code, Diagnostic, Loc, Op, Tensor};
-use lepid_target_api::{Executable, LoadError, LoadOptions, OpTime, Package, Signature};
-use lepid_ukernels::{AlignedBuf, Isa, Pool};
-use serde::{Deserialize, Serialize};
+use lepid_ir::core::{Bytes, Code, Diagnostic, Loc, Op, Tensor, Type};
+use lepid_target_api::{
+    Executable, LoadError, LoadOptions, OpTime, Package, Program, Signature, TensorView,
+    TensorViewMut, check_outputs,
+};
+use lepid_ukernels::AlignedBuf;
 
-use crate::abi::{Ctx, MainFn};
-use crate::support::SUPPORT;
+use crate::engine::{CodePlace, Image, Instance, Meta, Refusal};
 
-/// What the program needs to know of itself: the section `meta`, as JSON.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Meta {
-    /// The instruction set level that the code was made for.
-    pub(crate) isa: String,
-    /// Byte offsets of the tasks in the code.
-    pub(crate) tasks: Vec<usize>,
-    pub(crate) main: usize,
-    pub(crate) arena_bytes: usize,
-    pub(crate) scratch_bytes: usize,
-    /// Zeros that padded convolutions read, as a count of `f32`.
-    pub(crate) zeros: usize,
-    /// For each task the number of its op in `Module::walk` order.
-    pub(crate) ops: Vec<usize>,
-}
+/// What kernels may ask of the address of weights, inputs and outputs at most.
+const ALIGN: usize = 64;
 
-/// Machine code in executable memory.
-struct CodeMemory {
-    base: *mut c_void,
-    bytes: usize,
-}
-
-// SAFETY: the memory is read-only and executable from its making until its end.
-unsafe impl Send for CodeMemory {}
-// SAFETY: as above.
-unsafe impl Sync for CodeMemory {}
-
-impl CodeMemory {
-    fn new(code: &[u8]) -> std::io::Result<CodeMemory> {
-        let bytes = code.len().max(1).next_multiple_of(4096);
-        // SAFETY: a fresh private mapping; the copy stays within it; it is made executable, and
-        // no longer writable, before anything can call it.
-        unsafe {
-            let base = libc::mmap(
-                std::ptr::null_mut(),
-                bytes,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-                -1,
-                0,
-            );
-            if base == libc::MAP_FAILED {
-                return Err(std::io::Error::last_os_error());
-            }
-            std::ptr::copy_nonoverlapping(code.as_ptr(), base.cast(), code.len());
-            let memory = CodeMemory { base, bytes };
-            match libc::mprotect(base, bytes, libc::PROT_READ | libc::PROT_EXEC) {
-                0 => Ok(memory),
-                _ => Err(std::io::Error::last_os_error()),
-            }
-        }
-    }
-
-    fn address(&self, offset: usize) -> *const u8 {
-        self.base.cast::<u8>().wrapping_add(offset)
-    }
-}
-
-impl Drop for CodeMemory {
-    fn drop(&mut self) {
-        // SAFETY: the mapping was made by `new` with this size and nothing refers to it now.
-        unsafe {
-            libc::munmap(self.base, self.bytes);
-        }
-    }
-}
-
-/// Adds up times per task; generated code calls [`tick`] after each.
-pub(crate) struct Profiler {
-    last: Instant,
-    times: Vec<(Duration, u64)>,
-}
-
-/// Books the time since the last call on a task; `usize::MAX` only starts the clock.
-pub(crate) unsafe extern "C" fn tick(profiler: *mut Profiler, task: usize) {
-    // SAFETY: the context holds a profiler of the executable that is running, which is exclusive
-    // to it; generated code passes the numbers of its own tasks.
-    let profiler = unsafe { &mut *profiler };
-    let now = Instant::now();
-    if let Some(entry) = profiler.times.get_mut(task) {
-        entry.0 += now - profiler.last;
-        entry.1 += 1;
-    }
-    profiler.last = Instant::now();
-}
-
-/// A program in memory, ready to run.
-pub(crate) struct Program {
+/// A program in memory, shared by its sessions.
+pub(crate) struct Loaded {
     signature: Signature,
     ops: Vec<Op>,
-    meta: Meta,
-    code: CodeMemory,
-    tasks: Vec<*const u8>,
+    image: Image,
     weights: Bytes,
-    arena: AlignedBuf,
-    scratch: AlignedBuf,
-    zeros: AlignedBuf,
-    kernels: &'static lepid_ukernels::Table,
-    pool: Box<Pool>,
-    profiler: Option<Box<Profiler>>,
-    inputs: Vec<Tensor>,
-    outputs: Vec<Vec<u64>>,
 }
 
-// SAFETY: the raw pointers are into `code`, which moves with the program and may be called from
-// any thread.
-unsafe impl Send for Program {}
-
-pub(crate) fn load(package: &Package, options: &LoadOptions) -> Result<Program, LoadError> {
+pub(crate) fn load(package: &Package) -> Result<Loaded, LoadError> {
     let damaged = |what: &str| LoadError::Damaged(what.to_string());
     let section = |name: &str| {
         package
@@ -129,90 +31,124 @@ pub(crate) fn load(package: &Package, options: &LoadOptions) -> Result<Program, 
     };
     let meta: Meta = serde_json::from_slice(section("meta")?.as_slice())
         .map_err(|e| damaged(&format!("section `meta`: {e}")))?;
-    let isa = match meta.isa.as_str() {
-        "avx2" => Isa::Avx2,
-        "scalar" => Isa::Scalar,
-        other => return Err(LoadError::MissingFeature(other.to_string())),
-    };
-    let kernels =
-        lepid_ukernels::table(isa).ok_or_else(|| LoadError::MissingFeature(meta.isa.clone()))?;
-    let code = section("code")?;
-    let end = code.as_slice().len();
-    if meta.tasks.iter().chain([&meta.main]).any(|&at| at >= end) {
-        return Err(damaged("a task is outside of the code"));
-    }
-    let code = CodeMemory::new(code.as_slice())?;
-    let threads = options.threads.max(1);
+    let weights = section("weights")?;
     let walk = package.module.walk();
     let ops: Option<Vec<Op>> = meta.ops.iter().map(|&i| walk.get(i).copied()).collect();
-    Ok(Program {
+    let image = Image::new(meta, CodePlace::Bytes(section("code")?.as_slice()));
+    Ok(Loaded {
         signature: package.signature.clone(),
         ops: ops.ok_or_else(|| damaged("a task names an op that is not there"))?,
-        tasks: meta.tasks.iter().map(|&at| code.address(at)).collect(),
-        weights: section("weights")?.clone(),
-        arena: AlignedBuf::new_zeroed(meta.arena_bytes.max(64)),
-        scratch: AlignedBuf::new_zeroed(meta.scratch_bytes.max(64) * threads),
-        zeros: AlignedBuf::new_zeroed(4 * meta.zeros.max(16)),
-        kernels,
-        pool: Box::new(Pool::new(threads)),
-        profiler: options.profile.then(|| {
-            Box::new(Profiler {
-                last: Instant::now(),
-                times: vec![(Duration::ZERO, 0); meta.tasks.len()],
-            })
-        }),
-        code,
-        meta,
-        inputs: Vec::new(),
-        outputs: Vec::new(),
+        image: image.map_err(refused)?,
+        weights: match is_aligned(weights.as_slice(), ALIGN) {
+            true => weights.clone(),
+            false => copied(weights.as_slice())?,
+        },
     })
 }
 
-impl Program {
-    fn execute(&mut self) {
-        let inputs: Vec<*const u8> = self.inputs.iter().map(|t| t.bytes().as_ptr()).collect();
-        let outputs: Vec<*mut u8> = self
-            .outputs
-            .iter_mut()
-            .map(|o| o.as_mut_ptr().cast())
-            .collect();
-        let profiler = match &mut self.profiler {
-            Some(profiler) => std::ptr::from_mut(profiler.as_mut()),
-            None => std::ptr::null_mut(),
-        };
-        let mut ctx = Ctx {
-            arena: self.arena.as_mut_slice().as_mut_ptr(),
-            weights: self.weights.as_slice().as_ptr(),
-            inputs: inputs.as_ptr(),
-            outputs: outputs.as_ptr(),
-            kernels: self.kernels,
-            support: &SUPPORT,
-            tasks: self.tasks.as_ptr(),
-            pool: self.pool.as_ref(),
-            scratch: self.scratch.as_mut_slice().as_mut_ptr(),
-            scratch_stride: self.meta.scratch_bytes.max(64),
-            zeros: self.zeros.as_slice().as_ptr().cast(),
-            step: 0,
-            profiler,
-        };
-        // SAFETY: `main` is the offset of the program's entry, made for this signature; all
-        // memories have the sizes that the program was generated for, and inputs and outputs the
-        // types of its signature.
-        unsafe {
-            let main: MainFn = std::mem::transmute(self.code.address(self.meta.main));
-            main(&mut ctx, 0, 1);
+fn refused(refusal: Refusal) -> LoadError {
+    match refusal {
+        Refusal::OtherVersion => LoadError::OtherVersion(
+            "its code was generated for other kernels than those of this one".to_string(),
+        ),
+        Refusal::Missing(what) => LoadError::MissingFeature(what),
+        Refusal::Damaged(what) => LoadError::Damaged(what),
+        Refusal::Memory(error) => LoadError::Memory(error),
+    }
+}
+
+fn is_aligned(bytes: &[u8], align: usize) -> bool {
+    (bytes.as_ptr() as usize).is_multiple_of(align)
+}
+
+/// The same bytes at an address that kernels may ask for.
+fn copied(bytes: &[u8]) -> Result<Bytes, LoadError> {
+    struct Owner(AlignedBuf);
+    impl AsRef<[u8]> for Owner {
+        fn as_ref(&self) -> &[u8] {
+            self.0.as_slice()
         }
+    }
+    let Some(mut buffer) = AlignedBuf::try_new_zeroed(bytes.len()) else {
+        let error = std::io::Error::from(std::io::ErrorKind::OutOfMemory);
+        return Err(LoadError::Memory(error));
+    };
+    buffer.as_mut_slice().copy_from_slice(bytes);
+    Ok(Bytes::from_owner(Arc::new(Owner(buffer)), 0..bytes.len()))
+}
+
+impl Program for Loaded {
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn session(self: Arc<Self>, options: &LoadOptions) -> Result<Box<dyn Executable>, LoadError> {
+        let instance = Instance::new(&self.image, options.threads, options.profile);
+        Ok(Box::new(Session {
+            instance: instance.map_err(refused)?,
+            program: self,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+        }))
+    }
+}
+
+/// One user of a program.
+struct Session {
+    program: Arc<Loaded>,
+    instance: Instance,
+    /// Those of the last run that gave tensors, for running again.
+    inputs: Vec<Tensor>,
+    outputs: Vec<Vec<u64>>,
+}
+
+impl Session {
+    fn execute(&mut self, inputs: &[*const u8], outputs: &[*mut u8]) {
+        let program = &self.program;
+        let weights = program.weights.as_slice();
+        // SAFETY: the weights are the program's and aligned; callers pass what its signature asks
+        // for.
+        unsafe { self.instance.run(&program.image, weights, inputs, outputs) }
+    }
+
+    fn execute_owned(&mut self) {
+        let inputs: Vec<*const u8> = self.inputs.iter().map(|t| t.bytes().as_ptr()).collect();
+        let mut held = std::mem::take(&mut self.outputs);
+        let outputs: Vec<*mut u8> = held.iter_mut().map(|o| o.as_mut_ptr().cast()).collect();
+        self.execute(&inputs, &outputs);
+        self.outputs = held;
     }
 
     fn fresh_outputs(&self) -> Vec<Vec<u64>> {
-        let ports = self.signature.outputs.iter();
+        let ports = self.program.signature.outputs.iter();
         ports
             .map(|port| vec![0; output_bytes(port.ty).div_ceil(8).max(1)])
             .collect()
     }
+
+    fn check_inputs(&self, found: &[Type]) -> Result<(), Diagnostic> {
+        let ports = &self.program.signature.inputs;
+        if ports.iter().map(|p| p.ty).eq(found.iter().copied()) {
+            return Ok(());
+        }
+        let expected: Vec<String> = ports
+            .iter()
+            .map(|p| format!("`{}`: `{}`", p.name, p.ty))
+            .collect();
+        let found: Vec<String> = found.iter().map(|ty| format!("`{ty}`")).collect();
+        Err(Diagnostic::error(
+            Code::INPUT,
+            Loc::Unknown,
+            format!(
+                "expected inputs {}, found {}",
+                expected.join(", "),
+                found.join(", ")
+            ),
+        ))
+    }
 }
 
-fn output_bytes(ty: lepid_ir::core::Type) -> usize {
+fn output_bytes(ty: Type) -> usize {
     let tensor = ty.as_tensor().and_then(|t| Some((t.known_dims()?, t.elem)));
     match tensor {
         Some((dims, elem)) => dims.iter().product::<usize>() * elem.bytes(),
@@ -220,37 +156,20 @@ fn output_bytes(ty: lepid_ir::core::Type) -> usize {
     }
 }
 
-impl Executable for Program {
+impl Executable for Session {
     fn signature(&self) -> &Signature {
-        &self.signature
+        &self.program.signature
     }
 
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Diagnostic> {
-        let ports = &self.signature.inputs;
-        let fits = inputs.len() == ports.len()
-            && inputs.iter().zip(ports).all(|(t, port)| t.ty() == port.ty);
-        if !fits {
-            let expected: Vec<String> = ports
-                .iter()
-                .map(|p| format!("`{}`: `{}`", p.name, p.ty))
-                .collect();
-            let found: Vec<String> = inputs.iter().map(|t| format!("`{}`", t.ty())).collect();
-            return Err(Diagnostic::error(
-                Code::INPUT,
-                Loc::Unknown,
-                format!(
-                    "expected inputs {}, found {}",
-                    expected.join(", "),
-                    found.join(", ")
-                ),
-            ));
-        }
+        let types: Vec<Type> = inputs.iter().map(Tensor::ty).collect();
+        self.check_inputs(&types)?;
         self.inputs = inputs.iter().map(aligned).collect();
         self.outputs = self.fresh_outputs();
-        self.execute();
+        self.execute_owned();
         let fresh = self.fresh_outputs();
         let outputs = std::mem::replace(&mut self.outputs, fresh);
-        let tensors = outputs.into_iter().zip(&self.signature.outputs);
+        let tensors = outputs.into_iter().zip(&self.program.signature.outputs);
         Ok(tensors
             .map(|(words, port)| {
                 let bytes = output_bytes(port.ty);
@@ -277,43 +196,91 @@ impl Executable for Program {
             .collect())
     }
 
+    fn run_into(
+        &mut self,
+        inputs: &[TensorView<'_>],
+        outputs: &mut [TensorViewMut<'_>],
+    ) -> Result<(), Diagnostic> {
+        let types: Vec<Type> = inputs.iter().map(TensorView::ty).collect();
+        self.check_inputs(&types)?;
+        let ports = &self.program.signature.outputs;
+        check_outputs(ports.iter().map(|p| p.ty), outputs)?;
+        // What is not aligned for its element goes through memory of our own.
+        let moved_in: Vec<Option<Vec<u64>>> = inputs
+            .iter()
+            .map(|view| {
+                let fits = is_aligned(view.bytes(), view.elem().bytes());
+                (!fits).then(|| words(view.bytes()))
+            })
+            .collect();
+        let mut moved_out: Vec<Option<Vec<u64>>> = outputs
+            .iter()
+            .map(|room| {
+                let fits = is_aligned(room.bytes(), room.elem().bytes());
+                (!fits).then(|| vec![0; room.bytes().len().div_ceil(8)])
+            })
+            .collect();
+        let from: Vec<*const u8> = inputs
+            .iter()
+            .zip(&moved_in)
+            .map(|(view, moved)| match moved {
+                Some(words) => words.as_ptr().cast(),
+                None => view.bytes().as_ptr(),
+            })
+            .collect();
+        let to: Vec<*mut u8> = outputs
+            .iter_mut()
+            .zip(&mut moved_out)
+            .map(|(room, moved)| match moved {
+                Some(words) => words.as_mut_ptr().cast(),
+                None => room.bytes_mut().as_mut_ptr(),
+            })
+            .collect();
+        self.execute(&from, &to);
+        for (room, moved) in outputs.iter_mut().zip(&moved_out) {
+            if let Some(words) = moved {
+                let bytes: &[u8] = bytemuck::cast_slice(words);
+                let len = room.bytes().len();
+                room.bytes_mut().copy_from_slice(&bytes[..len]);
+            }
+        }
+        Ok(())
+    }
+
     fn rerun(&mut self) -> Result<(), Diagnostic> {
-        if self.outputs.is_empty() && !self.signature.outputs.is_empty() {
+        let signature = &self.program.signature;
+        if self.outputs.is_empty() && !signature.outputs.is_empty() {
             let message = "nothing was run before";
             return Err(Diagnostic::error(Code::RUN_FAILED, Loc::Unknown, message));
         }
-        self.execute();
+        self.execute_owned();
         Ok(())
     }
 
     fn profile(&self) -> Vec<OpTime> {
-        let times = self.profiler.as_ref().map(|p| p.times.as_slice());
-        let entries = times.unwrap_or_default().iter().zip(&self.ops);
+        let entries = self.instance.times().iter().zip(&self.program.ops);
         entries
             .map(|(&(time, calls), &op)| OpTime { op, time, calls })
             .collect()
     }
 }
 
-/// The same tensor with storage that is aligned for its element.
-fn aligned(tensor: &Tensor) -> Tensor {
-    let size = tensor.elem().bytes();
-    match (tensor.bytes().as_ptr() as usize).is_multiple_of(size) {
-        true => tensor.clone(),
-        false => {
-            let mut words = vec![0u64; tensor.bytes().len().div_ceil(8)];
-            let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
-            bytes[..tensor.bytes().len()].copy_from_slice(tensor.bytes());
-            let all = Bytes::from_vec(words);
-            let exact = Bytes::from_owner(Arc::new(Slice(all)), 0..tensor.bytes().len());
-            Tensor::new(tensor.elem(), tensor.shape().iter().copied(), exact)
-        }
-    }
+/// A copy that is aligned for any element.
+fn words(bytes: &[u8]) -> Vec<u64> {
+    let mut words = vec![0u64; bytes.len().div_ceil(8)];
+    let room: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+    room[..bytes.len()].copy_from_slice(bytes);
+    words
 }
 
-struct Slice(Bytes);
-impl AsRef<[u8]> for Slice {
-    fn as_ref(&self) -> &[u8] {
-        self.0.as_slice()
+/// The same tensor with storage that is aligned for its element.
+fn aligned(tensor: &Tensor) -> Tensor {
+    match is_aligned(tensor.bytes(), tensor.elem().bytes()) {
+        true => tensor.clone(),
+        false => {
+            let all = Bytes::from_vec(words(tensor.bytes()));
+            let exact = all.slice(0..tensor.bytes().len());
+            Tensor::new(tensor.elem(), tensor.shape().iter().copied(), exact)
+        }
     }
 }

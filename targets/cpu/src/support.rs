@@ -18,7 +18,7 @@ pub(crate) struct Support {
     pub(crate) pow_int: extern "C" fn(i64, i64) -> i64,
     pub(crate) pow_uint: extern "C" fn(u64, u64) -> u64,
     pub(crate) copy: unsafe extern "C" fn(*mut u8, *const u8, usize),
-    pub(crate) tick: unsafe extern "C" fn(*mut crate::run::Profiler, usize),
+    pub(crate) tick: unsafe extern "C" fn(*mut crate::engine::Profiler, usize),
     /// In the order of [`routines::ROUTINES`].
     pub(crate) routines: [Routine; routines::ROUTINES.len()],
 }
@@ -65,7 +65,7 @@ pub(crate) static SUPPORT: Support = Support {
     pow_int,
     pow_uint,
     copy,
-    tick: crate::run::tick,
+    tick: crate::engine::tick,
     routines: routines::ADDRESSES,
 };
 

@@ -10,7 +10,7 @@ use lepid_ir::dialects::kernel::PANEL;
 use lepid_ir::dialects::tensor;
 use lepid_ir::interp;
 use lepid_ukernels::args::PackRecurrentArgs;
-use lepid_ukernels::{AlignedBuf, Table};
+use lepid_ukernels::{AlignedBuf, Isa, Table};
 
 /// How an item is made from the value of a constant expression.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -94,7 +94,11 @@ impl Weights {
     }
 
     /// Makes all items.
-    pub(crate) fn pack(&self, kernels: &Table, module: &Module) -> Result<Bytes, String> {
+    pub(crate) fn pack(&self, module: &Module) -> Result<Bytes, String> {
+        // Every level packs alike, so the level that is always there does it for all.
+        let Some(kernels) = lepid_ukernels::table(Isa::Scalar) else {
+            return Err("there are no scalar kernels".into());
+        };
         // Kernels read whole lines past the last panel.
         let mut buffer = AlignedBuf::new_zeroed(self.bytes + ALIGN);
         for item in &self.items {

@@ -3,10 +3,13 @@
 //! Takes every op that has a reference evaluation, so its pipeline is empty and its package is
 //! the module itself.
 
+use std::sync::Arc;
+
 use lepid_ir::core::{Code, Diagnostic, Diagnostics, Loc, Module, Op, OpView, Tensor};
 use lepid_ir::interp;
 use lepid_target_api::{
-    EmitCx, Executable, Legality, LoadError, LoadOptions, Package, Signature, Target, TargetInfo,
+    EmitCx, Executable, Legality, LoadError, LoadOptions, Package, Program, Signature, Target,
+    TargetInfo,
 };
 
 /// The target `reference`.
@@ -33,28 +36,18 @@ impl Target for Reference {
     }
 
     fn emit(&self, module: &Module, cx: &EmitCx<'_>) -> Result<Package, Diagnostics> {
-        Ok(Package {
-            target: INFO.name,
-            signature: Signature::of(module, cx.func),
-            sections: Vec::new(),
-            module: module.clone(),
-        })
+        Ok(Package::new(INFO.name, module, cx.func))
     }
 
-    fn load(
-        &self,
-        package: &Package,
-        _options: &LoadOptions,
-    ) -> Result<Box<dyn Executable>, LoadError> {
+    fn program(&self, package: &Package) -> Result<Arc<dyn Program>, LoadError> {
         let main = package.module.funcs().find(|&func| {
             // `emit` keeps the module whole, so the ids in it are those of the signature.
             Signature::of(&package.module, func) == package.signature
         });
         match main {
-            Some(func) => Ok(Box::new(Interpreted {
+            Some(func) => Ok(Arc::new(Interpreted {
                 package: package.clone(),
                 func,
-                inputs: Vec::new(),
             })),
             None => Err(LoadError::Damaged("no function fits the signature".into())),
         }
@@ -64,24 +57,42 @@ impl Target for Reference {
 struct Interpreted {
     package: Package,
     func: Op,
-    inputs: Vec<Tensor>,
 }
 
-impl Executable for Interpreted {
+impl Program for Interpreted {
     fn signature(&self) -> &Signature {
         &self.package.signature
     }
 
+    fn session(self: Arc<Self>, _options: &LoadOptions) -> Result<Box<dyn Executable>, LoadError> {
+        Ok(Box::new(Session {
+            program: self,
+            inputs: Vec::new(),
+        }))
+    }
+}
+
+struct Session {
+    program: Arc<Interpreted>,
+    inputs: Vec<Tensor>,
+}
+
+impl Executable for Session {
+    fn signature(&self) -> &Signature {
+        self.program.signature()
+    }
+
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Diagnostic> {
         self.inputs = inputs.to_vec();
-        interp::run(&self.package.module, self.func, inputs).map_err(|error| Diagnostic {
+        let program = &self.program;
+        interp::run(&program.package.module, program.func, inputs).map_err(|error| Diagnostic {
             code: Code::RUN_FAILED,
             ..error
         })
     }
 
     fn rerun(&mut self) -> Result<(), Diagnostic> {
-        if self.inputs.len() != self.package.signature.inputs.len() {
+        if self.inputs.len() != self.signature().inputs.len() {
             let message = "nothing was run before";
             return Err(Diagnostic::error(Code::RUN_FAILED, Loc::Unknown, message));
         }

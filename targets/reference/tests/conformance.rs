@@ -1,10 +1,10 @@
 //! The interpreter as a target is held to the cases of every target, and so is what `expand` makes
 //! of `nn` for a target that has nothing but `tensor`.
 
+use std::sync::Arc;
+
 use lepid_ir::core::{Diagnostics, Module, OpView};
-use lepid_target_api::{
-    EmitCx, Executable, Legality, LoadError, LoadOptions, Package, Target, TargetInfo,
-};
+use lepid_target_api::{EmitCx, Legality, LoadError, Package, Program, Target, TargetInfo};
 use lepid_target_reference::Reference;
 
 lepid_target_conformance::tests!(Reference, unsupported: []);
@@ -39,12 +39,8 @@ impl Target for Primitive {
         Reference.emit(module, cx)
     }
 
-    fn load(
-        &self,
-        package: &Package,
-        options: &LoadOptions,
-    ) -> Result<Box<dyn Executable>, LoadError> {
-        Reference.load(package, options)
+    fn program(&self, package: &Package) -> Result<Arc<dyn Program>, LoadError> {
+        Reference.program(package)
     }
 }
 

@@ -35,10 +35,13 @@ const SOURCE: &str = r#"//! The target `NAME`. What machine it is for stands in 
 //!
 //! Knows the target contract and the IR, no other target. Until `emit` makes code for the machine, a package is the module and the interpreter runs it.
 
+use std::sync::Arc;
+
 use lepid_ir::core::{Code, Diagnostic, Diagnostics, Loc, Module, Op, OpView, Tensor};
 use lepid_ir::interp;
 use lepid_target_api::{
-    EmitCx, Executable, Legality, LoadError, LoadOptions, Package, Signature, Target, TargetInfo,
+    EmitCx, Executable, Legality, LoadError, LoadOptions, Package, Program, Signature, Target,
+    TargetInfo,
 };
 
 /// The target `NAME`.
@@ -65,50 +68,59 @@ impl Target for TYPE {
     }
 
     fn emit(&self, module: &Module, cx: &EmitCx<'_>) -> Result<Package, Diagnostics> {
-        Ok(Package {
-            target: INFO.name,
-            signature: Signature::of(module, cx.func),
-            sections: Vec::new(),
-            module: module.clone(),
-        })
+        Ok(Package::new(INFO.name, module, cx.func))
     }
 
-    fn load(
-        &self,
-        package: &Package,
-        _options: &LoadOptions,
-    ) -> Result<Box<dyn Executable>, LoadError> {
+    fn program(&self, package: &Package) -> Result<Arc<dyn Program>, LoadError> {
         let mut funcs = package.module.funcs();
         let main = funcs.find(|&func| Signature::of(&package.module, func) == package.signature);
         match main {
-            Some(func) => Ok(Box::new(Loaded {
+            Some(func) => Ok(Arc::new(Loaded {
                 package: package.clone(),
                 func,
-                inputs: Vec::new(),
             })),
             None => Err(LoadError::Damaged("no function fits the signature".into())),
         }
     }
 }
 
+/// What all users of a package share.
 struct Loaded {
     package: Package,
     func: Op,
-    inputs: Vec<Tensor>,
 }
 
-impl Executable for Loaded {
+impl Program for Loaded {
     fn signature(&self) -> &Signature {
         &self.package.signature
     }
 
+    fn session(self: Arc<Self>, _options: &LoadOptions) -> Result<Box<dyn Executable>, LoadError> {
+        Ok(Box::new(Session {
+            program: self,
+            inputs: Vec::new(),
+        }))
+    }
+}
+
+/// One user of a package.
+struct Session {
+    program: Arc<Loaded>,
+    inputs: Vec<Tensor>,
+}
+
+impl Executable for Session {
+    fn signature(&self) -> &Signature {
+        self.program.signature()
+    }
+
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Diagnostic> {
         self.inputs = inputs.to_vec();
-        interp::run(&self.package.module, self.func, inputs)
+        interp::run(&self.program.package.module, self.program.func, inputs)
     }
 
     fn rerun(&mut self) -> Result<(), Diagnostic> {
-        if self.inputs.len() != self.package.signature.inputs.len() {
+        if self.inputs.len() != self.signature().inputs.len() {
             let message = "nothing was run before";
             return Err(Diagnostic::error(Code::RUN_FAILED, Loc::Unknown, message));
         }

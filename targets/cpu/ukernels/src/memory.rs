@@ -35,24 +35,30 @@ unsafe impl Sync for AlignedBuf {}
 impl AlignedBuf {
     /// A zeroed buffer of `bytes`. Ends the process if memory runs out, as `Vec` does.
     pub fn new_zeroed(bytes: usize) -> AlignedBuf {
+        match AlignedBuf::try_new_zeroed(bytes) {
+            Some(buf) => buf,
+            None => handle_alloc_error(
+                Layout::from_size_align(bytes.max(1), LINE).unwrap_or(Layout::new::<u8>()),
+            ),
+        }
+    }
+
+    /// A zeroed buffer of `bytes`, if there is memory for it.
+    pub fn try_new_zeroed(bytes: usize) -> Option<AlignedBuf> {
         #[cfg(target_os = "linux")]
         if bytes >= HUGE
             && let Some(buf) = map_huge(bytes)
         {
-            return buf;
+            return Some(buf);
         }
-        let Ok(layout) = Layout::from_size_align(bytes.max(1), LINE) else {
-            handle_alloc_error(Layout::new::<u8>());
-        };
+        let layout = Layout::from_size_align(bytes.max(1), LINE).ok()?;
         // SAFETY: the layout is not empty.
-        let Some(start) = NonNull::new(unsafe { alloc_zeroed(layout) }) else {
-            handle_alloc_error(layout)
-        };
-        AlignedBuf {
+        let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        Some(AlignedBuf {
             start,
             len: bytes,
             source: Source::Allocator(layout),
-        }
+        })
     }
 
     /// Bytes.

@@ -1,0 +1,231 @@
+//! A package as a file: which sections it has beside those of its target.
+//!
+//! | section | content |
+//! |---|---|
+//! | `manifest` | JSON: target, signature, provenance |
+//! | `ir` | the module as IR text, without a name |
+//! | `origins` | JSON: for each op of the text, in order, the names of the model's nodes it is from |
+//! | `constants` | safetensors: the large constants of the text; absent if the target packs them |
+//!
+//! Neither a path, nor a clock, nor anything of the machine goes in: equal packages are equal files.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use lepid_ir::core::{
+    Bytes, Diagnostic, Loc, Module, PrintOptions, Registry, Resources, Symbol, TensorType, Type,
+    print_module,
+};
+use lepid_ir::text::{self, Weights, weights_to_bytes};
+use memmap2::Mmap;
+use serde::{Deserialize, Serialize};
+
+use super::{Constants, Package, PackageError, Port, Section, Signature, format};
+
+const MANIFEST: &str = "manifest";
+const IR: &str = "ir";
+const ORIGINS: &str = "origins";
+const CONSTANTS: &str = "constants";
+const OURS: [&str; 4] = [MANIFEST, IR, ORIGINS, CONSTANTS];
+
+/// Where a package is from.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The version of lepid.
+    pub lepid: String,
+    /// What generated the code, with its version; empty if nothing did.
+    pub generator: String,
+    /// The files that were read: first the model, then its side files in the order of their names.
+    pub sources: Vec<Source>,
+    /// The function that was compiled.
+    pub func: String,
+    /// The passes with their options.
+    pub pipeline: String,
+    /// The target's options, those with their default among them.
+    pub options: BTreeMap<String, String>,
+}
+
+/// A file that a package was made from.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Source {
+    /// `model`, `weights`, or the name that the model calls its external data by.
+    pub role: String,
+    pub bytes: u64,
+    /// SHA-256 in hexadecimal.
+    pub sha256: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Manifest {
+    target: String,
+    inputs: Vec<PortEntry>,
+    outputs: Vec<PortEntry>,
+    provenance: Provenance,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PortEntry {
+    name: String,
+    /// As the inside of `tensor<…>`.
+    #[serde(rename = "type")]
+    ty: String,
+}
+
+impl Package {
+    /// Writes the file.
+    pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let manifest = Manifest {
+            target: self.target.to_string(),
+            inputs: entries(&self.signature.inputs),
+            outputs: entries(&self.signature.outputs),
+            provenance: self.provenance.clone(),
+        };
+        let mut module = self.module.clone();
+        module.name = None;
+        let mut resources = Resources::default();
+        let text = print_module(&module, &PrintOptions::default(), &mut resources);
+        let mut sections = vec![
+            section(MANIFEST, serde_json::to_vec_pretty(&manifest)?),
+            section(IR, text.into_bytes()),
+            section(ORIGINS, serde_json::to_vec(&origins(&module))?),
+        ];
+        if self.constants == Constants::Kept && !resources.is_empty() {
+            let bytes = weights_to_bytes(&resources).map_err(io::Error::other)?;
+            sections.push(section(CONSTANTS, bytes));
+        }
+        sections.extend(self.sections.iter().cloned());
+        format::write(&sections, out)
+    }
+
+    /// Maps a file and checks all of it. Sections are used where they lie, none is copied.
+    ///
+    /// The file must not be changed in place meanwhile; to replace it, rename another one over it.
+    pub fn open(path: &Path, ops: &Registry) -> Result<Package, PackageError> {
+        let file = File::open(path)?;
+        let data = file.metadata()?;
+        if !data.is_file() || data.len() == 0 {
+            return Err(PackageError::Foreign);
+        }
+        #[allow(unsafe_code, reason = "mapping a file is unsafe by declaration")]
+        // SAFETY: the map is private and read-only. That nobody shortens the file meanwhile cannot
+        // be checked; `open` asks for it, and what we write replaces files by renaming.
+        let map = unsafe { Mmap::map(&file)? };
+        // All of it is read at once; a system that does not take the hint reads as well.
+        #[cfg(unix)]
+        let _ = map.advise(memmap2::Advice::WillNeed);
+        let len = map.len();
+        Package::from_bytes(Bytes::from_owner(Arc::new(map), 0..len), ops)
+    }
+
+    /// Reads the bytes of a file; sections share them.
+    pub fn from_bytes(file: Bytes, ops: &Registry) -> Result<Package, PackageError> {
+        let mut sections = format::read(&file)?;
+        let ours: Vec<Section> = OURS
+            .iter()
+            .filter_map(|name| {
+                let at = sections.iter().position(|s| s.name == *name)?;
+                Some(sections.remove(at))
+            })
+            .collect();
+        let find = |name: &str| ours.iter().find(|s| s.name == name).map(|s| &s.data);
+        let need = |name: &str| find(name).ok_or_else(|| broken(name, "is missing"));
+        let manifest: Manifest = json(MANIFEST, need(MANIFEST)?)?;
+        let module = read_module(need(IR)?, find(CONSTANTS), ops)?;
+        let module = with_origins(module, &json::<Vec<Vec<String>>>(ORIGINS, need(ORIGINS)?)?)?;
+        Ok(Package {
+            target: manifest.target.into(),
+            signature: Signature {
+                inputs: ports(&manifest.inputs)?,
+                outputs: ports(&manifest.outputs)?,
+            },
+            sections,
+            module,
+            constants: match find(CONSTANTS) {
+                Some(_) => Constants::Kept,
+                None => Constants::Packed,
+            },
+            provenance: manifest.provenance,
+        })
+    }
+}
+
+fn read_module(
+    text: &Bytes,
+    constants: Option<&Bytes>,
+    ops: &Registry,
+) -> Result<Module, PackageError> {
+    let weights = match constants {
+        Some(bytes) => Weights::from_bytes(CONSTANTS, bytes.clone())
+            .map_err(|error| broken(CONSTANTS, error))?,
+        None => Weights::hollow(),
+    };
+    let text = str::from_utf8(text.as_slice()).map_err(|error| broken(IR, error))?;
+    let (module, found) = text::parse(text, IR, ops, Some(&weights));
+    match found.iter().find(|d| Diagnostic::is_error(d)) {
+        Some(error) => Err(broken(IR, &error.message)),
+        None => Ok(module),
+    }
+}
+
+/// The names of the nodes that each op is from. Spans are left out: they would name files.
+fn origins(module: &Module) -> Vec<Vec<&'static str>> {
+    let names = |op| module.loc(op).names().map(Symbol::as_str).collect();
+    module.walk().into_iter().map(names).collect()
+}
+
+fn with_origins(mut module: Module, origins: &[Vec<String>]) -> Result<Module, PackageError> {
+    let ops = module.walk();
+    if ops.len() != origins.len() {
+        return Err(broken(ORIGINS, "does not fit the IR"));
+    }
+    for (op, names) in ops.into_iter().zip(origins) {
+        let name = |name: &String| Loc::Name(Symbol::new(name));
+        let loc = match &names[..] {
+            [] => Loc::Unknown,
+            [only] => name(only),
+            all => Loc::Fused(all.iter().map(name).collect()),
+        };
+        module.set_loc(op, loc);
+    }
+    Ok(module)
+}
+
+fn entries(ports: &[Port]) -> Vec<PortEntry> {
+    let entry = |port: &Port| PortEntry {
+        name: port.name.clone(),
+        ty: match port.ty.as_tensor() {
+            Some(ty) => ty.to_string(),
+            None => lepid_ir::bug!("`{}` is a port of type {}", port.name, port.ty),
+        },
+    };
+    ports.iter().map(entry).collect()
+}
+
+fn ports(entries: &[PortEntry]) -> Result<Vec<Port>, PackageError> {
+    let port = |entry: &PortEntry| {
+        let ty = TensorType::parse(&entry.ty).map_err(|error| broken(MANIFEST, error.message))?;
+        Ok(Port {
+            name: entry.name.clone(),
+            ty: Type::from(ty),
+        })
+    };
+    entries.iter().map(port).collect()
+}
+
+fn json<T: for<'a> Deserialize<'a>>(name: &str, data: &Bytes) -> Result<T, PackageError> {
+    serde_json::from_slice(data.as_slice()).map_err(|error| broken(name, error))
+}
+
+fn section(name: &'static str, data: Vec<u8>) -> Section {
+    Section {
+        name: name.into(),
+        data: Bytes::from_vec(data),
+    }
+}
+
+fn broken(section: &str, what: impl std::fmt::Display) -> PackageError {
+    PackageError::Damaged(format!("section `{section}`: {what}"))
+}

@@ -1,0 +1,265 @@
+//! Running a program: what all its users share ([`Image`]), and what each has ([`Instance`]).
+//!
+//! Knows nothing of packages, tensors or Cranelift, so that the library that compiled programs are
+//! linked with is this and the kernels.
+
+use std::ffi::c_void;
+use std::time::{Duration, Instant};
+
+use lepid_ukernels::{AlignedBuf, Isa, Pool};
+use serde::{Deserialize, Serialize};
+
+use crate::abi::{Ctx, MainFn};
+use crate::interface::INTERFACE;
+use crate::machine::{self, MACHINE};
+use crate::support::SUPPORT;
+
+/// What a program needs to know of itself: the section `meta` of a package, as JSON.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Meta {
+    /// What the code was generated against.
+    pub(crate) interface: u64,
+    /// Architecture and calling convention.
+    pub(crate) machine: String,
+    /// The instruction set level that the code was made for.
+    pub(crate) isa: String,
+    /// Byte offsets of the tasks in the code.
+    pub(crate) tasks: Vec<usize>,
+    pub(crate) main: usize,
+    pub(crate) arena_bytes: usize,
+    pub(crate) scratch_bytes: usize,
+    /// Zeros that padded convolutions read, as a count of `f32`.
+    pub(crate) zeros: usize,
+    /// For each task the number of its op in `Module::walk` order.
+    pub(crate) ops: Vec<usize>,
+}
+
+/// Why a program cannot be run here.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// It was made against other kernels.
+    OtherVersion,
+    /// It needs what this machine lacks.
+    Missing(String),
+    Damaged(String),
+    Memory(std::io::Error),
+}
+
+/// Where the code of a program is.
+pub(crate) enum CodePlace<'a> {
+    /// It has to be brought into executable memory.
+    Bytes(&'a [u8]),
+    /// It is executable where it is.
+    Linked(&'static [u8]),
+}
+
+/// A program in memory. It never changes.
+pub(crate) struct Image {
+    pub(crate) meta: Meta,
+    tasks: Vec<*const u8>,
+    main: *const u8,
+    /// Keeps `tasks` and `main` alive, if they are ours.
+    _code: Option<CodeMemory>,
+    zeros: AlignedBuf,
+    kernels: &'static lepid_ukernels::Table,
+}
+
+// SAFETY: the pointers are into code, which never changes and may be called from any thread.
+unsafe impl Send for Image {}
+// SAFETY: as above.
+unsafe impl Sync for Image {}
+
+impl Image {
+    pub(crate) fn new(meta: Meta, code: CodePlace<'_>) -> Result<Image, Refusal> {
+        let level = check(&meta)?;
+        let kernels = lepid_ukernels::table(level)
+            .ok_or_else(|| Refusal::Missing(format!("the kernels `{}`", meta.isa)))?;
+        let bytes = match &code {
+            CodePlace::Bytes(bytes) => bytes,
+            CodePlace::Linked(bytes) => *bytes,
+        };
+        if meta.tasks.iter().chain([&meta.main]).any(|&at| at >= bytes.len()) {
+            return Err(Refusal::Damaged("a task is outside of the code".to_string()));
+        }
+        let memory = match code {
+            CodePlace::Bytes(bytes) => Some(CodeMemory::new(bytes).map_err(Refusal::Memory)?),
+            CodePlace::Linked(_) => None,
+        };
+        let base = memory.as_ref().map_or(bytes.as_ptr(), |m| m.base.cast());
+        let zeros = buffer(4 * meta.zeros.max(16))?;
+        Ok(Image {
+            tasks: meta.tasks.iter().map(|&at| base.wrapping_add(at)).collect(),
+            main: base.wrapping_add(meta.main),
+            _code: memory,
+            zeros,
+            kernels,
+            meta,
+        })
+    }
+}
+
+/// The level of a program that fits this run time and this machine.
+fn check(meta: &Meta) -> Result<Isa, Refusal> {
+    if meta.interface != INTERFACE {
+        return Err(Refusal::OtherVersion);
+    }
+    if meta.machine != MACHINE {
+        return Err(Refusal::Missing(format!("a machine `{}`", meta.machine)));
+    }
+    let Some(level) = Isa::ALL.into_iter().find(|isa| isa.name() == meta.isa) else {
+        return Err(Refusal::Missing(format!("the level `{}`", meta.isa)));
+    };
+    match &machine::missing(level)[..] {
+        [] => Ok(level),
+        [one] => Err(Refusal::Missing(format!("the processor feature {one}"))),
+        all => Err(Refusal::Missing(format!(
+            "the processor features {}",
+            all.join(", ")
+        ))),
+    }
+}
+
+fn buffer(bytes: usize) -> Result<AlignedBuf, Refusal> {
+    AlignedBuf::try_new_zeroed(bytes).ok_or_else(|| {
+        let message = format!("the system does not give {bytes} bytes");
+        Refusal::Memory(std::io::Error::new(std::io::ErrorKind::OutOfMemory, message))
+    })
+}
+
+/// What one run at a time needs.
+pub(crate) struct Instance {
+    arena: AlignedBuf,
+    scratch: AlignedBuf,
+    scratch_stride: usize,
+    pool: Box<Pool>,
+    profiler: Option<Box<Profiler>>,
+}
+
+impl Instance {
+    pub(crate) fn new(image: &Image, threads: usize, profile: bool) -> Result<Instance, Refusal> {
+        let pool = Box::new(Pool::new(threads));
+        let scratch_stride = image.meta.scratch_bytes.max(64);
+        let scratch_bytes = scratch_stride.saturating_mul(pool.threads());
+        Ok(Instance {
+            arena: buffer(image.meta.arena_bytes.max(64))?,
+            scratch: buffer(scratch_bytes)?,
+            scratch_stride,
+            pool,
+            profiler: profile.then(|| {
+                Box::new(Profiler {
+                    last: Instant::now(),
+                    times: vec![(Duration::ZERO, 0); image.meta.tasks.len()],
+                })
+            }),
+        })
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    /// Time and number of calls of each task, if profiled.
+    pub(crate) fn times(&self) -> &[(Duration, u64)] {
+        self.profiler.as_ref().map_or(&[], |p| &p.times)
+    }
+
+    /// Runs the program once.
+    ///
+    /// # Safety
+    /// `weights` are those of the program, aligned to 64 bytes; inputs and outputs are as many, as
+    /// large and as aligned as its signature says, and outputs overlap nothing.
+    pub(crate) unsafe fn run(
+        &mut self,
+        image: &Image,
+        weights: &[u8],
+        inputs: &[*const u8],
+        outputs: &[*mut u8],
+    ) {
+        let profiler = match &mut self.profiler {
+            Some(profiler) => std::ptr::from_mut(profiler.as_mut()),
+            None => std::ptr::null_mut(),
+        };
+        let mut ctx = Ctx {
+            arena: self.arena.as_mut_ptr(),
+            weights: weights.as_ptr(),
+            inputs: inputs.as_ptr(),
+            outputs: outputs.as_ptr(),
+            kernels: image.kernels,
+            support: &SUPPORT,
+            tasks: image.tasks.as_ptr(),
+            pool: self.pool.as_ref(),
+            scratch: self.scratch.as_mut_ptr(),
+            scratch_stride: self.scratch_stride,
+            zeros: image.zeros.as_ptr().cast(),
+            step: 0,
+            profiler,
+        };
+        // SAFETY: `main` is the program's entry; all memories have the sizes that the program was
+        // generated for, and the caller vouches for inputs and outputs.
+        unsafe {
+            let main: MainFn = std::mem::transmute(image.main);
+            main(&mut ctx, 0, 1);
+        }
+    }
+}
+
+/// Machine code in executable memory.
+struct CodeMemory {
+    base: *mut c_void,
+    bytes: usize,
+}
+
+impl CodeMemory {
+    fn new(code: &[u8]) -> std::io::Result<CodeMemory> {
+        let bytes = code.len().max(1).next_multiple_of(4096);
+        // SAFETY: a fresh private mapping; the copy stays within it; it is made executable, and
+        // no longer writable, before anything can call it.
+        unsafe {
+            let base = libc::mmap(
+                std::ptr::null_mut(),
+                bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            );
+            if base == libc::MAP_FAILED {
+                return Err(std::io::Error::last_os_error());
+            }
+            std::ptr::copy_nonoverlapping(code.as_ptr(), base.cast(), code.len());
+            let memory = CodeMemory { base, bytes };
+            match libc::mprotect(base, bytes, libc::PROT_READ | libc::PROT_EXEC) {
+                0 => Ok(memory),
+                _ => Err(std::io::Error::last_os_error()),
+            }
+        }
+    }
+}
+
+impl Drop for CodeMemory {
+    fn drop(&mut self) {
+        // SAFETY: the mapping was made by `new` with this size and nothing refers to it now.
+        unsafe {
+            libc::munmap(self.base, self.bytes);
+        }
+    }
+}
+
+/// Adds up times per task; generated code calls [`tick`] after each.
+pub(crate) struct Profiler {
+    last: Instant,
+    times: Vec<(Duration, u64)>,
+}
+
+/// Books the time since the last call on a task; `usize::MAX` only starts the clock.
+pub(crate) unsafe extern "C" fn tick(profiler: *mut Profiler, task: usize) {
+    // SAFETY: the context holds a profiler of the instance that is running, which is exclusive
+    // to it; generated code passes the numbers of its own tasks.
+    let profiler = unsafe { &mut *profiler };
+    let now = Instant::now();
+    if let Some(entry) = profiler.times.get_mut(task) {
+        entry.0 += now - profiler.last;
+        entry.1 += 1;
+    }
+    profiler.last = Instant::now();
+}
