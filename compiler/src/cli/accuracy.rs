@@ -16,7 +16,7 @@ use crate::driver::arrays;
 /// Measure how often the greatest output of a classifier is the label.
 ///
 /// Inputs and labels are arrays of one archive: inputs by their names, labels as `labels`, samples
-/// along the first axis. The class is the place of the greatest value along the last axis of the
+/// along the first axis; an input that decides shapes has one value for all. The class is the place of the greatest value along the last axis of the
 /// first output.
 #[derive(clap::Args)]
 #[command(after_help = "Example: lepid accuracy model.onnx --data test.npz")]
@@ -50,17 +50,19 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
             .with_help("name the array of labels with `--labels NAME`")
     })?;
     let samples = labels.shape().first().copied().unwrap_or(0);
-    let first = args.model.load(cx)?;
+    let first = args.model.load_for(&arrays, cx)?;
     let signature = args.model.signature(&first)?;
     let inputs = inputs(&signature, &arrays, samples)?;
     let batch = batch(&signature, args.batch as usize, samples)?;
     // The first batch binds the extents for all.
-    let given: BTreeMap<String, Tensor> = signature
+    let mut given: BTreeMap<String, Tensor> = signature
         .inputs
         .iter()
         .zip(&inputs)
         .map(|(port, tensor)| (port.name.clone(), rows(tensor, 0, batch)))
         .collect();
+    let constants = args.model.constants(&first)?;
+    given.extend(arrays.into_iter().filter(|(n, _)| constants.contains(n)));
     let job = Job::with_inputs(&args.model, given, 0, cx)?;
     let target = args.target.target(cx)?;
     let func = args.model.func.as_deref();

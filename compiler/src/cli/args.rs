@@ -8,15 +8,16 @@ use clap::Args;
 use lepid_ir::core::{
     Code, Diagnostic, Diagnostics, Dim, Loc, Module, PrintOptions, Tensor, nearest,
 };
+use lepid_ir::dialects::core::Func;
 use lepid_target_api::{
     CompileOptions, Compiled, Executable, LoadOptions, Package, Signature, Target, TargetOptions,
     main_function,
 };
 
 use super::Cx;
-use crate::driver::data::{self, Place};
+use crate::driver::data::{self, ConstantPlace, Given, Place};
 use crate::driver::observe::{Around, RoundTrip, Watch};
-use crate::driver::{Bindings, ModelOptions, parse_shape};
+use crate::driver::{Bindings, Constant, ModelOptions, parse_shape};
 
 /// A function of a model.
 #[derive(Args, Clone)]
@@ -37,6 +38,10 @@ pub(super) struct FileArgs {
     /// The shape of an input in place of the one in the model; may be repeated.
     #[arg(long, value_name = "NAME=4x3x224x224", value_parser = shape_of_input)]
     pub input_shape: Vec<(String, Vec<Dim>)>,
+    /// The value of an input that decides shapes, such as axes, as numbers or from a file; may be
+    /// repeated.
+    #[arg(long, value_name = "NAME=[1,2] | NAME=FILE.npy", value_parser = data::parse_constant)]
+    pub constant: Vec<(String, ConstantPlace)>,
     /// The value of a named extent; may be repeated.
     #[arg(long = "dim", value_name = "N=4", value_parser = value_of_dim)]
     pub dims: Vec<(String, u64)>,
@@ -95,7 +100,7 @@ pub(super) struct IrArgs {
 pub(super) struct InputArgs {
     /// An input from a file, or all inputs from an archive; may be repeated. Inputs that are not
     /// given are random: normal floats, small integers.
-    #[arg(long, value_name = "NAME=FILE.npy | @FILE.npz", value_parser = data::parse_place)]
+    #[arg(long, value_name = "NAME=FILE.npy | NAME=FILE.pb | @FILE.npz", value_parser = data::parse_place)]
     pub input: Vec<Place>,
     /// Seed of random inputs.
     #[arg(long, default_value_t = 0, value_name = "N")]
@@ -123,18 +128,25 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
 }
 
 impl FileArgs {
-    pub(super) fn options(&self) -> ModelOptions {
-        ModelOptions {
+    pub(super) fn options(&self) -> Result<ModelOptions, Diagnostics> {
+        let constants: Result<_, Diagnostic> = self
+            .constant
+            .iter()
+            .map(|(name, place)| Ok((name.clone(), place.read()?)))
+            .collect();
+        Ok(ModelOptions {
+            constants: constants.map_err(|error| vec![error])?,
+            arguments: BTreeMap::new(),
             bindings: Bindings {
                 shapes: self.input_shape.iter().cloned().collect(),
                 dims: self.dims.iter().cloned().collect(),
             },
             weights: self.weights.clone(),
-        }
+        })
     }
 
     pub(super) fn load(&self, cx: &mut Cx<'_>) -> Result<Module, Diagnostics> {
-        self.load_with(&self.options(), cx)
+        self.load_with(&self.options()?, cx)
     }
 
     fn load_with(&self, options: &ModelOptions, cx: &mut Cx<'_>) -> Result<Module, Diagnostics> {
@@ -147,9 +159,27 @@ impl ModelArgs {
         self.file.load(cx)
     }
 
+    /// The model for a run with these inputs: those that decide shapes are constants.
+    pub(super) fn load_for(
+        &self,
+        given: &BTreeMap<String, Tensor>,
+        cx: &mut Cx<'_>,
+    ) -> Result<Module, Diagnostics> {
+        let mut options = self.file.options()?;
+        options.arguments = given.clone();
+        self.file.load_with(&options, cx)
+    }
+
     pub(super) fn signature(&self, module: &Module) -> Result<Signature, Diagnostics> {
         let func = main_function(module, self.func.as_deref())?;
         Ok(Signature::of(module, func))
+    }
+
+    /// The inputs of the model that are no arguments, as their values are known.
+    pub(super) fn constants(&self, module: &Module) -> Result<Vec<String>, Diagnostics> {
+        let func = main_function(module, self.func.as_deref())?;
+        let names = Func::constants(module.view(func));
+        Ok(names.into_iter().map(str::to_string).collect())
     }
 }
 
@@ -162,16 +192,13 @@ pub(super) struct Job {
 
 impl Job {
     /// Loads a model and its inputs. Named extents that neither the user nor a given input binds
-    /// become 1, with a note.
+    /// become 1, and inputs that decide shapes become constants, both with a note.
     pub(super) fn load(
         model: &ModelArgs,
         inputs: &InputArgs,
         cx: &mut Cx<'_>,
     ) -> Result<Job, Diagnostics> {
-        let module = model.load(cx)?;
-        let signature = model.signature(&module)?;
-        let given = data::read(&inputs.input, &signature)?;
-        Job::complete((module, signature), model, given, inputs.seed, cx)
+        Job::complete(model, Given::read(&inputs.input)?, inputs.seed, cx)
     }
 
     /// The same with tensors that are at hand for some of the inputs.
@@ -181,19 +208,25 @@ impl Job {
         seed: u64,
         cx: &mut Cx<'_>,
     ) -> Result<Job, Diagnostics> {
-        let module = model.load(cx)?;
-        let signature = model.signature(&module)?;
-        Job::complete((module, signature), model, given, seed, cx)
+        Job::complete(model, Given::from(given), seed, cx)
     }
 
     fn complete(
-        (mut module, mut signature): (Module, Signature),
         model: &ModelArgs,
-        given: BTreeMap<String, Tensor>,
+        given: Given,
         seed: u64,
         cx: &mut Cx<'_>,
     ) -> Result<Job, Diagnostics> {
-        let mut options = model.file.options();
+        let mut options = model.file.options()?;
+        options.arguments = given.all();
+        let mut module = model.file.load_with(&options, cx)?;
+        let mut signature = model.signature(&module)?;
+        let constants = model.constants(&module)?;
+        let mut given = given.inputs(|name| {
+            let port = signature.inputs.iter().any(|p| p.name == name);
+            port || constants.iter().any(|c| c == name)
+        })?;
+        fix(&constants, &mut given, &mut options, cx);
         let mut found = crate::driver::bind_to_inputs(&signature, &given)?;
         for name in data::open_names(&signature) {
             found.dims.entry(name.clone()).or_insert_with(|| {
@@ -212,6 +245,7 @@ impl Job {
             module = model.file.load_with(&options, cx)?;
             cx.session.diagnostics = said;
             signature = model.signature(&module)?;
+            fix(&model.constants(&module)?, &mut given, &mut options, cx);
         }
         let inputs = data::complete(&signature, given, seed)?;
         Ok(Job {
@@ -219,6 +253,26 @@ impl Job {
             signature,
             inputs,
         })
+    }
+}
+
+/// Moves the inputs that have become constants to the options, with a note for each.
+fn fix(
+    constants: &[String],
+    given: &mut BTreeMap<String, Tensor>,
+    options: &mut ModelOptions,
+    cx: &mut Cx<'_>,
+) {
+    for name in constants {
+        let Some(value) = given.remove(name) else {
+            continue;
+        };
+        let message = format!("the code is for this value of `{name}`, as shapes depend on it");
+        let help = format!("`--constant {name}=VALUE` gives it to commands that take no inputs");
+        cx.note(Code::UNBOUND_DIM, message, help);
+        options.arguments.remove(name);
+        let value = Constant::Tensor(value);
+        options.constants.entry(name.clone()).or_insert(value);
     }
 }
 

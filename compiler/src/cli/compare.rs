@@ -18,7 +18,7 @@ use serde_json::{Value as Json, json};
 use super::args::{InputArgs, Job, ModelArgs, TargetArgs, load_package, threads};
 use super::output::{Table, json_number};
 use super::{Cx, Failure, Outcome, run as run_command};
-use crate::driver::compare::{Comparison, Tolerance, compare};
+use crate::driver::compare::{Comparison, Scale, Tolerance, compare};
 
 /// Compare a target with the interpreter on the same inputs.
 #[derive(clap::Args)]
@@ -60,6 +60,7 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let tolerance = Tolerance {
         relative: args.rtol,
         absolute: args.atol,
+        scale: Scale::Largest,
     };
     let mut errors: Diagnostics = Vec::new();
     if args.per_op {

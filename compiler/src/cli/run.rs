@@ -1,19 +1,20 @@
 //! `lepid run`: compiles a model and runs it.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
 use lepid_ir::core::{Code, Diagnostic, Diagnostics, Loc, Module, Tensor};
-use lepid_target_api::{LoadOptions, Signature};
+use lepid_target_api::LoadOptions;
 use serde_json::{Value, json};
 
 use super::args::{InputArgs, Job, ModelArgs, TargetArgs, check_output, load_package, threads};
 use super::output::{first_values, json_number, range, short};
 use super::{Cx, Outcome};
 use crate::driver::arrays;
-use crate::driver::compare::{Comparison, Tolerance, compare};
-use crate::driver::data::{Place, parse_place};
+use crate::driver::compare::{Comparison, Scale, Tolerance, compare};
+use crate::driver::data::{Given, Place, parse_place, parse_reference};
 
 /// Compile a model and run it.
 #[derive(clap::Args)]
@@ -22,6 +23,7 @@ Examples:
   lepid run model.onnx
   lepid run model.onnx --input x=image.npy --output-dir out
   lepid run model.onnx --input @test.npz --compare expected.npz --rtol 1e-4
+  lepid run model.onnx --input x=input_0.pb --compare y=output_0.pb
   lepid run net.lir --target reference --dim N=2 --print-output")]
 pub(super) struct Args {
     #[command(flatten)]
@@ -42,15 +44,19 @@ pub(super) struct Args {
     /// Write an output to a file, or all to an archive; may be repeated.
     #[arg(long, value_name = "NAME=FILE.npy | @FILE.npz", value_parser = parse_place)]
     output: Vec<Place>,
-    /// Compare the outputs with the arrays of the same names in an archive.
-    #[arg(long, value_name = "FILE.npz")]
-    compare: Option<PathBuf>,
+    /// Compare the outputs with the arrays of the same names in an archive, or one with a file; may
+    /// be repeated.
+    #[arg(long, value_name = "FILE.npz | NAME=FILE.npy | NAME=FILE.pb", value_parser = parse_reference)]
+    compare: Vec<Place>,
     /// Largest difference as a share of the largest magnitude in the reference.
     #[arg(long, default_value_t = 1e-4, value_name = "BOUND")]
     rtol: f64,
     /// Difference that is always allowed.
     #[arg(long, default_value_t = 0.0, value_name = "BOUND")]
     atol: f64,
+    /// Take --rtol of each element's own magnitude, and --atol of the largest where that is above 1.
+    #[arg(long)]
+    per_element: bool,
     /// Print all values of the outputs.
     #[arg(long)]
     print_output: bool,
@@ -88,7 +94,7 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
         .map(|p| p.name.clone())
         .zip(outputs)
         .collect();
-    write_outputs(args, &signature, &named)?;
+    write_outputs(args, &named)?;
     let interpreted = match target.info().capability("execution") {
         Some("interpreted") => ops,
         _ => 0,
@@ -123,17 +129,13 @@ fn check_outputs(args: &Args) -> Result<(), Diagnostics> {
     }
 }
 
-fn write_outputs(
-    args: &Args,
-    signature: &Signature,
-    named: &[(String, Tensor)],
-) -> Result<(), Diagnostics> {
+fn write_outputs(args: &Args, named: &[(String, Tensor)]) -> Result<(), Diagnostics> {
     for output in &args.output {
         match output {
             Place::Archive(path) => arrays::write_npz(path, named).map_err(|e| vec![e])?,
             Place::File { name, path } => {
                 let Some((_, tensor)) = named.iter().find(|(n, _)| n == name) else {
-                    return Err(vec![unknown_output(signature, name)]);
+                    return Err(vec![unknown_output(named.iter().map(|(n, _)| n), name)]);
                 };
                 arrays::write_npy(path, tensor).map_err(|e| vec![e])?;
             }
@@ -153,8 +155,8 @@ fn file_name(name: &str) -> String {
     name.replace(['/', '\\', ':', '\0'], "_")
 }
 
-fn unknown_output(signature: &Signature, name: &str) -> Diagnostic {
-    let names: Vec<&str> = signature.outputs.iter().map(|p| p.name.as_str()).collect();
+fn unknown_output<'a>(names: impl Iterator<Item = &'a String>, name: &str) -> Diagnostic {
+    let names: Vec<&str> = names.map(String::as_str).collect();
     let message = format!("the model has no output `{name}`");
     let help = format!("the outputs are {}", names.join(", "));
     Diagnostic::error(Code::ARGUMENT, Loc::Unknown, message).with_help(help)
@@ -199,22 +201,30 @@ fn show_outputs(args: &Args, named: &[(String, Tensor)], cx: &mut Cx<'_>) -> Out
 }
 
 fn compare_outputs(args: &Args, named: &[(String, Tensor)], cx: &mut Cx<'_>) -> Outcome {
-    let Some(path) = &args.compare else {
+    if args.compare.is_empty() {
         return Ok(());
-    };
-    let reference = arrays::read_npz(path)?;
+    }
+    let reference = read_reference(&args.compare, named)?;
     let tolerance = Tolerance {
         relative: args.rtol,
         absolute: args.atol,
+        scale: match args.per_element {
+            true => Scale::Element,
+            false => Scale::Largest,
+        },
     };
     let mut rows: Vec<Value> = Vec::new();
     let mut errors = Vec::new();
     for (name, found) in named {
-        let Some((_, expected)) = reference.iter().find(|(n, _)| n == name) else {
-            let message = format!("`{}` has no array for output `{name}`", path.display());
+        let Some(expected) = reference.get(name) else {
+            let message = format!("there is no reference for output `{name}`");
             let warning = Diagnostic::warning(Code::MISMATCH, Loc::Unknown, message);
             cx.session.diagnostics.push(warning);
             continue;
+        };
+        let found = match tells_exact_types(&args.compare, name) {
+            true => found,
+            false => &arrays::as_array(found),
         };
         let comparison = compare(name, found, expected, tolerance);
         if !cx.json {
@@ -226,7 +236,7 @@ fn compare_outputs(args: &Args, named: &[(String, Tensor)], cx: &mut Cx<'_>) -> 
         }
     }
     if rows.is_empty() {
-        let message = format!("`{}` has no array named like an output", path.display());
+        let message = "no reference is named like an output";
         errors.push(Diagnostic::error(Code::MISMATCH, Loc::Unknown, message));
     }
     cx.report("compare", rows);
@@ -234,6 +244,29 @@ fn compare_outputs(args: &Args, named: &[(String, Tensor)], cx: &mut Cx<'_>) -> 
         true => Ok(()),
         false => Err(errors.into()),
     }
+}
+
+/// Whether the reference of an output comes from a file that knows all element types.
+fn tells_exact_types(places: &[Place], output: &str) -> bool {
+    places.iter().any(|place| match place {
+        Place::File { name, path } => name == output && arrays::has_exact_type(path),
+        Place::Archive(_) => false,
+    })
+}
+
+/// Reads all references. A file must be one for an output; an archive may hold other arrays.
+fn read_reference(
+    places: &[Place],
+    named: &[(String, Tensor)],
+) -> Result<BTreeMap<String, Tensor>, Diagnostics> {
+    for place in places {
+        if let Place::File { name, .. } = place
+            && !named.iter().any(|(n, _)| n == name)
+        {
+            return Err(vec![unknown_output(named.iter().map(|(n, _)| n), name)]);
+        }
+    }
+    Ok(Given::read(places)?.all())
 }
 
 pub(super) fn line(comparison: &Comparison) -> String {

@@ -1,6 +1,6 @@
-//! Tensors in `.npy` and `.npz` files.
+//! Tensors in `.npy` and `.npz` files, and in the `.pb` files of ONNX's tests.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, Write};
 use std::path::Path;
 
@@ -10,6 +10,25 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 use crate::driver::files;
+use crate::frontends::onnx;
+
+/// Reads a file with one tensor: a `TensorProto` if its name ends in `.pb`, else `.npy`.
+pub fn read(path: &Path) -> Result<Tensor, Diagnostic> {
+    match has_exact_type(path) {
+        true => read_pb(path),
+        false => read_npy(path),
+    }
+}
+
+/// Whether a file tells of element types that NumPy lacks.
+pub fn has_exact_type(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("pb"))
+}
+
+fn read_pb(path: &Path) -> Result<Tensor, Diagnostic> {
+    let bytes = fs::read(path).map_err(|error| files::cannot_read(path, error))?;
+    onnx::read_tensor(bytes).map_err(|reason| files::cannot_read(path, reason))
+}
 
 /// Reads a `.npy` file.
 pub fn read_npy(path: &Path) -> Result<Tensor, Diagnostic> {
@@ -72,6 +91,35 @@ pub fn write_npz(path: &Path, arrays: &[(String, Tensor)]) -> Result<(), Diagnos
         archive.finish()?;
         Ok(())
     })
+}
+
+/// The element type under which NumPy knows one that it lacks.
+fn numpy_element(elem: Elem) -> Elem {
+    match elem {
+        Elem::BF16 => Elem::F32,
+        Elem::I4 => Elem::I8,
+        Elem::U4 => Elem::U8,
+        Elem::F64
+        | Elem::F32
+        | Elem::F16
+        | Elem::I64
+        | Elem::I32
+        | Elem::I16
+        | Elem::I8
+        | Elem::U64
+        | Elem::U32
+        | Elem::U16
+        | Elem::U8
+        | Elem::Bool => elem,
+    }
+}
+
+/// A tensor as it would come back from a file of arrays.
+pub fn as_array(tensor: &Tensor) -> Tensor {
+    match numpy_element(tensor.elem()) {
+        elem if elem == tensor.elem() => tensor.clone(),
+        elem => tensor.cast(elem),
+    }
 }
 
 fn tensor<R: Read>(file: NpyFile<R>, limit: u64) -> io::Result<Tensor> {

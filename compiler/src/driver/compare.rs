@@ -8,6 +8,31 @@ pub struct Tolerance {
     /// Share of the largest magnitude of the reference.
     pub relative: f64,
     pub absolute: f64,
+    pub scale: Scale,
+}
+
+/// What a relative tolerance is a share of.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Scale {
+    /// The largest magnitude of the reference.
+    Largest,
+    /// The magnitude of each element of the reference; the absolute tolerance grows with the largest
+    /// magnitude where that is above 1.
+    Element,
+}
+
+impl Tolerance {
+    /// How far an element may be off.
+    fn bound(&self, expected: Num, largest: f64) -> f64 {
+        match self.scale {
+            Scale::Largest => self.absolute + self.relative * largest,
+            Scale::Element => {
+                let own = expected.as_f64().abs();
+                let own = if own.is_finite() { own } else { 0.0 };
+                self.absolute * largest.max(1.0) + self.relative * own
+            }
+        }
+    }
 }
 
 /// One output beside its reference.
@@ -15,7 +40,7 @@ pub struct Tolerance {
 pub struct Comparison {
     pub output: String,
     /// The largest difference over the largest magnitude of the reference; infinite where the
-    /// shapes differ or only one of the two is no number.
+    /// types differ or only one of the two is no number.
     pub max_rel_error: f64,
     pub max_abs_error: f64,
     pub ok: bool,
@@ -36,15 +61,17 @@ pub fn compare(name: &str, found: &Tensor, expected: &Tensor, tolerance: Toleran
         found: None,
         expected: None,
     };
-    if found.shape() != expected.shape() {
+    if !same_type(found, expected) {
         return comparison;
     }
     let (a, b) = (found.nums(), expected.nums());
     let scale = b.iter().map(|n| n.as_f64().abs());
     let scale = scale.filter(|x| x.is_finite()).fold(0.0, f64::max);
     let mut worst = (0.0, 0);
+    comparison.ok = true;
     for (i, (&a, &b)) in a.iter().zip(&b).enumerate() {
         let error = distance(a, b);
+        comparison.ok &= error <= tolerance.bound(b, scale);
         if error > worst.0 {
             worst = (error, i);
         }
@@ -56,13 +83,16 @@ pub fn compare(name: &str, found: &Tensor, expected: &Tensor, tolerance: Toleran
         (false, true) => f64::INFINITY,
         (false, false) => error / scale,
     };
-    comparison.ok = error <= tolerance.absolute + tolerance.relative * scale;
     if error > 0.0 {
         comparison.worst = unravel(at, found.shape());
         comparison.found = Some(a[at].as_f64());
         comparison.expected = Some(b[at].as_f64());
     }
     comparison
+}
+
+fn same_type(found: &Tensor, expected: &Tensor) -> bool {
+    found.shape() == expected.shape() && found.elem() == expected.elem()
 }
 
 fn distance(a: Num, b: Num) -> f64 {
@@ -93,7 +123,7 @@ pub fn unravel(mut at: usize, shape: &[usize]) -> Vec<usize> {
 impl Comparison {
     /// The message for an output that differs too much.
     pub fn mismatch(&self, found: &Tensor, expected: &Tensor) -> Diagnostic {
-        if found.shape() != expected.shape() {
+        if !same_type(found, expected) {
             let message = format!(
                 "output `{}` is `{}`, the reference is `{}`",
                 self.output,
@@ -129,8 +159,26 @@ mod tests {
         let tolerance = Tolerance {
             relative,
             absolute: 0.0,
+            scale: Scale::Largest,
         };
         compare("y", &tensor(a), &tensor(b), tolerance)
+    }
+
+    #[test]
+    fn each_element_may_have_its_own_scale() {
+        let tensor = |x: &[f64]| Tensor::from_f64s(Elem::F64, [x.len()], x.iter().copied());
+        let tolerance = Tolerance {
+            relative: 1e-3,
+            absolute: 1e-5,
+            scale: Scale::Element,
+        };
+        let ok = |a: &[f64], b: &[f64]| compare("y", &tensor(a), &tensor(b), tolerance).ok;
+        assert!(ok(&[1.0009, 100.0], &[1.0, 100.0]));
+        assert!(!ok(&[1.01, 100.0], &[1.0, 100.0]));
+        assert!(ok(&[0.0009, 100.0], &[0.0, 100.0]));
+        assert!(!ok(&[0.0009, 1.0], &[0.0, 1.0]));
+        assert!(ok(&[f64::INFINITY], &[f64::INFINITY]));
+        assert!(!ok(&[f64::NAN], &[0.0]));
     }
 
     #[test]

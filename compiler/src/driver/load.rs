@@ -1,21 +1,26 @@
 //! From a file to a module: ONNX models and IR texts.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use lepid_ir::core::{Diagnostic, Diagnostics, Module};
+use lepid_ir::core::{Code, Diagnostic, Diagnostics, Loc, Module, Tensor};
 use lepid_ir::text::{self, Weights};
 use lepid_passes::core::{PassEnv, PassManager, Pipeline, Silent};
 use lepid_target_api::main_function;
 
 use crate::driver::{Bindings, Driver, Session, binding, files};
-use crate::frontends::onnx::{self, ImportOptions};
+use crate::frontends::onnx::{self, Constant, ImportOptions};
 
 /// What is said about a model beside its file.
 #[derive(Clone, Debug, Default)]
 pub struct ModelOptions {
     pub bindings: Bindings,
+    /// Values for inputs that never change; see [`ImportOptions::constants`].
+    pub constants: BTreeMap<String, Constant>,
+    /// Values of inputs in the coming run; see [`ImportOptions::arguments`].
+    pub arguments: BTreeMap<String, Tensor>,
     /// The side file of an IR text; `FILE.lir.safetensors` if not given.
     pub weights: Option<PathBuf>,
 }
@@ -45,6 +50,11 @@ impl Driver {
         options: &ModelOptions,
         session: &mut Session,
     ) -> Result<Module, Diagnostics> {
+        if let Some(name) = options.constants.keys().next() {
+            let message = format!("input `{name}` of an IR text cannot be given as a constant");
+            let error = Diagnostic::error(Code::ARGUMENT, Loc::Unknown, message);
+            return Err(vec![error.with_help("write it as a `core.constant`")]);
+        }
         let bytes = fs::read(path).map_err(|e| vec![files::cannot_read(path, e)])?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let reason = format!("no text: {error}");
@@ -97,7 +107,8 @@ fn load_onnx(
     let options = ImportOptions {
         shapes: bindings.shapes,
         dims: bindings.dims,
-        ..ImportOptions::default()
+        constants: options.constants.clone(),
+        arguments: options.arguments.clone(),
     };
     let (module, warnings) = onnx::import(path, &options)?;
     session.diagnostics.extend(warnings);

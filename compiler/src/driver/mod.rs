@@ -30,6 +30,7 @@ use lepid_target_api::{Target, TargetRegistry};
 use lepid_target_reference::Reference;
 
 pub use binding::{Bindings, bind_to_inputs, parse_shape};
+pub use crate::frontends::onnx::Constant;
 pub use load::{ModelOptions, side_file_name};
 pub use session::Session;
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::check_models;
 use crate::models;
+use crate::onnx_suite;
 use crate::python;
 use crate::tidy;
 use crate::workspace::{self, Result};
@@ -79,6 +80,11 @@ const STEPS: &[Step] = &[
     Step {
         name: "check-models",
         run: check_models,
+        when: When::Install,
+    },
+    Step {
+        name: "onnx-suite",
+        run: onnx_suite,
         when: When::Install,
     },
 ];
@@ -208,6 +214,17 @@ fn check_models() -> Outcome {
     match check_models::main(&check_models::Options::everything()) {
         Ok(ExitCode::SUCCESS) => Outcome::Passed,
         Ok(_) => Outcome::Failed("see the table of check-models".to_owned()),
+        Err(error) => Outcome::Failed(error),
+    }
+}
+
+fn onnx_suite() -> Outcome {
+    if !python::exists() {
+        return missing("python3");
+    }
+    match onnx_suite::main(&onnx_suite::Options::everything()) {
+        Ok(ExitCode::SUCCESS) => Outcome::Passed,
+        Ok(_) => Outcome::Failed("see the tests that onnx-suite names".to_owned()),
         Err(error) => Outcome::Failed(error),
     }
 }

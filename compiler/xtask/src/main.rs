@@ -13,6 +13,7 @@ mod ci;
 mod fuzz;
 mod models;
 mod new;
+mod onnx_suite;
 mod python;
 mod reference;
 mod tidy;
@@ -40,6 +41,8 @@ enum Chore {
     CheckModels(check_models::Options),
     /// Time lepid beside other engines, in turns, and print the table.
     BenchPeers(bench_peers::Options),
+    /// Run the node tests that the onnx package ships, each through the `lepid` binary.
+    OnnxSuite(onnx_suite::Options),
     /// Try mutated inputs.
     #[command(subcommand)]
     Fuzz(fuzz::Subject),
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Chore::Ci(options) => ci::main(&options),
         Chore::CheckModels(options) => check_models::main(&options),
         Chore::BenchPeers(options) => bench_peers::main(&options),
+        Chore::OnnxSuite(options) => onnx_suite::main(&options),
         Chore::Fuzz(subject) => fuzz::main(&subject),
         Chore::New(options) => new::main(&options),
     };

@@ -99,7 +99,8 @@ pub(crate) fn can_generate() -> bool {
     shared_folder(None).join("bench/make_models.py").exists()
 }
 
-fn shared_folder(given: Option<&Path>) -> PathBuf {
+/// The folder that lies beside the checkout: what is given, what the environment says, or `../shared`.
+pub(crate) fn shared_folder(given: Option<&Path>) -> PathBuf {
     match (given, env::var_os("LEPID_SHARED")) {
         (Some(given), _) => given.to_owned(),
         (None, Some(variable)) => PathBuf::from(variable),

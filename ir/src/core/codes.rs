@@ -80,7 +80,8 @@ codes! {
     /// No target of this name is registered. `lepid list targets` shows all.
     UNKNOWN_TARGET = "E0402", "unknown target";
     /// The target needs the value of a dimension that the model leaves open. Give it with
-    /// `--input-shape NAME=4x3x224x224` or `--dim N=4`.
+    /// `--input-shape NAME=4x3x224x224` or `--dim N=4`. Where the value of an input decides a shape, it
+    /// is given with `--constant NAME=[1,2]`, or taken from the inputs of a run.
     UNBOUND_DIM = "E0403", "a dimension has no value";
     /// The target cannot generate code for this module.
     EMIT_FAILED = "E0404", "code cannot be generated";

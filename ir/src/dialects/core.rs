@@ -11,13 +11,14 @@ use crate::op;
 
 op! {
     /// A function. `inputs` and `outputs` are the names by which users know arguments and results;
-    /// empty lists stand for `arg0`, … and `result0`, ….
+    /// empty lists stand for `arg0`, … and `result0`, …. `constants` are the names of inputs that
+    /// the source has beside these: their values are known, so that they are no arguments.
     ///
     /// `arena_bytes` and `slots` are the memory plan that the `memory-plan` pass states: for each
     /// value of the body in order of definition its byte offset in the arena, or -1.
     "core.func" => Func {
         operands: [],
-        attributes: [name: Str, inputs: Strs = Attr::List(Vec::new()), outputs: Strs = Attr::List(Vec::new()), arena_bytes: Int = 0, slots: Ints = Attr::List(Vec::new())],
+        attributes: [name: Str, inputs: Strs = Attr::List(Vec::new()), outputs: Strs = Attr::List(Vec::new()), constants: Strs = Attr::List(Vec::new()), arena_bytes: Int = 0, slots: Ints = Attr::List(Vec::new())],
         results: [],
         regions: [body],
         traits: [Isolated],

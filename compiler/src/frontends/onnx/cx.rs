@@ -31,6 +31,13 @@ pub(super) fn unsupported(message: impl Into<String>) -> OpError {
     OpError::with_code(Code::ONNX_OP, message)
 }
 
+/// How to give a value to an input that decides a shape.
+pub(super) fn constant_help(input: &str) -> String {
+    format!(
+        "give input `{input}` its value: `--constant {input}=[1,2]` or `--constant {input}=FILE.npy`"
+    )
+}
+
 /// An axis that counts from the end if it is negative.
 pub(super) fn normal_axis(axis: i64, rank: usize) -> OpResult<usize> {
     let rank = rank as i64;
@@ -100,7 +107,29 @@ impl Cx<'_, '_, '_, '_> {
 
     /// What is known of the elements of an integer vector or scalar, if its length is.
     pub(super) fn entries(&self, value: Value) -> Option<Vec<Entry>> {
-        extents::trace(self.b.module, value)
+        let entries = extents::trace(self.b.module, value);
+        if entries.as_ref().is_none_or(|e| e.contains(&Entry::Unknown)) {
+            self.want(value);
+        }
+        entries
+    }
+
+    /// Says that the result has a static shape only if this value is known. Gives the inputs of the
+    /// model that it is computed from.
+    pub(super) fn want(&self, value: Value) -> Vec<String> {
+        match self.constant_of(value) {
+            Some(_) => Vec::new(),
+            None => self.importer.statics.want(self.b.module, value),
+        }
+    }
+
+    /// The error for a value that must be known, but is not.
+    pub(super) fn must_be_constant(&self, value: Value, what: &str) -> OpError {
+        let error = unsupported(format!("{what} must be constant"));
+        match self.want(value).first() {
+            Some(name) => error.help(constant_help(name)),
+            None => error.help("give fixed input shapes if it is computed from them"),
+        }
     }
 
     /// The numbers of an optional input that must be constant.
@@ -110,8 +139,7 @@ impl Cx<'_, '_, '_, '_> {
         };
         match self.ints_of(value) {
             Some(ints) => Ok(Some(ints)),
-            None => Err(unsupported(format!("{what} must be constant"))
-                .help("give fixed input shapes if it is computed from them")),
+            None => Err(self.must_be_constant(value, what)),
         }
     }
 
@@ -122,7 +150,7 @@ impl Cx<'_, '_, '_, '_> {
         };
         match self.constant_of(value) {
             Some(tensor) => Ok(Some(tensor.clone())),
-            None => Err(unsupported(format!("{what} must be constant"))),
+            None => Err(self.must_be_constant(value, what)),
         }
     }
 

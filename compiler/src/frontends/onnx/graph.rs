@@ -13,6 +13,7 @@ use super::function::{self, FunctionTable};
 use super::ops;
 use super::order::{label, node_loc, order};
 use super::proto::{GraphProto, NodeProto, OperatorSetIdProto};
+use super::statics::Statics;
 use super::weights::Weights;
 
 /// What a name of a graph stands for.
@@ -112,6 +113,8 @@ pub(super) struct Importer<'a> {
     pub(super) found: Diagnostics,
     /// The items of sequences, by the handles that stand for them.
     pub(super) sequences: BTreeMap<Value, Vec<Value>>,
+    /// Which inputs decide shapes.
+    pub(super) statics: Statics,
     /// How many functions of the model the walk stands in.
     pub(super) depth: usize,
     /// How many nodes may still be lowered: functions that call functions twice each, or loops in

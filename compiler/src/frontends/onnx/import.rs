@@ -9,24 +9,64 @@ use lepid_ir::dialects::core::{Func, Return};
 use super::graph::{Importer, NODE_LIMIT, Opsets, Scope, Slot, domain};
 use super::order::{label, node_loc, subgraphs};
 use super::proto::{GraphProto, ModelProto, NodeProto};
+use super::statics::Statics;
 use super::weights::Weights;
-use super::{ImportOptions, fold, function, inputs, ops};
+use super::{Constant, ImportOptions, fold, function, inputs, ops};
 
 /// The versions of the default operator set that the tables cover.
 const OPSETS: std::ops::RangeInclusive<i64> = 1..=27;
 
 /// Lowers a model. `folder` is where its external data lies.
+///
+/// Which inputs decide shapes turns out on the way; so a model is lowered anew when an argument
+/// turns out to be one of them. Each round makes one more of them constant.
 pub(super) fn import_model(
     model: &ModelProto,
     folder: Option<&Path>,
     options: &ImportOptions,
 ) -> Result<(Module, Diagnostics), Diagnostics> {
+    let mut options = options.clone();
+    // What has a default value is a constant anyway.
+    let mut wanted = model.graph.as_ref().map(defaults).unwrap_or_default();
+    loop {
+        settle(&mut options, &wanted);
+        let (result, asked) = lower(model, folder, &options);
+        wanted = asked;
+        if !wanted.iter().any(|n| options.arguments.contains_key(n)) {
+            return result;
+        }
+    }
+}
+
+/// The names of the inputs that have a default value.
+fn defaults(graph: &GraphProto) -> BTreeSet<String> {
+    let inputs = graph.input.iter().map(|i| i.name.clone());
+    let inputs: BTreeSet<String> = inputs.collect();
+    let tensors = graph.initializer.iter().map(|t| t.name.clone());
+    tensors.filter(|name| inputs.contains(name)).collect()
+}
+
+/// Makes constants of the wanted arguments.
+fn settle(options: &mut ImportOptions, wanted: &BTreeSet<String>) {
+    for name in wanted {
+        if let Some((name, value)) = options.arguments.remove_entry(name) {
+            let value = Constant::Tensor(value);
+            options.constants.entry(name).or_insert(value);
+        }
+    }
+}
+
+/// A module with warnings, or all errors; and the inputs that have no value, but should have one.
+type Lowered = (Result<(Module, Diagnostics), Diagnostics>, BTreeSet<String>);
+
+fn lower(model: &ModelProto, folder: Option<&Path>, options: &ImportOptions) -> Lowered {
     let Some(graph) = &model.graph else {
-        return Err(vec![Diagnostic::error(
+        let error = Diagnostic::error(
             Code::MODEL_FILE,
             Loc::Unknown,
             "the file holds no graph: it is not an ONNX model, or it is damaged",
-        )]);
+        );
+        return (Err(vec![error]), BTreeSet::new());
     };
     let opsets = Opsets::new(&model.opset_import);
     let functions = function::table(&model.functions);
@@ -37,6 +77,7 @@ pub(super) fn import_model(
         functions,
         found,
         sequences: BTreeMap::new(),
+        statics: Statics::default(),
         depth: 0,
         nodes_left: NODE_LIMIT,
     };
@@ -49,9 +90,10 @@ pub(super) fn import_model(
             found.push(diagnostic);
         }
     }
+    let wanted = importer.statics.wanted();
     match (module, found.iter().any(Diagnostic::is_error)) {
-        (Some(module), false) => Ok((module, found)),
-        _ => Err(found),
+        (Some(module), false) => (Ok((module, found)), wanted),
+        _ => (Err(found), wanted),
     }
 }
 
@@ -147,14 +189,16 @@ impl Importer<'_> {
     ) -> Option<Module> {
         let mut scope = Scope::new(opsets);
         self.initializers(graph, &mut scope);
-        // An initialiser that is also an input is a default value; we take it as given.
+        // An initialiser that is also an input is a default value, unless another is given.
+        let given = |name| options.constants.contains_key(name);
         let inputs: Vec<_> = graph
             .input
             .iter()
-            .filter(|i| !scope.defines(&i.name))
+            .filter(|i| !scope.defines(&i.name) || given(&i.name))
             .collect();
-        let types = inputs::types(&inputs, options, &mut self.found);
-        for (name, tensor) in &options.constants {
+        let (types, constants) = inputs::types(&inputs, options, &mut self.found);
+        let constant_names: Vec<&str> = constants.iter().map(|(n, _)| n.as_str()).collect();
+        for (name, tensor) in &constants {
             scope.bind(name, Slot::Weight(tensor.clone()));
         }
         let mut module = Module::new();
@@ -173,6 +217,7 @@ impl Importer<'_> {
                 self.report(name, format!("input `{name}` is defined twice"));
             }
             scope.bind(name, Slot::Value(arg));
+            self.statics.add_input(arg, name);
         }
         // What reads a refused input is not worth a message of its own.
         for input in &inputs {
@@ -212,6 +257,7 @@ impl Importer<'_> {
         );
         let output_names = graph.output.iter().map(|o| o.name.as_str());
         module.set_attr(func, "outputs", list(output_names.collect()));
+        module.set_attr(func, "constants", list(constant_names));
         Some(module)
     }
 

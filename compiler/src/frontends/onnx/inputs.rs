@@ -3,36 +3,35 @@
 use std::collections::BTreeSet;
 
 use lepid_ir::core::{
-    Code, Diagnostic, Diagnostics, Dim, Elem, Loc, OpError, OpResult, Symbol, Type,
+    Code, Diagnostic, Diagnostics, Dim, Elem, Loc, OpError, OpResult, Symbol, Tensor, Type,
 };
 
-use super::ImportOptions;
+use super::{Constant, ImportOptions};
 use super::proto::tensor_shape_proto::dimension::Value as ExtentProto;
 use super::proto::{TensorShapeProto, ValueInfoProto, type_proto};
 use super::weights::elem_type;
 
-/// The inputs that take values at run time, with their types: those without a constant.
+/// The inputs that take values at run time, with their types; and the others with their values.
+#[allow(clippy::type_complexity, reason = "two lists, one for each kind of input")]
 pub(super) fn types(
     inputs: &[&ValueInfoProto],
     options: &ImportOptions,
     found: &mut Diagnostics,
-) -> Vec<(String, Type)> {
+) -> (Vec<(String, Type)>, Vec<(String, Tensor)>) {
     let mut naming = Naming::new(inputs);
-    let mut out = Vec::new();
+    let (mut out, mut constants) = (Vec::new(), Vec::new());
     for input in inputs {
         match input_type(input, options, &mut naming) {
             Ok(ty) => match options.constants.get(&input.name) {
                 None => out.push((input.name.clone(), ty)),
-                Some(value) if fits(value.ty(), ty) => {}
-                Some(value) => found.push(Diagnostic::error(
-                    Code::INPUT,
-                    Loc::Name(Symbol::new(&input.name)),
-                    format!(
-                        "input `{}` is `{ty}`, but `{}` is given",
-                        input.name,
-                        value.ty()
-                    ),
-                )),
+                Some(value) => match constant(value, ty) {
+                    Ok(value) => constants.push((input.name.clone(), value)),
+                    Err(given) => found.push(Diagnostic::error(
+                        Code::INPUT,
+                        Loc::Name(Symbol::new(&input.name)),
+                        format!("input `{}` is `{ty}`, but `{given}` is given", input.name),
+                    )),
+                },
             },
             Err(mut error) => {
                 error.message = format!("input `{}`: {}", input.name, error.message);
@@ -51,7 +50,19 @@ pub(super) fn types(
     for name in unknown_dims {
         found.push(unknown("dimension", name, &symbols));
     }
-    out
+    (out, constants)
+}
+
+/// The value of an input of that type, or the type that it has instead.
+fn constant(given: &Constant, input: Type) -> Result<Tensor, Type> {
+    let value = match (given, input.as_tensor()) {
+        (Constant::Numbers(numbers), Some(ty)) => numbers.cast(ty.elem),
+        (Constant::Numbers(value) | Constant::Tensor(value), _) => value.clone(),
+    };
+    match fits(value.ty(), input) {
+        true => Ok(value),
+        false => Err(value.ty()),
+    }
 }
 
 /// Whether a constant may stand for an input.

@@ -17,6 +17,7 @@ mod inputs;
 mod ops;
 mod order;
 mod proto;
+mod statics;
 mod weights;
 
 #[cfg(test)]
@@ -38,7 +39,27 @@ pub struct ImportOptions {
     /// Numbers for named dimensions.
     pub dims: BTreeMap<String, u64>,
     /// Values for inputs that never change, such as axes: they become constants.
-    pub constants: BTreeMap<String, Tensor>,
+    pub constants: BTreeMap<String, Constant>,
+    /// Values that inputs have in the coming run. Those that decide shapes become constants, since
+    /// code is made for shapes; the attribute `constants` of `main` names all that have.
+    pub arguments: BTreeMap<String, Tensor>,
+}
+
+/// A value for an input.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Constant {
+    /// Of the input's own type.
+    Tensor(Tensor),
+    /// Numbers as users type them: they take the element type of the input.
+    Numbers(Tensor),
+}
+
+/// Reads a tensor from the bytes of a `TensorProto`.
+pub fn read_tensor(bytes: Vec<u8>) -> Result<Tensor, String> {
+    let proto = proto::TensorProto::decode(bytes::Bytes::from(bytes))
+        .map_err(|error| format!("it is no tensor of ONNX, or it is damaged ({error})"))?;
+    let mut weights = weights::Weights::new(None);
+    weights.tensor(&proto).map_err(|error| error.message)
 }
 
 /// Reads a model. Gives the module, whose function is `main`, with the warnings, or all errors.

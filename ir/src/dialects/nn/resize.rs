@@ -19,14 +19,16 @@ op! {
     /// extent`. An extent of `sizes` that is not a number is `⌊extent · scale⌋`. `coordinates` says
     /// where output position `i` lies in the input: `half_pixel` `(i + ½) / scale - ½`,
     /// `half_pixel_symmetric` the same, centred when sizes were rounded, `pytorch_half_pixel` 0 for
-    /// a size of 1, `align_corners` `i · (extent - 1) / (size - 1)`, `asymmetric` `i / scale`,
-    /// `tf_crop_and_resize` within the part that `roi` gives (all starts, then all ends, as
-    /// fractions), with `extrapolation` outside of `x`. `nearest` rounds with `round_prefer_floor`,
+    /// a size of 1, `align_corners` `i · (extent - 1) / (extent · scale - 1)`, `asymmetric`
+    /// `i / scale`, `tf_crop_and_resize` within the part that `roi` gives (all starts, then all
+    /// ends, as fractions), with `extrapolation` outside of `x`. Where a scale is less than 1,
+    /// `antialias` widens linear and cubic interpolation so that every element counts. `nearest`
+    /// rounds with `round_prefer_floor`,
     /// `round_prefer_ceil`, `floor` or `ceil`. Cubic uses the coefficient `cubic`. Positions outside
     /// repeat the edge, or have no weight if `exclude_outside`.
     "nn.resize" => Resize {
         operands: [x: NUM_TENSOR],
-        attributes: [sizes: Dims, scales: Floats = Attr::List(Vec::new()), mode: Str = "nearest", coordinates: Str = "half_pixel", nearest: Str = "round_prefer_floor", cubic: Float = -0.75, exclude_outside: Bool = false, extrapolation: Float = 0.0, roi: Floats = Attr::List(Vec::new())],
+        attributes: [sizes: Dims, scales: Floats = Attr::List(Vec::new()), mode: Str = "nearest", coordinates: Str = "half_pixel", nearest: Str = "round_prefer_floor", cubic: Float = -0.75, exclude_outside: Bool = false, extrapolation: Float = 0.0, antialias: Bool = false, roi: Floats = Attr::List(Vec::new())],
         results: [y],
         traits: [Pure],
     }
@@ -186,9 +188,9 @@ fn taps(op: OpView<'_>, axis: usize, extent: usize, size: usize) -> Vec<Place> {
     if extent == 0 {
         return Vec::new();
     }
-    let scale = match Resize::scales(op).get(axis) {
-        Some(scale) => *scale,
-        None => size as f64 / extent as f64,
+    let (scale, width) = match Resize::scales(op).get(axis) {
+        Some(scale) => (*scale, extent as f64 * scale),
+        None => (size as f64 / extent as f64, size as f64),
     };
     let roi = Resize::roi(op);
     let roi = match Resize::coordinates(op) == "tf_crop_and_resize" {
@@ -199,6 +201,7 @@ fn taps(op: OpView<'_>, axis: usize, extent: usize, size: usize) -> Vec<Place> {
         extent,
         size,
         scale,
+        width,
         roi,
     };
     let last = (extent - 1) as f64;
@@ -210,22 +213,43 @@ fn taps(op: OpView<'_>, axis: usize, extent: usize, size: usize) -> Vec<Place> {
         let inside = |p: f64| p.clamp(0.0, last) as usize;
         match Resize::mode(op) {
             "nearest" => vec![(inside(nearest(Resize::nearest(op), x)), 1.0)],
-            "linear" => {
-                let ratio = x - x.floor();
-                let both = [(x.floor(), 1.0 - ratio), (x.floor() + 1.0, ratio)];
-                weigh(&both, last, Resize::exclude_outside(op))
-            }
-            _ => {
-                let ratio = x - x.floor();
-                let a = Resize::cubic(op);
-                let four =
-                    [-1.0, 0.0, 1.0, 2.0].map(|d| (x.floor() + d, cubic(a, (d - ratio).abs())));
-                weigh(&four, last, Resize::exclude_outside(op))
+            mode => {
+                let (reach, a) = match mode {
+                    "linear" => (1.0, None),
+                    _ => (2.0, Some(Resize::cubic(op))),
+                };
+                let shrink = match Resize::antialias(op) {
+                    true => scale.min(1.0),
+                    false => 1.0,
+                };
+                let reads = around(x, reach, shrink, |distance| match a {
+                    None => (1.0 - distance).max(0.0),
+                    Some(a) => cubic(a, distance),
+                });
+                weigh(&reads, last, Resize::exclude_outside(op))
             }
         }
     };
     (0..size).map(place).collect()
 }
+
+/// The elements around a position with their weights, which are 0 from the distance `reach` on. A
+/// `shrink` below 1 counts more elements, each for less.
+fn around(x: f64, reach: f64, shrink: f64, weight: impl Fn(f64) -> f64) -> Vec<(f64, f64)> {
+    // A scale near 0 would count elements without end; further ones than these weigh nothing.
+    let first = ((-reach / shrink).floor() + 1.0).max(-MAX_REACH);
+    let offsets = (0..).map(|i| first + f64::from(i));
+    let weigh = |d: f64| (x.floor() + d, weight((shrink * (d - (x - x.floor()))).abs()));
+    let reads: Vec<(f64, f64)> = offsets.take_while(|d| *d < 2.0 - first).map(weigh).collect();
+    if shrink == 1.0 {
+        return reads;
+    }
+    let total: f64 = reads.iter().map(|r| r.1).sum();
+    reads.into_iter().map(|(p, w)| (p, w / total)).collect()
+}
+
+/// The most elements to one side that a result reads.
+const MAX_REACH: f64 = 65536.0;
 
 /// Brings positions outside to the edge, or drops them and scales the other weights up.
 fn weigh(taps: &[(f64, f64)], last: f64, exclude_outside: bool) -> Place {
@@ -266,6 +290,8 @@ struct Line {
     extent: usize,
     size: usize,
     scale: f64,
+    /// `extent · scale`.
+    width: f64,
     /// The part of the input that the result covers, as fractions of its extent.
     roi: (f64, f64),
 }
@@ -274,24 +300,26 @@ impl Line {
     /// Where an output position lies in the input.
     fn coordinate(&self, transform: &str, i: usize) -> f64 {
         let (i, extent, size) = (i as f64, self.extent as f64, self.size as f64);
+        // Not rounded, unless the size is all that is given.
+        let width = self.width;
         match transform {
-            "align_corners" if self.size == 1 => 0.0,
-            "align_corners" => i * (extent - 1.0) / (size - 1.0),
+            "align_corners" if width == 1.0 => 0.0,
+            "align_corners" => i * (extent - 1.0) / (width - 1.0),
             "asymmetric" => i / self.scale,
             "pytorch_half_pixel" if self.size == 1 => 0.0,
             "half_pixel_symmetric" => {
                 // The size was rounded: keep the centres of both together.
-                let adjustment = size / (self.scale * extent);
+                let adjustment = size / width;
                 let offset = extent / 2.0 * (1.0 - adjustment);
                 offset + (i + 0.5) / self.scale - 0.5
             }
             "tf_crop_and_resize" => {
                 let (start, end) = self.roi;
-                match self.size > 1 {
-                    true => {
-                        start * (extent - 1.0) + i * (end - start) * (extent - 1.0) / (size - 1.0)
-                    }
-                    false => 0.5 * (start + end) * (extent - 1.0),
+                let from = start * (extent - 1.0);
+                let part = (end - start) * (extent - 1.0);
+                match width == 1.0 {
+                    true => from + part / 2.0,
+                    false => from + i * part / (width - 1.0),
                 }
             }
             _ => (i + 0.5) / self.scale - 0.5,

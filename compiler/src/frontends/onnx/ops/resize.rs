@@ -39,9 +39,6 @@ fn resize(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
         let scales = cx.required("scales", scales)?;
         return simple(cx, x, scales);
     }
-    if cx.flag("antialias")? {
-        return Err(unsupported("attribute `antialias` is not supported"));
-    }
     let axes = match cx.ints("axes")? {
         Some(axes) => axes
             .iter()
@@ -63,6 +60,7 @@ fn resize(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     attrs.push(("coordinates", coordinates.as_str().into()));
     attrs.push(("nearest", nearest.as_str().into()));
     attrs.push(("cubic", cx.float("cubic_coeff_a", -0.75)?.into()));
+    attrs.push(("antialias", cx.flag("antialias")?.into()));
     attrs.push(("exclude_outside", cx.flag("exclude_outside")?.into()));
     attrs.push((
         "extrapolation",
@@ -103,6 +101,8 @@ fn spread(axes: &[usize], values: Vec<f64>, mut all: Vec<f64>) -> OpResult<Vec<f
 enum Target {
     Scales(Vec<f64>),
     Sizes(Vec<Dim>),
+    /// Sizes that were rounded, with the scales of the axes.
+    Rounded(Vec<Dim>, Vec<f64>),
 }
 
 fn sizes_goal(cx: &Cx<'_, '_, '_, '_>, x: Value, sizes: Value, axes: &[usize]) -> OpResult<Target> {
@@ -110,9 +110,7 @@ fn sizes_goal(cx: &Cx<'_, '_, '_, '_>, x: Value, sizes: Value, axes: &[usize]) -
     let entries = cx
         .entries(sizes)
         .filter(|e| e.len() == axes.len() && !e.contains(&Entry::Unknown));
-    let entries = entries.ok_or_else(|| {
-        unsupported("the sizes must be known before the model runs").help("give fixed input shapes")
-    })?;
+    let entries = entries.ok_or_else(|| cx.must_be_constant(sizes, "the sizes"))?;
     let policy = cx.string("keep_aspect_ratio_policy", "stretch")?;
     if policy != "stretch" {
         return aspect_ratio(&policy, dims, axes, &entries);
@@ -148,10 +146,12 @@ fn aspect_ratio(
             )));
         }
     };
+    let mut all = vec![1.0; dims.len()];
     for &axis in axes {
-        dims[axis] = dims[axis].map(|n| (n as f64 * scale).round() as u64);
+        dims[axis] = dims[axis].map(|n| (n as f64 * scale + 0.5).floor() as u64);
+        all[axis] = scale;
     }
-    Ok(Target::Sizes(dims))
+    Ok(Target::Rounded(dims, all))
 }
 
 /// The attributes that say how large the result is.
@@ -159,6 +159,10 @@ fn target(cx: &Cx<'_, '_, '_, '_>, x: Value, goal: Target) -> OpResult<Vec<(&'st
     let dims = cx.dims(x)?;
     match goal {
         Target::Sizes(sizes) => Ok(vec![("sizes", Attr::dims(sizes))]),
+        Target::Rounded(sizes, scales) => Ok(vec![
+            ("sizes", Attr::dims(sizes)),
+            ("scales", Attr::from(&scales[..])),
+        ]),
         Target::Scales(scales) if scales.len() == dims.len() => {
             let sizes = dims.iter().zip(&scales).map(|(d, &s)| match s == 1.0 {
                 true => *d,

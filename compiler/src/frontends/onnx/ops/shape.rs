@@ -4,7 +4,7 @@ use lepid_ir::core::{Dim, Elem, OpResult, Tensor, Value};
 use lepid_ir::dialects::tensor::{self, build, extents::Entry, shapes};
 
 use super::{Row, one, row};
-use crate::frontends::onnx::cx::{Cx, invalid, normal_axis, unsupported};
+use crate::frontends::onnx::cx::{Cx, constant_help, invalid, normal_axis, unsupported};
 
 type Values = OpResult<Vec<Value>>;
 
@@ -43,8 +43,11 @@ fn static_dims(entries: &[Entry]) -> OpResult<Option<Vec<Dim>>> {
 /// rank.
 pub(super) fn shape_entries(cx: &Cx<'_, '_, '_, '_>, shape: Value) -> OpResult<Vec<Entry>> {
     cx.entries(shape).ok_or_else(|| {
-        unsupported("the rank of the result is not known before the model runs")
-            .help("give fixed input shapes, so that the shape can be computed in advance")
+        let error = unsupported("the rank of the result is not known before the model runs");
+        match cx.want(shape).first() {
+            Some(input) => error.help(constant_help(input)),
+            None => error.help("give fixed input shapes, so that the shape can be computed in advance"),
+        }
     })
 }
 
@@ -84,6 +87,7 @@ fn range(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     for end in &mut ends {
         // Some exporters write vectors of one element.
         *end = cx.reshape(*end, &[])?;
+        cx.want(*end);
     }
     one(cx.op(&tensor::DynIota, &ends, &[])?)
 }

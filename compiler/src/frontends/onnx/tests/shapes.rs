@@ -1,6 +1,9 @@
 //! Shapes: overrides, names, and vectors that are computed from shapes.
 
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::frontends::onnx::Constant;
 use lepid_ir::core::Symbol;
 
 fn sym(name: &str) -> Dim {
@@ -63,7 +66,8 @@ fn options_that_name_nothing_are_refused() {
     let options = ImportOptions {
         shapes: [("z".to_string(), vec![])].into(),
         dims: [("M".to_string(), 7)].into(),
-        constants: [("k".to_string(), i64s(&[1], &[0]))].into(),
+        constants: [("k".to_string(), Constant::Tensor(i64s(&[1], &[0])))].into(),
+        arguments: BTreeMap::new(),
     };
     let found = import_model(&reshaped_by_its_own_shape(), None, &options)
         .err()
@@ -176,7 +180,7 @@ fn inputs_may_be_given_as_constants() {
     let model = model(13, &inputs, &[], &nodes, &["y"]);
     assert!(refused(&model).contains("the axes must be constant"));
     let with = |axes| ImportOptions {
-        constants: [("axes".to_string(), axes)].into(),
+        constants: [("axes".to_string(), Constant::Tensor(axes))].into(),
         ..ImportOptions::default()
     };
     let (module, _) = import_model(&model, None, &with(i64s(&[1], &[1]))).unwrap();
@@ -188,4 +192,77 @@ fn inputs_may_be_given_as_constants() {
         messages(&found),
         "E0702: input `axes` is `tensor<1xi64>`, but `tensor<2xi64>` is given"
     );
+}
+
+/// `s` gives `Reshape` its shape through a cast; `x` and `k` are data.
+fn reshaped_by_an_input() -> ModelProto {
+    const I32: i32 = 6;
+    let inputs = [
+        value("x", F32, &[6.into()]),
+        value("s", I32, &["L".into()]),
+        value("k", F32, &[]),
+    ];
+    let nodes = [
+        node("Cast", &["s"], &["wide"]).int("to", i64::from(I64)),
+        node("Reshape", &["x", "wide"], &["r"]),
+        node("Mul", &["r", "k"], &["y"]),
+    ];
+    model(17, &inputs, &[], &nodes, &["y"])
+}
+
+#[test]
+fn arguments_that_decide_shapes_become_constants() {
+    let shape = Tensor::from_nums(Elem::I32, [2], [2, 3].map(Num::Int));
+    let options = ImportOptions {
+        arguments: [
+            ("s".to_string(), shape),
+            ("x".to_string(), f32s(&[6], &[0.0; 6])),
+            ("k".to_string(), f32s(&[], &[2.0])),
+        ]
+        .into(),
+        ..ImportOptions::default()
+    };
+    let (module, _) = import_model(&reshaped_by_an_input(), None, &options).unwrap();
+    assert_eq!(output_dims(&module, 0), [2, 3].map(Dim::Known));
+    let main = module.view(Func::find(&module, "main").unwrap());
+    assert_eq!(Func::input_names(main), ["x", "k"]);
+    assert_eq!(Func::constants(main), ["s"]);
+}
+
+#[test]
+fn typed_numbers_take_the_element_type_of_the_input() {
+    let options = ImportOptions {
+        constants: [("s".to_string(), Constant::Numbers(i64s(&[2], &[3, 2])))].into(),
+        ..ImportOptions::default()
+    };
+    let (module, _) = import_model(&reshaped_by_an_input(), None, &options).unwrap();
+    assert_eq!(output_dims(&module, 0), [3, 2].map(Dim::Known));
+}
+
+#[test]
+fn a_missing_constant_is_named() {
+    let found = import_model(&reshaped_by_an_input(), None, &ImportOptions::default());
+    let help = found.err().unwrap()[0].help.clone().unwrap();
+    assert!(help.contains("`--constant s="), "{help}");
+}
+
+#[test]
+fn arguments_replace_default_values() {
+    let mut model = model(
+        17,
+        &[value("x", F32, &[2.into()]), value("w", F32, &[2.into()])],
+        &[floats("w", &[2], &[1.0, 1.0])],
+        &[node("Add", &["x", "w"], &["y"])],
+        &["y"],
+    );
+    let options = ImportOptions {
+        arguments: [("w".to_string(), f32s(&[2], &[5.0, 6.0]))].into(),
+        ..ImportOptions::default()
+    };
+    let (module, _) = import_model(&model, None, &options).unwrap();
+    let main = Func::find(&module, "main").unwrap();
+    let found = interp::run(&module, main, &[f32s(&[2], &[0.0, 0.0])]).ok().unwrap();
+    assert_close(&found[0], &[2], &[5.0, 6.0]);
+    model.graph.as_mut().unwrap().initializer.clear();
+    assert_eq!(Func::args(imported(&model).view(main)).len(), 2);
 }
