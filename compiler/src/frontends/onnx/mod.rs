@@ -26,6 +26,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use bytes::Bytes;
 use lepid_ir::core::{Code, Diagnostic, Diagnostics, Dim, Loc, Module, Symbol, Tensor};
 use prost::Message;
 
@@ -65,31 +66,40 @@ pub fn read_tensor(bytes: Vec<u8>) -> Result<Tensor, String> {
 /// Reads a model. Gives the module, whose function is `main`, with the warnings, or all errors.
 pub fn import(path: &Path, options: &ImportOptions) -> Result<(Module, Diagnostics), Diagnostics> {
     let name = path.display().to_string();
-    let place = || Loc::Name(Symbol::new(&name));
     let bytes = map_file(path).map_err(|e| {
-        vec![Diagnostic::error(
-            Code::FILE,
-            place(),
-            format!("`{name}` cannot be read: {e}"),
-        )]
-    })?;
-    let model = proto::ModelProto::decode(bytes).map_err(|e| {
-        vec![
-            Diagnostic::error(
-                Code::MODEL_FILE,
-                place(),
-                format!("`{name}` is not an ONNX model, or it is damaged"),
-            )
-            .with_note(e.to_string()),
-        ]
+        let message = format!("`{name}` cannot be read: {e}");
+        let place = Loc::Name(Symbol::new(&name));
+        vec![Diagnostic::error(Code::FILE, place, message)]
     })?;
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let mut result = import::import_model(&model, Some(folder), options);
+    let mut result = import_bytes(&name, bytes, Some(folder), options);
     if let Ok((module, _)) = &mut result {
         module.name = path.file_stem().map(|s| Symbol::new(&s.to_string_lossy()));
     }
     result
+}
+
+/// Reads a model that is in memory. `name` is what messages call it; external data lies in
+/// `folder`, and is refused without one.
+pub fn import_bytes(
+    name: &str,
+    bytes: Bytes,
+    folder: Option<&Path>,
+    options: &ImportOptions,
+) -> Result<(Module, Diagnostics), Diagnostics> {
+    let model = proto::ModelProto::decode(bytes).map_err(|e| {
+        let message = format!("`{name}` is not an ONNX model, or it is damaged");
+        let place = Loc::Name(Symbol::new(name));
+        vec![Diagnostic::error(Code::MODEL_FILE, place, message).with_note(e.to_string())]
+    })?;
+    import::import_model(&model, folder, options)
+}
+
+/// The operators that are read, each with the first version of its operator set that is: `Relu`,
+/// and `com.microsoft::BiasGelu` outside of the default domain.
+pub fn operators() -> impl Iterator<Item = (&'static str, i64)> {
+    ops::all()
 }

@@ -1,35 +1,46 @@
-//! Fuzzes the parser of the IR text: it never panics, and what parses keeps the round-trip law.
+//! Fuzzes what reads users' files and what runs their models: whatever comes in, nothing panics,
+//! nothing takes memory or time without bound, and the CPU target computes what the interpreter
+//! does.
 //!
-//! A crate apart from xtask, because xtask has to build when the compiler does not. It knows the IR only. The same seed makes the same inputs on any machine and any number of threads.
+//! Fuzzers of our own, because cargo-fuzz and its libFuzzer need a nightly compiler, which the
+//! project does not ask for: they mutate with knowledge of the formats, and without coverage. A
+//! crate apart from xtask, because xtask has to build when the compiler does not. The same seed
+//! makes the same inputs on any machine with any number of processes.
+//!
+//! Begin with `subject.rs`, which says what a fuzzer is; then `campaign.rs`.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a command-line tool prints"
 )]
 
-mod corpus;
-mod mutate;
+mod campaign;
+mod files;
+mod onnx;
 mod random;
+mod run;
 mod subject;
+mod text;
+mod worker;
 
 use std::fs;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
 
-use clap::Parser;
-use indicatif::{ProgressBar, ProgressStyle};
+use clap::{Parser, ValueEnum};
 
-use corpus::Corpus;
-use random::Random;
-use subject::Verdict;
+use subject::{Subject, Verdict};
+use worker::Task;
 
-/// Fuzzes the parser of the IR text with mutated inputs.
+/// Tries inputs that nobody thought of.
 #[derive(Parser)]
-#[command(name = "cargo xtask fuzz text", bin_name = "cargo xtask fuzz text")]
+#[command(name = "cargo xtask fuzz", bin_name = "cargo xtask fuzz")]
 struct Arguments {
+    /// What to try.
+    subject: Name,
     /// How many inputs to try.
     #[arg(long, default_value_t = 100_000, value_name = "N")]
     runs: usize,
@@ -39,16 +50,54 @@ struct Arguments {
     /// Where failing inputs are written.
     #[arg(long, default_value = "target/fuzz", value_name = "FOLDER")]
     out: PathBuf,
-    /// Folders with inputs to begin with; every *.lir below counts.
+    /// Folders with inputs to begin with.
     #[arg(long, value_delimiter = ',', value_name = "FOLDER")]
     corpus: Vec<PathBuf>,
+    /// Processes at a time [default: one for each core].
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Address space that a process may take, in MiB.
+    #[arg(long, default_value_t = 2048, value_name = "MIB")]
+    memory: usize,
+    /// Seconds that one input may take.
+    #[arg(long, default_value_t = 20, value_name = "SECONDS")]
+    patience: u64,
+    /// Try one file again, and say why it fails.
+    #[arg(long, value_name = "FILE")]
+    replay: Option<PathBuf>,
+    /// For processes of a campaign: the first run and their number.
+    #[arg(long, hide = true, value_name = "FIRST:COUNT")]
+    work: Option<String>,
+    /// For processes of a campaign: the file of the input under trial.
+    #[arg(long, hide = true, default_value = "current")]
+    current: PathBuf,
 }
 
-/// Inputs between two growths of the corpus.
-const GENERATION: usize = 8192;
+#[derive(Copy, Clone, ValueEnum)]
+enum Name {
+    Onnx,
+    Run,
+    Text,
+}
+
+impl Arguments {
+    fn jobs(&self) -> usize {
+        let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        self.jobs.unwrap_or_else(cores).max(1)
+    }
+}
 
 fn main() -> ExitCode {
-    match fuzz(&Arguments::parse()) {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.subject {
+        Name::Onnx => onnx::Onnx::new(&arguments.corpus, &arguments.out)
+            .and_then(|subject| start(subject, &arguments)),
+        Name::Run => start(run::Run::new(), &arguments),
+        Name::Text => {
+            text::Text::new(&arguments.corpus).and_then(|subject| start(subject, &arguments))
+        }
+    };
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error}");
@@ -57,118 +106,44 @@ fn main() -> ExitCode {
     }
 }
 
-fn fuzz(arguments: &Arguments) -> Result<ExitCode, String> {
-    let mut corpus = Corpus::read(&arguments.corpus)?;
-    println!(
-        "seed {}, {} runs, {} inputs to begin with",
-        arguments.seed,
-        arguments.runs,
-        corpus.len()
-    );
-    subject::silence_panics();
-    let bar = progress(arguments.runs);
-    let start = Instant::now();
-    let mut tally = Tally::default();
-    while tally.runs < arguments.runs {
-        let first = tally.runs;
-        let count = GENERATION.min(arguments.runs - first);
-        for outcome in generation(&corpus, arguments.seed, first, count) {
-            tally.runs += 1;
-            match outcome.verdict {
-                Verdict::Rejected => {}
-                Verdict::Accepted => {
-                    tally.accepted += 1;
-                    corpus.learn(outcome.input, &mut Random::new(arguments.seed, outcome.run));
-                }
-                Verdict::Failed(reason) => {
-                    let path = save(arguments, outcome.run, &outcome.input)?;
-                    bar.suspend(|| println!("run {}: {reason}\n  {}", outcome.run, path.display()));
-                    tally.failed += 1;
-                }
-            }
-        }
-        bar.set_position(tally.runs as u64);
-        if tally.failed >= MOST_FAILURES {
-            bar.suspend(|| println!("stopped after {MOST_FAILURES} failures"));
-            break;
-        }
+fn start<S: Subject>(mut subject: S, arguments: &Arguments) -> Result<ExitCode, String> {
+    if let Some(path) = &arguments.replay {
+        return replay(&subject, path, arguments.patience);
     }
-    bar.finish_and_clear();
-    let seconds = start.elapsed().as_secs_f64();
-    println!(
-        "{} runs in {seconds:.1} s ({:.0} a second): {} accepted and printed back, {} failed",
-        tally.runs,
-        tally.runs as f64 / seconds,
-        tally.accepted,
-        tally.failed
-    );
-    Ok(if tally.failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
-}
-
-/// More failures than this are one failure, many times.
-const MOST_FAILURES: usize = 20;
-
-#[derive(Default)]
-struct Tally {
-    runs: usize,
-    accepted: usize,
-    failed: usize,
-}
-
-struct Outcome {
-    run: usize,
-    input: String,
-    verdict: Verdict,
-}
-
-/// Tries inputs `first..first + count`, in order of their numbers whatever thread tried them.
-fn generation(corpus: &Corpus, seed: u64, first: usize, count: usize) -> Vec<Outcome> {
-    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let share = count.div_ceil(threads);
-    let attempt = |run: usize| {
-        let mut random = Random::new(seed, run);
-        let input = mutate::mutate(corpus, &mut random);
-        let verdict = subject::examine(&input);
-        Outcome {
-            run,
-            input,
-            verdict,
-        }
+    let Some(work) = &arguments.work else {
+        return campaign::run(&subject, arguments);
     };
-    thread::scope(|scope| {
-        let workers: Vec<_> = (first..first + count)
-            .step_by(share.max(1))
-            .map(|begin| {
-                let end = (begin + share).min(first + count);
-                scope.spawn(move || (begin..end).map(attempt).collect::<Vec<_>>())
-            })
-            .collect();
-        workers
-            .into_iter()
-            .flat_map(|worker| worker.join().expect("panics are caught inside"))
-            .collect()
+    let parts = work.split_once(':');
+    let numbers = parts.and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    let (first, count) = numbers.ok_or("`--work` takes FIRST:COUNT")?;
+    subject::silence_panics();
+    let task = Task {
+        seed: arguments.seed,
+        first,
+        count,
+        current: &arguments.current,
+        out: &arguments.out,
+        patience: arguments.patience,
+    };
+    worker::work(&mut subject, &task)
+}
+
+fn replay<S: Subject>(subject: &S, path: &Path, patience: u64) -> Result<ExitCode, String> {
+    worker::watch(Arc::default(), patience);
+    let input = fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    subject::silence_panics();
+    Ok(match subject::examine(subject, &input) {
+        Verdict::Accepted => {
+            println!("accepted");
+            ExitCode::SUCCESS
+        }
+        Verdict::Rejected(class) => {
+            println!("rejected: {class}");
+            ExitCode::SUCCESS
+        }
+        Verdict::Failed(reason) => {
+            println!("failed: {}", reason.replace('\n', " "));
+            ExitCode::FAILURE
+        }
     })
-}
-
-fn save(arguments: &Arguments, run: usize, input: &str) -> Result<PathBuf, String> {
-    let path = arguments
-        .out
-        .join(format!("text-{}-{run}.lir", arguments.seed));
-    let written = fs::create_dir_all(&arguments.out).and_then(|()| fs::write(&path, input));
-    written.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-    Ok(path)
-}
-
-fn progress(runs: usize) -> ProgressBar {
-    let bar = ProgressBar::new(runs as u64);
-    let template = "{bar:40} {human_pos} of {human_len} runs, {per_sec}, {eta} left";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(Duration::from_millis(500));
-    bar
 }

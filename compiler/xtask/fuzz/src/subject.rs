@@ -1,23 +1,42 @@
-//! What is tried: parse a text; if it parses, print it, parse that, and print again.
+//! What a fuzzer tries: how inputs are made, what has to hold of each, how one is made smaller.
 
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
 
-use lepid_ir::core::{Module, PrintOptions, Registry, Resources, Severity, print_module};
-use lepid_ir::{dialects, text};
+use crate::random::Random;
+
+pub(crate) trait Subject {
+    const NAME: &'static str;
+    /// Of the files that failing inputs are written to.
+    const EXTENSION: &'static str;
+    /// Inputs that one process tries. What it learns is lost with it, and so is what it leaks.
+    const CHUNK: usize;
+
+    /// How many inputs there are to begin with.
+    fn seeds(&self) -> usize;
+
+    fn make(&self, random: &mut Random) -> Vec<u8>;
+
+    fn examine(&self, input: &[u8]) -> Verdict;
+
+    /// Told of each accepted input.
+    fn learn(&mut self, _input: &[u8], _random: &mut Random) {}
+
+    /// Inputs that are a little smaller, those with the most left out first.
+    fn smaller(&self, input: &[u8]) -> Vec<Vec<u8>>;
+}
 
 /// How an input fared.
+#[derive(Debug)]
 pub(crate) enum Verdict {
-    /// Diagnostics were reported, as they should be.
-    Rejected,
-    /// It parsed and kept the round-trip law.
+    /// Diagnostics were reported, as they should be; of which kind they were.
+    Rejected(String),
     Accepted,
     /// A panic, or a broken law.
     Failed(String),
 }
 
 thread_local! {
-    static REGISTRY: Registry = dialects::registry();
     static LAST_PANIC: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
@@ -28,41 +47,10 @@ pub(crate) fn silence_panics() {
     }));
 }
 
-pub(crate) fn examine(input: &str) -> Verdict {
-    let examined = panic::catch_unwind(AssertUnwindSafe(|| {
-        REGISTRY.with(|registry| round_trip(input, registry))
-    }));
-    match examined {
+/// Examines an input; a panic is a failure.
+pub(crate) fn examine(subject: &impl Subject, input: &[u8]) -> Verdict {
+    match panic::catch_unwind(AssertUnwindSafe(|| subject.examine(input))) {
         Ok(verdict) => verdict,
         Err(_) => Verdict::Failed(LAST_PANIC.with(|last| last.borrow().clone())),
     }
-}
-
-fn round_trip(input: &str, registry: &Registry) -> Verdict {
-    let Some(module) = parse(input, registry) else {
-        return Verdict::Rejected;
-    };
-    let printed = print(&module);
-    let Some(again) = parse(&printed, registry) else {
-        return Verdict::Failed(format!("what was printed does not parse: {printed:.200}"));
-    };
-    if print(&again) == printed {
-        return Verdict::Accepted;
-    }
-    Verdict::Failed("what was printed prints otherwise once parsed".to_owned())
-}
-
-fn parse(input: &str, registry: &Registry) -> Option<Module> {
-    let (module, diagnostics) = text::parse(input, "input.lir", registry, None);
-    let broken = diagnostics.iter().any(|d| d.severity == Severity::Error);
-    (!broken).then_some(module)
-}
-
-/// All constants stay in the text, so that no side file is needed.
-fn print(module: &Module) -> String {
-    let options = PrintOptions {
-        inline_elements: usize::MAX,
-        ..PrintOptions::default()
-    };
-    print_module(module, &options, &mut Resources::default())
 }

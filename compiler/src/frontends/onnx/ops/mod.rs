@@ -79,6 +79,11 @@ pub(super) fn find(node: &NodeProto, opsets: &Opsets) -> Option<(&'static Row, i
     (opset >= row.since).then_some((row, opset))
 }
 
+/// All operators with the first version in which each is read.
+pub(super) fn all() -> impl Iterator<Item = (&'static str, i64)> {
+    FAMILIES.iter().copied().flatten().map(|row| (row.name, row.since))
+}
+
 /// The first version in which an operator is read.
 pub(super) fn since(domain: &str, op: &str) -> Option<i64> {
     lookup(domain, op).map(|row| row.since)

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::corpus::Corpus;
+use super::corpus::Corpus;
 use crate::random::Random;
 
 /// Inputs are cut to this many tokens.

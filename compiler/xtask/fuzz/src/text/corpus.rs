@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use lepid_ir::core::Registry;
 use lepid_ir::dialects;
 
+use crate::files;
 use crate::random::Random;
 
 /// What fuzzing begins with where no file is found.
@@ -117,8 +118,9 @@ pub(crate) struct Corpus {
 impl Corpus {
     pub(crate) fn read(folders: &[PathBuf]) -> Result<Corpus, String> {
         let mut texts = vec![SEED.to_owned()];
-        for folder in folders {
-            collect(folder, &mut texts)?;
+        for path in files::below(folders, "lir")? {
+            let text = fs::read_to_string(&path);
+            texts.push(text.map_err(|error| format!("cannot read {}: {error}", path.display()))?);
         }
         let inputs: Vec<_> = texts.iter().map(|text| tokens(text)).collect();
         Ok(Corpus {
@@ -141,35 +143,17 @@ impl Corpus {
     }
 
     /// Keeps an input that was accepted: mutations of it get further than those of a broken one.
-    pub(crate) fn learn(&mut self, input: String, random: &mut Random) {
+    pub(crate) fn learn(&mut self, input: &str, random: &mut Random) {
         if input.len() > LONGEST {
             return;
         }
         if self.inputs.len() - self.fixed < MOST_LEARNT {
-            self.inputs.push(tokens(&input));
+            self.inputs.push(tokens(input));
         } else if random.below(8) == 0 {
             let place = self.fixed + random.below(MOST_LEARNT);
-            self.inputs[place] = tokens(&input);
+            self.inputs[place] = tokens(input);
         }
     }
-}
-
-fn collect(folder: &Path, texts: &mut Vec<String>) -> Result<(), String> {
-    let failed = |error| format!("cannot read {}: {error}", folder.display());
-    let entries = fs::read_dir(folder).map_err(failed)?;
-    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
-    let mut paths: Vec<PathBuf> = paths.collect::<Result<_, _>>().map_err(failed)?;
-    // The order of a folder differs between machines.
-    paths.sort();
-    for path in paths {
-        if path.is_dir() {
-            collect(&path, texts)?;
-        } else if path.extension().is_some_and(|extension| extension == "lir") {
-            let text = fs::read_to_string(&path);
-            texts.push(text.map_err(|error| format!("cannot read {}: {error}", path.display()))?);
-        }
-    }
-    Ok(())
 }
 
 /// The grammar's words, the ops with their attributes, and every token of the inputs.
@@ -185,7 +169,7 @@ fn words(registry: &Registry, inputs: &[Vec<String>]) -> Vec<String> {
 }
 
 /// Cuts a text into words, runs of blanks and single other characters; joined they are the text.
-fn tokens(text: &str) -> Vec<String> {
+pub(crate) fn tokens(text: &str) -> Vec<String> {
     let class = |c: char| match c {
         _ if c.is_alphanumeric() || "_.%@^!?#".contains(c) => 0,
         _ if c.is_whitespace() => 1,
@@ -219,7 +203,7 @@ mod tests {
     fn learning_is_bounded() {
         let mut corpus = Corpus::read(&[]).unwrap();
         for run in 0..2 * MOST_LEARNT {
-            corpus.learn("func".to_owned(), &mut Random::new(0, run));
+            corpus.learn("func", &mut Random::new(0, run));
         }
         assert_eq!(corpus.len(), 1 + MOST_LEARNT);
     }
