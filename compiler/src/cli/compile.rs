@@ -63,7 +63,7 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let func = args.model.func.as_deref();
     let compiled = args.target.compile(module, func, &more, cx)?;
     let package = &compiled.package;
-    cx.report("target", package.target);
+    cx.report("target", package.target.to_string());
     let sections = package.sections.iter();
     let sections: Vec<_> = sections
         .map(|s| json!({"name": s.name, "bytes": s.data.as_slice().len()}))

@@ -95,7 +95,7 @@ fn summary(
         "weights",
         json!({"tensors": weights.len(), "elements": elements, "bytes": weight_bytes}),
     );
-    cx.report("target", package.target);
+    cx.report("target", package.target.to_string());
     cx.report("compiled_ops", native);
     cx.report("arena_bytes", arena);
     let mut table = Table::default();
