@@ -22,7 +22,8 @@ pub fn read(path: &Path) -> Result<Tensor, Diagnostic> {
 
 /// Whether a file tells of element types that NumPy lacks.
 pub fn has_exact_type(path: &Path) -> bool {
-    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("pb"))
+    path.extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("pb"))
 }
 
 fn read_pb(path: &Path) -> Result<Tensor, Diagnostic> {

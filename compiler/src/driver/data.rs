@@ -276,7 +276,15 @@ mod tests {
         assert_eq!(numbers("k=[[0.5], [2]]"), (vec![2, 1], vec![0.5, 2.0]));
         assert_eq!(numbers("k=[]"), (vec![0], vec![]));
         assert_eq!(read("k=a.pb"), Ok(ConstantPlace::File("a.pb".into())));
-        for wrong in ["k", "k=", "=1", "k=[1", "k=[1, [2]]", "k=[[1], [2, 3]]", "k=[\"a\"]"] {
+        for wrong in [
+            "k",
+            "k=",
+            "=1",
+            "k=[1",
+            "k=[1, [2]]",
+            "k=[[1], [2, 3]]",
+            "k=[\"a\"]",
+        ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

@@ -29,8 +29,8 @@ use lepid_passes::core::{Alias, PassRegistry};
 use lepid_target_api::{Target, TargetRegistry};
 use lepid_target_reference::Reference;
 
-pub use binding::{Bindings, bind_to_inputs, parse_shape};
 pub use crate::frontends::onnx::Constant;
+pub use binding::{Bindings, bind_to_inputs, parse_shape};
 pub use load::{ModelOptions, side_file_name};
 pub use session::Session;
 

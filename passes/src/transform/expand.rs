@@ -8,11 +8,17 @@
 //!
 //! Asks the legality hook about every op, and again about what `decompose` gives, until all that
 //! remains is native. Structure is not asked about: functions, terminators and constants.
+//!
+//! An `nn` op on 16-bit floats is first done in 32 bits as a whole: it rounds once, at its end, where
+//! the simpler ops would round at each step. The target may well have it natively then.
 
 use std::collections::BTreeMap;
 
-use lepid_ir::core::{Builder, Code, Diagnostic, Diagnostics, Module, Op, Trait};
+use lepid_ir::core::{
+    Builder, Code, Diagnostic, Diagnostics, Elem, Module, Op, OpResult, Trait, Value,
+};
 use lepid_ir::dialects::core::Func;
+use lepid_ir::dialects::tensor::build;
 
 use crate::core::rewrite::{At, is, replace};
 use crate::core::{Changed, Legality, PassCx, PassDef, PassResult, Values};
@@ -70,12 +76,49 @@ fn is_structure(module: &Module, op: Op) -> bool {
 fn expand(module: &mut Module, op: Op) -> Result<bool, Diagnostics> {
     let loc = module.loc(op).clone();
     let def = module.def(op);
+    let wide = in_single(module, op).at(&loc)?;
     let mut b = Builder::before(module, op);
-    let Some(values) = def.decompose(&mut b, op).at(&loc)? else {
-        return Ok(false);
+    let values = match wide {
+        Some(values) => values,
+        None => match def.decompose(&mut b, op).at(&loc)? {
+            Some(values) => values,
+            None => return Ok(false),
+        },
     };
     replace(module, op, &values).at(&loc)?;
     Ok(true)
+}
+
+/// The op on operands of 32 bits in place of 16, with its results brought back.
+fn in_single(module: &mut Module, op: Op) -> OpResult<Option<Vec<Value>>> {
+    let view = module.view(op);
+    let is_half = |v: &Value| matches!(elem(module, *v), Some(Elem::F16 | Elem::BF16));
+    if !view.name().starts_with("nn.") || !view.operands().iter().any(is_half) {
+        return Ok(None);
+    }
+    let halves: Vec<bool> = view.operands().iter().map(is_half).collect();
+    let (def, mut operands) = (view.def(), view.operands().to_vec());
+    let names = view.info().attrs.iter().map(|a| a.name);
+    let attrs: Vec<_> = names.zip(view.attrs().iter().cloned()).collect();
+    let to: Vec<Option<Elem>> = view.results().iter().map(|&r| elem(module, r)).collect();
+    let mut b = Builder::before(module, op);
+    for (operand, half) in operands.iter_mut().zip(halves) {
+        if half {
+            *operand = build::cast(&mut b, *operand, Elem::F32)?;
+        }
+    }
+    let wide = b.create(def, &operands, &attrs)?;
+    let mut values = b.module.results(wide).to_vec();
+    for (value, to) in values.iter_mut().zip(to) {
+        if let Some(to) = to {
+            *value = build::cast(&mut b, *value, to)?;
+        }
+    }
+    Ok(Some(values))
+}
+
+fn elem(module: &Module, value: Value) -> Option<Elem> {
+    module.value_type(value).elem()
 }
 
 fn unsupported(module: &Module, op: Op, reason: &str) -> Diagnostic {

@@ -6,6 +6,7 @@ use lepid_ir::core::{
 use lepid_ir::dialects::core::constant;
 use lepid_ir::dialects::tensor::extents::{self, Entry};
 
+use super::fold;
 use super::graph::{Importer, Scope};
 use super::proto::{AttributeProto, GraphProto, NodeProto, attribute_type};
 
@@ -100,13 +101,25 @@ impl Cx<'_, '_, '_, '_> {
         self.b.module.constant_value(value)
     }
 
-    /// The numbers of a constant.
+    /// The value of a constant, or of what this lowering has computed from constants.
+    pub(super) fn known(&self, value: Value) -> Option<Tensor> {
+        match self.constant_of(value) {
+            Some(tensor) => Some(tensor.clone()),
+            None => fold::evaluate(self.b.module, value),
+        }
+    }
+
+    /// The numbers of a known value.
     pub(super) fn ints_of(&self, value: Value) -> Option<Vec<i64>> {
-        self.constant_of(value).map(Tensor::to_i64s)
+        self.known(value).map(|tensor| tensor.to_i64s())
     }
 
     /// What is known of the elements of an integer vector or scalar, if its length is.
     pub(super) fn entries(&self, value: Value) -> Option<Vec<Entry>> {
+        let whole = |t: &Tensor| t.elem().is_int() && t.len() as u64 <= extents::MAX_RANK;
+        if let Some(known) = self.known(value).filter(whole) {
+            return Some(known.to_i64s().into_iter().map(Entry::Number).collect());
+        }
         let entries = extents::trace(self.b.module, value);
         if entries.as_ref().is_none_or(|e| e.contains(&Entry::Unknown)) {
             self.want(value);
@@ -117,7 +130,7 @@ impl Cx<'_, '_, '_, '_> {
     /// Says that the result has a static shape only if this value is known. Gives the inputs of the
     /// model that it is computed from.
     pub(super) fn want(&self, value: Value) -> Vec<String> {
-        match self.constant_of(value) {
+        match self.known(value) {
             Some(_) => Vec::new(),
             None => self.importer.statics.want(self.b.module, value),
         }
@@ -148,8 +161,8 @@ impl Cx<'_, '_, '_, '_> {
         let Some(value) = self.optional(index) else {
             return Ok(None);
         };
-        match self.constant_of(value) {
-            Some(tensor) => Ok(Some(tensor.clone())),
+        match self.known(value) {
+            Some(tensor) => Ok(Some(tensor)),
             None => Err(self.must_be_constant(value, what)),
         }
     }

@@ -85,18 +85,10 @@ fn ops_since(module: &Module, mark: &Mark) -> Vec<Op> {
 
 /// The results of an op whose operands are small constants.
 fn fold_op(module: &Module, op: Op) -> Option<Vec<Tensor>> {
+    if !is_foldable(module, op) {
+        return None;
+    }
     let view = module.view(op);
-    let info = view.info();
-    if !info.has(Trait::Pure) || info.has(Trait::Constant) || !view.regions().is_empty() {
-        return None;
-    }
-    let small = |ty: lepid_ir::core::Type| {
-        let count = ty.as_tensor().and_then(|t| t.element_count());
-        count.is_none_or(|n| n <= LIMIT as u64)
-    };
-    if !view.results().iter().all(|&r| small(module.value_type(r))) {
-        return None;
-    }
     let constant = |i: usize| {
         view.constant_operand(i)
             .filter(|t| t.len() <= LIMIT)
@@ -106,6 +98,45 @@ fn fold_op(module: &Module, op: Op) -> Option<Vec<Tensor>> {
     // An error is left to the run: the op may stand in a branch that is never taken.
     let results = eval_pure(module, op, &operands?).ok()?;
     results.iter().all(|t| t.len() <= LIMIT).then_some(results)
+}
+
+/// The value of small constants' arithmetic that has not been folded yet.
+pub(super) fn evaluate(module: &Module, value: Value) -> Option<Tensor> {
+    // Lowerings make short chains; the bound is for any module.
+    let mut fuel = 64;
+    evaluate_within(module, value, &mut fuel)
+}
+
+fn evaluate_within(module: &Module, value: Value, fuel: &mut u32) -> Option<Tensor> {
+    if let Some(constant) = module.constant_value(value) {
+        return (constant.len() <= LIMIT).then(|| constant.clone());
+    }
+    *fuel = fuel.checked_sub(1)?;
+    let op = module.defining_op(value)?;
+    if !is_foldable(module, op) {
+        return None;
+    }
+    let operands = module.operands(op).iter();
+    let operands: Option<Vec<Tensor>> = operands
+        .map(|&operand| evaluate_within(module, operand, fuel))
+        .collect();
+    let results = eval_pure(module, op, &operands?).ok()?;
+    let at = module.results(op).iter().position(|&r| r == value)?;
+    results.into_iter().nth(at).filter(|t| t.len() <= LIMIT)
+}
+
+/// Whether the op can be evaluated by itself, with small results as far as its types tell.
+fn is_foldable(module: &Module, op: Op) -> bool {
+    let view = module.view(op);
+    let info = view.info();
+    if !info.has(Trait::Pure) || info.has(Trait::Constant) || !view.regions().is_empty() {
+        return false;
+    }
+    let small = |ty: lepid_ir::core::Type| {
+        let count = ty.as_tensor().and_then(|t| t.element_count());
+        count.is_none_or(|n| n <= LIMIT as u64)
+    };
+    view.results().iter().all(|&r| small(module.value_type(r)))
 }
 
 fn replace(module: &mut Module, op: Op, results: Vec<Tensor>) -> OpResult<Vec<Value>> {

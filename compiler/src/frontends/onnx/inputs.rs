@@ -6,13 +6,16 @@ use lepid_ir::core::{
     Code, Diagnostic, Diagnostics, Dim, Elem, Loc, OpError, OpResult, Symbol, Tensor, Type,
 };
 
-use super::{Constant, ImportOptions};
 use super::proto::tensor_shape_proto::dimension::Value as ExtentProto;
 use super::proto::{TensorShapeProto, ValueInfoProto, type_proto};
 use super::weights::elem_type;
+use super::{Constant, ImportOptions};
 
 /// The inputs that take values at run time, with their types; and the others with their values.
-#[allow(clippy::type_complexity, reason = "two lists, one for each kind of input")]
+#[allow(
+    clippy::type_complexity,
+    reason = "two lists, one for each kind of input"
+)]
 pub(super) fn types(
     inputs: &[&ValueInfoProto],
     options: &ImportOptions,

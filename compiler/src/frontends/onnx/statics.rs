@@ -18,6 +18,7 @@ pub(super) struct Statics {
 /// reduces or looks up data is left out, for the data are no parameters.
 const TRANSPARENT: &[&str] = &[
     "tensor.add",
+    "tensor.and",
     "tensor.broadcast",
     "tensor.cast",
     "tensor.ceil",
@@ -30,6 +31,8 @@ const TRANSPARENT: &[&str] = &[
     "tensor.min",
     "tensor.mul",
     "tensor.neg",
+    "tensor.not",
+    "tensor.or",
     "tensor.reshape",
     "tensor.select",
     "tensor.slice",

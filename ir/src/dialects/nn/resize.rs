@@ -239,8 +239,16 @@ fn around(x: f64, reach: f64, shrink: f64, weight: impl Fn(f64) -> f64) -> Vec<(
     // A scale near 0 would count elements without end; further ones than these weigh nothing.
     let first = ((-reach / shrink).floor() + 1.0).max(-MAX_REACH);
     let offsets = (0..).map(|i| first + f64::from(i));
-    let weigh = |d: f64| (x.floor() + d, weight((shrink * (d - (x - x.floor()))).abs()));
-    let reads: Vec<(f64, f64)> = offsets.take_while(|d| *d < 2.0 - first).map(weigh).collect();
+    let weigh = |d: f64| {
+        (
+            x.floor() + d,
+            weight((shrink * (d - (x - x.floor()))).abs()),
+        )
+    };
+    let reads: Vec<(f64, f64)> = offsets
+        .take_while(|d| *d < 2.0 - first)
+        .map(weigh)
+        .collect();
     if shrink == 1.0 {
         return reads;
     }

@@ -37,6 +37,7 @@ fn pad(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
         Some(axes) => spread_pads(cx, pads, &axes, rank)?,
         None => pads,
     };
+    cx.want(pads);
     if let Some(pads) = cx.ints_of(pads) {
         if pads.len() != 2 * rank {
             return Err(invalid(format!(
@@ -48,10 +49,16 @@ fn pad(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
             let attrs = [("low", pads[..rank].into()), ("high", pads[rank..].into())];
             return one(cx.op(&tensor::Pad, &[x, value], &attrs)?);
         }
-        let border = Border::find(&mode)?;
-        if let Some(border) = border
-            && let Some(y) = bordered(cx, x, &pads, border)?
-        {
+        let dims = cx.dims(x)?;
+        let y = match Border::find(&mode)? {
+            Some(border) => match bordered(cx, x, &pads, border)? {
+                Some(y) => Some(y),
+                None => looked_up(cx, x, &pads, border)?,
+            },
+            None if dims.iter().all(|d| d.known().is_some()) => Some(trimmed(cx, x, &pads, value)?),
+            None => None,
+        };
+        if let Some(y) = y {
             return one(y);
         }
     }
@@ -78,6 +85,19 @@ impl Border {
             "edge" => Ok(Some(Border::Edge)),
             "wrap" => Ok(Some(Border::Wrap)),
             other => Err(invalid(format!("attribute `mode` is `{other}`"))),
+        }
+    }
+
+    /// The element of `n` that stands at place `i`, which may lie outside.
+    fn source(self, i: i64, n: i64) -> i64 {
+        match self {
+            Border::Edge => i.clamp(0, n - 1),
+            Border::Wrap => i.rem_euclid(n),
+            Border::Reflect => {
+                let last = n - 1;
+                let folded = i.rem_euclid((2 * last).max(1));
+                folded.min(2 * last - folded)
+            }
         }
     }
 
@@ -131,6 +151,68 @@ fn bordered(
         y = build::concat(cx.b, &parts, axis)?;
     }
     Ok(Some(y))
+}
+
+/// An axis that a border makes longer than this is left to the run.
+const LOOKUP_LIMIT: i64 = 1 << 20;
+
+/// Any border, by the index of each element in `x`; none if an extent is open.
+fn looked_up(
+    cx: &mut Cx<'_, '_, '_, '_>,
+    x: Value,
+    pads: &[i64],
+    border: Border,
+) -> OpResult<Option<Value>> {
+    let dims = cx.dims(x)?;
+    let (lows, highs) = pads.split_at(dims.len());
+    let mut tables = Vec::new();
+    for (axis, (&low, &high)) in lows.iter().zip(highs).enumerate() {
+        if (low, high) == (0, 0) {
+            continue;
+        }
+        let limits = -LOOKUP_LIMIT..=LOOKUP_LIMIT;
+        let n = dims[axis].known().map(|n| n as i64);
+        match n.filter(|n| (1..=LOOKUP_LIMIT).contains(n)) {
+            Some(n) if limits.contains(&low) && limits.contains(&high) => {
+                let places = (-low..n + high).map(|i| border.source(i, n));
+                tables.push((axis, Tensor::from_i64s(places)));
+            }
+            _ => return Ok(None),
+        }
+    }
+    let mut y = x;
+    for (axis, table) in tables {
+        let table = cx.constant(table)?;
+        y = build::gather(cx.b, y, table, axis)?;
+    }
+    Ok(Some(y))
+}
+
+/// Padding with a value where a pad is positive; a negative one cuts.
+fn trimmed(cx: &mut Cx<'_, '_, '_, '_>, x: Value, pads: &[i64], value: Value) -> OpResult<Value> {
+    let dims = cx.dims(x)?;
+    let rank = dims.len();
+    let (lows, highs) = pads.split_at(rank);
+    let mut y = x;
+    for axis in 0..rank {
+        let (low, high) = (lows[axis], highs[axis]);
+        let n = dims[axis].known().map_or(0, |n| n as i64);
+        let (start, stop) = (low.min(0).saturating_neg(), n.saturating_add(high.min(0)));
+        if start > n || stop < start {
+            return Err(invalid(format!(
+                "the pads cut more than the {n} of axis {axis}"
+            )));
+        }
+        if start > 0 || stop < n {
+            y = build::slice_axis(cx.b, y, axis, start, stop)?;
+        }
+    }
+    let positive = |pads: &[i64]| pads.iter().map(|&p| p.max(0)).collect::<Vec<i64>>();
+    let attrs = [
+        ("low", positive(lows)[..].into()),
+        ("high", positive(highs)[..].into()),
+    ];
+    cx.op(&tensor::Pad, &[y, value], &attrs)
 }
 
 fn part(

@@ -4,6 +4,7 @@ use lepid_ir::core::{Attr, Dim, OpResult, Value};
 use lepid_ir::dialects::tensor::build;
 use lepid_ir::dialects::{nn, tensor};
 
+use super::maxima::{self, Reads};
 use super::{Row, one, row};
 use crate::frontends::onnx::cx::{Cx, invalid, unsupported};
 
@@ -234,12 +235,30 @@ fn pool_attrs(cx: &Cx<'_, '_, '_, '_>, window: &Window) -> OpResult<Vec<(&'stati
 
 fn max_pool(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     let x = cx.input(0)?;
-    if cx.wants(1) {
-        return Err(unsupported("the indices of the maxima are not supported"));
-    }
     let window = Window::new(cx, x, None)?;
     let attrs = pool_attrs(cx, &window)?;
-    one(cx.op(&nn::MaxPool, &[x], &attrs)?)
+    let y = cx.op(&nn::MaxPool, &[x], &attrs)?;
+    if !cx.wants(1) {
+        return one(y);
+    }
+    let (from, to) = (spatial_dims(cx, x)?, spatial_dims(cx, y)?);
+    let mut reads = Vec::new();
+    for (axis, (from, to)) in from.iter().zip(&to).enumerate() {
+        let (Some(extent @ 1..), Some(steps)) = (from.known(), to.known()) else {
+            return Err(unsupported("the places of maxima need fixed extents")
+                .help("give fixed input shapes"));
+        };
+        reads.push(Reads {
+            extent: extent as i64,
+            steps: steps as i64,
+            kernel: window.kernel[axis],
+            stride: window.stride[axis],
+            dilation: window.dilation[axis],
+            low: window.pad[axis],
+        });
+    }
+    let column_major = cx.flag("storage_order")?;
+    Ok(vec![y, maxima::places(cx, x, &reads, column_major)?])
 }
 
 fn average_pool(cx: &mut Cx<'_, '_, '_, '_>) -> Values {

@@ -188,6 +188,10 @@ fn bit_cast(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     let x = cx.input(0)?;
     let to = cx.required("to", cx.opt_int("to")?)?;
     let to = elem_type(to as i32)?;
+    // A truth value is stored as a byte that is 0 or 1.
+    if cx.elem(x)? == Elem::Bool && to.is_int() && to.bits() == 8 {
+        return one(cx.cast(x, to)?);
+    }
     one(cx.op(&tensor::Bitcast, &[x], &[("to", to.into())])?)
 }
 

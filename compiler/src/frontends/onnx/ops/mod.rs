@@ -9,6 +9,7 @@ mod elementwise;
 mod index;
 mod loss;
 mod matmul;
+mod maxima;
 mod misc;
 mod norm;
 mod quant;
@@ -22,6 +23,7 @@ mod sequence;
 mod shape;
 mod signal;
 mod steps;
+mod turns;
 
 pub(super) use sequence::reads_handles;
 
@@ -70,6 +72,7 @@ const FAMILIES: &[&[Row]] = &[
     sequence::ROWS,
     shape::ROWS,
     signal::ROWS,
+    turns::ROWS,
 ];
 
 /// The row for a node, with the version that the node is written in.

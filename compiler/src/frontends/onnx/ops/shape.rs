@@ -46,7 +46,9 @@ pub(super) fn shape_entries(cx: &Cx<'_, '_, '_, '_>, shape: Value) -> OpResult<V
         let error = unsupported("the rank of the result is not known before the model runs");
         match cx.want(shape).first() {
             Some(input) => error.help(constant_help(input)),
-            None => error.help("give fixed input shapes, so that the shape can be computed in advance"),
+            None => {
+                error.help("give fixed input shapes, so that the shape can be computed in advance")
+            }
         }
     })
 }

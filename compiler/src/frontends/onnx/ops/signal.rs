@@ -107,19 +107,59 @@ fn dft(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
         ));
     }
     let (inverse, onesided) = (cx.flag("inverse")?, cx.flag("onesided")?);
-    if inverse && onesided {
-        return Err(unsupported(
-            "an inverse transform of half a spectrum is not supported",
-        ));
-    }
     let mut pair = parts(cx, x)?;
     let length = cx.constant_ints(1, "the length of the transform")?;
-    if let Some(length) = length.and_then(|l| l.first().copied()) {
+    let length = length.and_then(|l| l.first().copied());
+    if inverse && onesided {
+        return one(from_half(cx, pair, axis, length)?);
+    }
+    if let Some(length) = length {
         for part in &mut pair {
             *part = resized(cx, *part, axis, length)?;
         }
     }
     one(transformed(cx, pair, axis, inverse, onesided)?)
+}
+
+/// The real signal of that length whose spectrum begins with these entries: the others are their
+/// conjugates, in the opposite order.
+fn from_half(
+    cx: &mut Cx<'_, '_, '_, '_>,
+    pair: [Value; 2],
+    axis: usize,
+    length: Option<i64>,
+) -> OpResult<Value> {
+    let n = cx.dims(pair[0])?[axis].known();
+    let n = n.ok_or_else(|| unsupported("the length of the transform is open"))? as i64;
+    let length = length.unwrap_or(2 * (n - 1));
+    if !(1..=WINDOW_LIMIT).contains(&length) {
+        return Err(invalid(format!("the length of the transform is {length}")));
+    }
+    let half = length / 2 + 1;
+    let places = (0..length).map(|k| if k < half { k } else { length - k });
+    let places = cx.constant(Tensor::from_i64s(places))?;
+    let elem = cx.elem(pair[1])?;
+    // The ends of the half are real.
+    let sign = |k: i64| match k {
+        0 => 0.0,
+        k if 2 * k == length => 0.0,
+        k if k < half => 1.0,
+        _ => -1.0,
+    };
+    let signs = Tensor::from_f64s(elem, [length as usize], (0..length).map(sign));
+    let signs = cx.constant(signs)?;
+    let rank = cx.rank(pair[0])?;
+    let others: Vec<usize> = (1..rank - axis).collect();
+    let signs = build::unsqueeze(cx.b, signs, &others)?;
+    let mut whole = Vec::new();
+    for part in pair {
+        let part = resized(cx, part, axis, half)?;
+        whole.push(build::gather(cx.b, part, places, axis)?);
+    }
+    let imaginary = cx.binary(&tensor::Mul, whole[1], signs)?;
+    let attrs = [("axis", Attr::Int(axis as i64)), ("inverse", true.into())];
+    let signal = cx.ops(&tensor::Fft, &[whole[0], imaginary], &attrs)?;
+    build::unsqueeze(cx.b, signal[0], &[rank])
 }
 
 /// An axis cut or filled with zeros to a length.

@@ -3,6 +3,7 @@
 mod hostile;
 mod ops;
 mod shapes;
+mod turns;
 
 use lepid_ir::core::{Dim, Elem, Module, Num, Tensor, verify};
 use lepid_ir::dialects::core::Func;

@@ -324,3 +324,69 @@ fn all_forms_of_tensor_data_are_read() {
         assert_eq!(y[0].to_f64s(), expected);
     }
 }
+
+#[test]
+fn pads_may_cut_and_fold_back_more_than_once() {
+    let padded = |mode: &'static str, pads: &[i64]| {
+        let nodes = [node("Pad", &["x", "pads"], &["y"]).string("mode", mode)];
+        let model = model(
+            18,
+            &[value("x", F32, &[3.into()])],
+            &[longs("pads", pads)],
+            &nodes,
+            &["y"],
+        );
+        let module = imported(&model);
+        assert!(output_dims(&module, 0)[0].known().is_some());
+        run(&model, &[f32s(&[3], &[1.0, 2.0, 3.0])])[0].to_f64s()
+    };
+    assert_eq!(padded("constant", &[-1, 2]), [2.0, 3.0, 0.0, 0.0]);
+    assert_eq!(padded("edge", &[2, -1]), [1.0, 1.0, 1.0, 2.0]);
+    assert_eq!(
+        padded("reflect", &[5, 0]),
+        [2.0, 1.0, 2.0, 3.0, 2.0, 1.0, 2.0, 3.0]
+    );
+    assert_eq!(
+        padded("wrap", &[0, 4]),
+        [1.0, 2.0, 3.0, 1.0, 2.0, 3.0, 1.0]
+    );
+}
+
+#[test]
+fn the_places_of_maxima_count_through_the_input() {
+    let nodes = [node("MaxPool", &["x"], &["y", "at"])
+        .ints("kernel_shape", &[2, 2])
+        .ints("strides", &[2, 1])
+        .ints("pads", &[0, 1, 0, 0])];
+    let x = [1.0, 9.0, 3.0, 4.0, 5.0, 6.0, 0.0, -1.0, -2.0, -3.0, -4.0, -5.0];
+    let inputs = [value("x", F32, &[1.into(), 2.into(), 2.into(), 3.into()])];
+    let model = model(12, &inputs, &[], &nodes, &["y", "at"]);
+    let results = run(&model, &[f32s(&[1, 2, 2, 3], &x)]);
+    assert_eq!(results[1].elem(), Elem::I64);
+    assert_close(&results[0], &[1, 2, 1, 3], &[4.0, 9.0, 9.0, 0.0, 0.0, -1.0]);
+    assert_close(&results[1], &[1, 2, 1, 3], &[3.0, 1.0, 1.0, 6.0, 6.0, 7.0]);
+}
+
+#[test]
+fn half_a_spectrum_is_a_real_signal() {
+    let nodes = [
+        node("DFT", &["x", "", "axis"], &["half"]).int("onesided", 1),
+        node("DFT", &["half", "length", "axis"], &["y"])
+            .int("onesided", 1)
+            .int("inverse", 1),
+    ];
+    for n in [4usize, 5] {
+        let mut axis = longs("axis", &[1]);
+        axis.dims.clear();
+        let mut length = longs("length", &[n as i64]);
+        length.dims.clear();
+        let shape = [1, n, 1];
+        let extents = shape.map(|n| Extent::Number(n as i64));
+        let inputs = [value("x", F32, &extents)];
+        let model = model(20, &inputs, &[axis, length], &nodes, &["y"]);
+        let x: Vec<f32> = (0..n).map(|i| (i * i) as f32).collect();
+        let expected: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
+        let results = run(&model, &[f32s(&shape, &x)]);
+        assert_close(&results[0], &shape, &expected);
+    }
+}

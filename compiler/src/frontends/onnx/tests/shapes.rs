@@ -261,7 +261,9 @@ fn arguments_replace_default_values() {
     };
     let (module, _) = import_model(&model, None, &options).unwrap();
     let main = Func::find(&module, "main").unwrap();
-    let found = interp::run(&module, main, &[f32s(&[2], &[0.0, 0.0])]).ok().unwrap();
+    let found = interp::run(&module, main, &[f32s(&[2], &[0.0, 0.0])])
+        .ok()
+        .unwrap();
     assert_close(&found[0], &[2], &[5.0, 6.0]);
     model.graph.as_mut().unwrap().initializer.clear();
     assert_eq!(Func::args(imported(&model).view(main)).len(), 2);
