@@ -9,6 +9,7 @@ use lepid_ir::core::{
 use lepid_ir::dialects::core::constant;
 use lepid_ir::dialects::tensor::extents::{self, Entry};
 use lepid_ir::interp::eval_pure;
+use lepid_passes::core::rewrite::is_effect_free;
 
 /// Larger tensors are left to the passes.
 const LIMIT: usize = 4096;
@@ -160,7 +161,7 @@ fn refine(module: &mut Module, op: Op) -> OpResult<()> {
     Ok(())
 }
 
-/// Erases pure ops of a block, and of the regions in it, that nothing reads.
+/// Erases ops of a block without effects, and of the regions in it, that nothing reads.
 pub(super) fn sweep(module: &mut Module, block: Block) {
     let ops: Vec<Op> = module.ops_in(block).collect();
     for op in ops.into_iter().rev() {
@@ -173,7 +174,7 @@ pub(super) fn sweep(module: &mut Module, block: Block) {
             .results(op)
             .iter()
             .all(|&r| module.uses(r).is_empty());
-        if unused && module.view(op).info().has(Trait::Pure) {
+        if unused && is_effect_free(module, op) {
             module.erase(op);
             continue;
         }

@@ -17,6 +17,7 @@ pub(super) struct Statics {
 /// Ops that only move or combine small numbers: behind them an input still decides a shape. What
 /// reduces or looks up data is left out, for the data are no parameters.
 const TRANSPARENT: &[&str] = &[
+    "nn.relu",
     "tensor.add",
     "tensor.and",
     "tensor.broadcast",
