@@ -71,7 +71,7 @@ fn array<R: Read + Seek>(archive: &mut ZipArchive<R>, name: &str) -> io::Result<
 }
 
 /// Writes a `.npy` file. Element types that NumPy lacks become wider ones: `bf16` becomes `f32`,
-/// `i4` becomes `i8`.
+/// `i4` and `i2` become `i8`.
 pub fn write_npy(path: &Path, tensor: &Tensor) -> Result<(), Diagnostic> {
     files::write_atomic(path, |file| write(file, tensor))
 }
@@ -210,11 +210,11 @@ fn write(out: &mut (impl Write + ?Sized), tensor: &Tensor) -> io::Result<()> {
         Elem::I64 => ("<i8", tensor.clone()),
         Elem::I32 => ("<i4", tensor.clone()),
         Elem::I16 => ("<i2", tensor.clone()),
-        Elem::I8 | Elem::I4 => ("|i1", tensor.clone()),
+        Elem::I8 | Elem::I4 | Elem::I2 => ("|i1", tensor.clone()),
         Elem::U64 => ("<u8", tensor.clone()),
         Elem::U32 => ("<u4", tensor.clone()),
         Elem::U16 => ("<u2", tensor.clone()),
-        Elem::U8 | Elem::U4 => ("|u1", tensor.clone()),
+        Elem::U8 | Elem::U4 | Elem::U2 => ("|u1", tensor.clone()),
         Elem::Bool => ("|b1", tensor.clone()),
     };
     let ty = description.parse().map_err(|_| invalid("a type string"))?;

@@ -115,7 +115,7 @@ native_float! {
 native_int! { i64 i32 i16 i8 u64 u32 u16 u8 }
 
 /// Runs `$body` with `$t` standing for the storage type of `$elem`.
-/// `i4` is stored as a sign-extended `i8`, `u4` as `u8`, `i1` as a `u8` of 0 or 1.
+/// `i4` and `i2` are stored as a sign-extended `i8`, `u4` and `u2` as `u8`, `i1` as a `u8` of 0 or 1.
 #[macro_export]
 macro_rules! with_native {
     ($elem:expr, $t:ident => $body:expr) => {
@@ -148,7 +148,7 @@ macro_rules! with_native {
                 type $t = i16;
                 $body
             }
-            $crate::core::Elem::I8 | $crate::core::Elem::I4 => {
+            $crate::core::Elem::I8 | $crate::core::Elem::I4 | $crate::core::Elem::I2 => {
                 type $t = i8;
                 $body
             }
@@ -164,7 +164,10 @@ macro_rules! with_native {
                 type $t = u16;
                 $body
             }
-            $crate::core::Elem::U8 | $crate::core::Elem::U4 | $crate::core::Elem::Bool => {
+            $crate::core::Elem::U8
+            | $crate::core::Elem::U4
+            | $crate::core::Elem::U2
+            | $crate::core::Elem::Bool => {
                 type $t = u8;
                 $body
             }
@@ -177,6 +180,8 @@ fn narrow(elem: Elem, num: Num) -> Num {
     match elem {
         Elem::I4 => Num::Int(((num.as_i128() & 0xf) ^ 8) - 8),
         Elem::U4 => Num::Int(num.as_i128() & 0xf),
+        Elem::I2 => Num::Int(((num.as_i128() & 0x3) ^ 2) - 2),
+        Elem::U2 => Num::Int(num.as_i128() & 0x3),
         Elem::Bool => Num::Int(match num {
             Num::Float(x) => i128::from(x != 0.0),
             Num::Int(x) => i128::from(x != 0),

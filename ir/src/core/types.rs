@@ -19,18 +19,20 @@ pub enum Elem {
     I16,
     I8,
     I4,
+    I2,
     U64,
     U32,
     U16,
     U8,
     U4,
+    U2,
     /// Truth values; `i1` in text.
     Bool,
 }
 
 impl Elem {
     /// Every element type, in the order of their declaration.
-    pub const ALL: [Elem; 15] = [
+    pub const ALL: [Elem; 17] = [
         Elem::F64,
         Elem::F32,
         Elem::F16,
@@ -40,11 +42,13 @@ impl Elem {
         Elem::I16,
         Elem::I8,
         Elem::I4,
+        Elem::I2,
         Elem::U64,
         Elem::U32,
         Elem::U16,
         Elem::U8,
         Elem::U4,
+        Elem::U2,
         Elem::Bool,
     ];
 
@@ -60,11 +64,13 @@ impl Elem {
             Elem::I16 => "i16",
             Elem::I8 => "i8",
             Elem::I4 => "i4",
+            Elem::I2 => "i2",
             Elem::U64 => "u64",
             Elem::U32 => "u32",
             Elem::U16 => "u16",
             Elem::U8 => "u8",
             Elem::U4 => "u4",
+            Elem::U2 => "u2",
             Elem::Bool => "i1",
         }
     }
@@ -74,7 +80,7 @@ impl Elem {
         Elem::ALL.into_iter().find(|e| e.name() == name)
     }
 
-    /// Bits of information: 4 for `i4`, 1 for `i1`.
+    /// Bits of information: 4 for `i4`, 2 for `u2`, 1 for `i1`.
     pub fn bits(self) -> u32 {
         match self {
             Elem::F64 | Elem::I64 | Elem::U64 => 64,
@@ -82,6 +88,7 @@ impl Elem {
             Elem::F16 | Elem::BF16 | Elem::I16 | Elem::U16 => 16,
             Elem::I8 | Elem::U8 => 8,
             Elem::I4 | Elem::U4 => 4,
+            Elem::I2 | Elem::U2 => 2,
             Elem::Bool => 1,
         }
     }
@@ -98,14 +105,14 @@ impl Elem {
     pub fn is_signed_int(self) -> bool {
         matches!(
             self,
-            Elem::I64 | Elem::I32 | Elem::I16 | Elem::I8 | Elem::I4
+            Elem::I64 | Elem::I32 | Elem::I16 | Elem::I8 | Elem::I4 | Elem::I2
         )
     }
 
     pub fn is_unsigned_int(self) -> bool {
         matches!(
             self,
-            Elem::U64 | Elem::U32 | Elem::U16 | Elem::U8 | Elem::U4
+            Elem::U64 | Elem::U32 | Elem::U16 | Elem::U8 | Elem::U4 | Elem::U2
         )
     }
 

@@ -1,7 +1,7 @@
 //! The side file of a text: its large constants, as safetensors, mapped and never copied.
 //!
-//! The file knows bytes and storage types only; the text states what they mean. So `i4` and `u4`
-//! are stored one to a byte as `U8`, and truth values as `BOOL`.
+//! The file knows bytes and storage types only; the text states what they mean. So elements of
+//! four and of two bits are stored one to a byte as `U8`, and truth values as `BOOL`.
 
 use std::borrow::Cow;
 use std::fs;
@@ -120,6 +120,8 @@ impl Weights {
             Elem::Bool => bytes.iter().all(|&b| b <= 1),
             Elem::U4 => bytes.iter().all(|&b| b <= 0xf),
             Elem::I4 => bytes.iter().all(|&b| (-8..8).contains(&(b as i8))),
+            Elem::U2 => bytes.iter().all(|&b| b <= 0x3),
+            Elem::I2 => bytes.iter().all(|&b| (-2..2).contains(&(b as i8))),
             _ => true,
         };
         match valid {
@@ -224,7 +226,7 @@ fn dtype(elem: Elem) -> Dtype {
         Elem::U64 => Dtype::U64,
         Elem::U32 => Dtype::U32,
         Elem::U16 => Dtype::U16,
-        Elem::U8 | Elem::I4 | Elem::U4 => Dtype::U8,
+        Elem::U8 | Elem::I4 | Elem::U4 | Elem::I2 | Elem::U2 => Dtype::U8,
         Elem::Bool => Dtype::BOOL,
     }
 }
@@ -301,6 +303,8 @@ mod tests {
             ("w0", Elem::U8, vec![2, 1]),
             ("w0", Elem::U4, vec![2]),
             ("w0", Elem::I4, vec![2]),
+            ("w0", Elem::U2, vec![2]),
+            ("w0", Elem::I2, vec![2]),
         ] {
             assert!(weights.get(key, elem, &shape).is_err(), "{key} {elem}");
         }

@@ -61,8 +61,13 @@ fn unary() -> Vec<Sample> {
         Cast ["3xi32 = 300 -1 5"] {to: Elem::U8} => "3xu8 = 44 255 5";
         Cast ["2xi1 = 0 1"] {to: Elem::F32} => "2xf32 = 0 1";
         Cast ["3xi64 = 9 -9 7"] {to: Elem::I4} => "3xi4 = -7 7 7";
+        Cast ["4xi64 = 1 2 -3 7"] {to: Elem::I2} => "4xi2 = 1 -2 1 -1";
+        Cast ["4xf32 = 1.5 2 -3 nan"] {to: Elem::I2} => "4xi2 = 1 1 -2 0";
+        Cast ["4xi8 = 1 2 -3 7"] {to: Elem::U2} => "4xu2 = 1 2 1 3";
+        Cast ["3xu2 = 0 2 3"] {to: Elem::F32} => "3xf32 = 0 2 3";
         Bitcast ["2xf32 = 1 -0.0"] {to: Elem::I32} => "2xi32 = 1065353216 -2147483648";
         Bitcast ["2xi4 = -1 7"] {to: Elem::U4} => "2xu4 = 15 7";
+        Bitcast ["2xu2 = 3 1"] {to: Elem::I2} => "2xi2 = -1 1";
     }
 }
 
@@ -70,6 +75,8 @@ fn binary() -> Vec<Sample> {
     samples! {
         Add ["2xf32 = 1 2", "2xf32 = 3 4"] => "2xf32 = 4 6";
         Add ["2xi8 = 127 -128", "2xi8 = 1 -1"] => "2xi8 = -128 127";
+        Add ["3xi2 = 1 -2 -1", "3xi2 = 1 -1 1"] => "3xi2 = -2 1 0";
+        Add ["2xu2 = 3 1", "2xu2 = 1 1"] => "2xu2 = 0 2";
         Add ["?Nx3xf32", "?Nx?xf32 = 1 2 3 4 5 6 7 8 9"] => "?Nx3xf32";
         And ["4xi1 = 0 0 1 1", "4xi1 = 0 1 0 1"] => "4xi1 = 0 0 0 1";
         And ["1xi8 = -2", "1xi8 = 7"] => "1xi8 = 6";

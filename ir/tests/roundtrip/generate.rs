@@ -311,6 +311,8 @@ impl Choices<'_> {
             match elem {
                 Elem::Bool => one[0] &= 1,
                 Elem::U4 => one[0] &= 0xf,
+                Elem::U2 => one[0] &= 0x3,
+                Elem::I2 => one[0] = (((one[0] as i8) << 6) >> 6) as u8,
                 Elem::I4 => one[0] = (((one[0] as i8) << 4) >> 4) as u8,
                 _ => {}
             }

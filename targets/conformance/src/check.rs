@@ -187,8 +187,9 @@ fn tolerance(elem: Elem) -> f64 {
         Elem::F32 => 1e-5,
         Elem::F16 => 4e-3,
         Elem::BF16 => 3e-2,
-        Elem::I64 | Elem::I32 | Elem::I16 | Elem::I8 | Elem::I4 => 0.0,
-        Elem::U64 | Elem::U32 | Elem::U16 | Elem::U8 | Elem::U4 | Elem::Bool => 0.0,
+        Elem::I64 | Elem::I32 | Elem::I16 | Elem::I8 | Elem::I4 | Elem::I2 => 0.0,
+        Elem::U64 | Elem::U32 | Elem::U16 | Elem::U8 | Elem::U4 | Elem::U2 => 0.0,
+        Elem::Bool => 0.0,
     }
 }
 

@@ -123,6 +123,8 @@ pub(super) fn elem_type(data_type: i32) -> OpResult<Elem> {
         16 => return Ok(Elem::BF16),
         21 => return Ok(Elem::U4),
         22 => return Ok(Elem::I4),
+        25 => return Ok(Elem::U2),
+        26 => return Ok(Elem::I2),
         8 => "STRING",
         14 => "COMPLEX64",
         15 => "COMPLEX128",
@@ -132,8 +134,6 @@ pub(super) fn elem_type(data_type: i32) -> OpResult<Elem> {
         20 => "FLOAT8E5M2FNUZ",
         23 => "FLOAT4E2M1",
         24 => "FLOAT8E8M0",
-        25 => "UINT2",
-        26 => "INT2",
         other => {
             return Err(OpError::with_code(
                 Code::ONNX_NODE,
@@ -173,10 +173,10 @@ fn element_count(shape: &[usize], elem: Elem) -> OpResult<usize> {
 }
 
 fn from_raw(elem: Elem, shape: Shape, count: usize, bytes: bytes::Bytes) -> OpResult<Tensor> {
-    let packed = elem.bits() == 4;
-    let expected = match packed {
-        true => count.div_ceil(2),
-        false => count * elem.bytes(),
+    let share = per_byte(elem);
+    let expected = match share {
+        1 => count * elem.bytes(),
+        share => count.div_ceil(share),
     };
     if bytes.len() != expected {
         return Err(damaged(format!(
@@ -184,8 +184,8 @@ fn from_raw(elem: Elem, shape: Shape, count: usize, bytes: bytes::Bytes) -> OpRe
             bytes.len()
         )));
     }
-    if packed {
-        return Ok(from_nibbles(elem, shape, count, &bytes));
+    if share > 1 {
+        return Ok(unpacked(elem, shape, count, &bytes));
     }
     if elem == Elem::Bool && bytes.iter().any(|&b| b > 1) {
         let truths = bytes.iter().map(|&b| Num::Int(i128::from(b)));
@@ -206,10 +206,25 @@ fn from_raw(elem: Elem, shape: Shape, count: usize, bytes: bytes::Bytes) -> OpRe
     Ok(Tensor::new(elem, shape, data))
 }
 
-/// Two elements a byte, the low half first.
-fn from_nibbles(elem: Elem, shape: Shape, count: usize, bytes: &[u8]) -> Tensor {
-    let halves = bytes.iter().flat_map(|&b| [b & 0xf, b >> 4]);
-    let nums = halves.take(count).map(|n| Num::Int(i128::from(n)));
+/// How many elements share a byte of the file.
+fn per_byte(elem: Elem) -> usize {
+    match elem {
+        Elem::I4 | Elem::U4 => 2,
+        Elem::I2 | Elem::U2 => 4,
+        Elem::F64 | Elem::F32 | Elem::F16 | Elem::BF16 => 1,
+        Elem::I64 | Elem::I32 | Elem::I16 | Elem::I8 => 1,
+        Elem::U64 | Elem::U32 | Elem::U16 | Elem::U8 | Elem::Bool => 1,
+    }
+}
+
+/// Several elements a byte, the low bits first.
+fn unpacked(elem: Elem, shape: Shape, count: usize, bytes: &[u8]) -> Tensor {
+    let (share, bits) = (per_byte(elem), elem.bits() as usize);
+    // What is above the bits of an element is cut off where it becomes one.
+    let parts = bytes
+        .iter()
+        .flat_map(|&b| (0..share).map(move |i| b >> (i * bits)));
+    let nums = parts.take(count).map(|n| Num::Int(i128::from(n)));
     Tensor::from_nums(elem, shape, nums)
 }
 
@@ -220,8 +235,11 @@ fn from_fields(proto: &TensorProto, elem: Elem, shape: Shape, count: usize) -> O
         Elem::F64 => proto.double_data.len(),
         Elem::I64 => proto.int64_data.len(),
         Elem::U64 | Elem::U32 => proto.uint64_data.len(),
-        Elem::I4 | Elem::U4 => (proto.int32_data.len() * 2).min(count.next_multiple_of(2)),
-        Elem::I32
+        Elem::I4
+        | Elem::U4
+        | Elem::I2
+        | Elem::U2
+        | Elem::I32
         | Elem::I16
         | Elem::I8
         | Elem::U16
@@ -230,11 +248,7 @@ fn from_fields(proto: &TensorProto, elem: Elem, shape: Shape, count: usize) -> O
         | Elem::F16
         | Elem::BF16 => proto.int32_data.len(),
     };
-    let expected = match elem.bits() {
-        4 => count.next_multiple_of(2),
-        _ => count,
-    };
-    if found != expected {
+    if found != count.div_ceil(per_byte(elem)) {
         return Err(damaged(format!(
             "a tensor of {count} elements of type {elem} is given {found} values"
         )));
@@ -257,9 +271,9 @@ fn from_fields(proto: &TensorProto, elem: Elem, shape: Shape, count: usize) -> O
             let values = ints().map(|&x| bf16::from_bits(x as u16)).collect();
             Tensor::from_vec::<bf16>(elem, shape, values)
         }
-        Elem::I4 | Elem::U4 => {
+        Elem::I4 | Elem::U4 | Elem::I2 | Elem::U2 => {
             let bytes: Vec<u8> = ints().map(|&x| x as u8).collect();
-            from_nibbles(elem, shape, count, &bytes)
+            unpacked(elem, shape, count, &bytes)
         }
         Elem::I32 | Elem::I16 | Elem::I8 | Elem::U16 | Elem::U8 | Elem::Bool => {
             Tensor::from_nums(elem, shape, ints().map(|&x| Num::Int(i128::from(x))))

@@ -175,8 +175,8 @@ pub fn extremes(elem: Elem) -> (Num, Num) {
 /// Reads the bits as an element type of the same size.
 pub(super) fn bitcast(x: &Tensor, to: Elem) -> Tensor {
     match to {
-        // Four bits are stored extended to eight, by sign or by zeros.
-        Elem::I4 | Elem::U4 => x.cast(to),
+        // Fewer bits are stored extended to eight, by sign or by zeros.
+        Elem::I4 | Elem::U4 | Elem::I2 | Elem::U2 => x.cast(to),
         _ => Tensor::new(to, x.shape().iter().copied(), x.data().clone()),
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn shape() -> Vec<Row> {
     let none: [i64; 0] = [];
     let mut out = Vec::new();
     for elem in [
-        "f32", "f64", "f16", "bf16", "i64", "i32", "i16", "i8", "u8", "i1",
+        "f32", "f64", "f16", "bf16", "i64", "i32", "i16", "i8", "i4", "u8", "u2", "i1",
     ] {
         let ty = |shape: &str| format!("{shape}x{elem}");
         out.extend(rows! {

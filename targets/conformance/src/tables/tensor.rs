@@ -9,7 +9,9 @@ use crate::rows;
 /// Less than a vector, a vector and a tail, many vectors, several axes, nothing, a scalar.
 const SHAPES: &[&str] = &["3x", "17x", "1031x", "3x5x7x", "0x4x", ""];
 const FLOATS: &[&str] = &["f32", "f64", "f16", "bf16"];
-const INTS: &[&str] = &["i64", "i32", "i16", "i8", "u64", "u32", "u16", "u8"];
+const INTS: &[&str] = &[
+    "i64", "i32", "i16", "i8", "i4", "i2", "u64", "u32", "u16", "u8", "u4", "u2",
+];
 
 /// An op on operands of one kind in every shape, and of every other element in one shape.
 fn sweep(def: &'static dyn OpDef, kinds: &[&str], elems: &[&str], out: &mut Vec<Row>) {
@@ -67,7 +69,7 @@ pub(super) fn unary() -> Vec<Row> {
         Round ["9xf32 = -2.5 -1.5 -0.5 0.5 1.5 2.5 8388609 -0.4 3.7"];
     });
     for from in [
-        "f32", "f64", "f16", "bf16", "i64", "i32", "i8", "u64", "u8", "i1",
+        "f32", "f64", "f16", "bf16", "i64", "i32", "i8", "i4", "i2", "u64", "u8", "u4", "u2", "i1",
     ] {
         for to in Elem::ALL {
             out.extend(rows! { Cast [format!("33x{from}")] {to: to}; });
@@ -81,6 +83,8 @@ pub(super) fn unary() -> Vec<Row> {
         Bitcast ["17xi32"] {to: Elem::F32};
         Bitcast ["5x3xu8"] {to: Elem::I8};
         Bitcast ["5xf64"] {to: Elem::U64};
+        Bitcast ["9xi4"] {to: Elem::U4};
+        Bitcast ["9xu2"] {to: Elem::I2};
         Bitcast ["5xf16"] {to: Elem::BF16};
     });
     out
@@ -176,7 +180,7 @@ pub(super) fn fold() -> Vec<Row> {
                 Reduce [format!("{shape}f32")] {kind: kind, axes: axes.clone()};
             });
         }
-        for elem in ["f64", "f16", "bf16", "i64", "i32", "i8", "u8"] {
+        for elem in ["f64", "f16", "bf16", "i64", "i32", "i8", "u8", "i4", "u2"] {
             out.extend(rows! {
                 Reduce [format!("4x9x{elem}")] {kind: kind, axes: vec![1]};
             });

@@ -30,7 +30,7 @@ pub(crate) fn register(elem: Elem) -> Type {
         Elem::I64 | Elem::U64 => types::I64,
         Elem::I32 | Elem::U32 => types::I32,
         Elem::I16 | Elem::U16 => types::I16,
-        Elem::I8 | Elem::U8 | Elem::I4 | Elem::U4 | Elem::Bool => types::I8,
+        Elem::I8 | Elem::U8 | Elem::I4 | Elem::U4 | Elem::I2 | Elem::U2 | Elem::Bool => types::I8,
     }
 }
 
@@ -223,9 +223,11 @@ pub(crate) fn round(g: &mut Gen<'_>, value: Value, elem: Elem) -> Value {
             g.b.ins().bitcast(types::F32, MemFlagsData::new(), bits)
         }
         Elem::U4 => g.b.ins().band_imm_s(value, 0xf),
-        Elem::I4 => {
-            let up = g.b.ins().ishl_imm_u(value, 4);
-            g.b.ins().sshr_imm_u(up, 4)
+        Elem::U2 => g.b.ins().band_imm_s(value, 0x3),
+        Elem::I4 | Elem::I2 => {
+            let unused = 8 - i64::from(elem.bits());
+            let up = g.b.ins().ishl_imm_u(value, unused);
+            g.b.ins().sshr_imm_u(up, unused)
         }
         _ => value,
     }
@@ -648,7 +650,7 @@ fn bitcast(g: &mut Gen<'_>, x: Value, from: Elem, to: Elem) -> Value {
         }
         Elem::F32 => g.b.ins().bitcast(types::F32, MemFlagsData::new(), bits),
         Elem::F64 => g.b.ins().bitcast(types::F64, MemFlagsData::new(), bits),
-        // Four bits are extended to eight by the sign of what they are now.
+        // Four and two bits are extended to eight by the sign of what they are now.
         _ => round(g, bits, to),
     }
 }
@@ -711,9 +713,15 @@ pub(crate) fn combine(
     let signed = ty.is_signed_int();
     match (kind, ty.is_float()) {
         (Reduction::Sum, true) => g.b.ins().fadd(sum, x),
-        (Reduction::Sum, false) => g.b.ins().iadd(sum, x),
+        (Reduction::Sum, false) => {
+            let next = g.b.ins().iadd(sum, x);
+            round(g, next, ty)
+        }
         (Reduction::Prod, true) => g.b.ins().fmul(sum, x),
-        (Reduction::Prod, false) => g.b.ins().imul(sum, x),
+        (Reduction::Prod, false) => {
+            let next = g.b.ins().imul(sum, x);
+            round(g, next, ty)
+        }
         (Reduction::Max, true) => extreme(g, FloatCC::GreaterThan, sum, x, lanes),
         (Reduction::Min, true) => extreme(g, FloatCC::LessThan, sum, x, lanes),
         (Reduction::Max, false) if signed => g.b.ins().smax(sum, x),

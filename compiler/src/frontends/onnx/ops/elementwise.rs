@@ -201,9 +201,9 @@ fn cast(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     one(wrapped(cx, x, elem_type(to as i32)?)?)
 }
 
-/// Floats that are too great for four bits wrap; our own cast limits them.
+/// Floats that are too great for four or two bits wrap; our own cast limits them.
 fn wrapped(cx: &mut Cx<'_, '_, '_, '_>, x: Value, to: Elem) -> OpResult<Value> {
-    let narrow = to.bits() == 4 && cx.elem(x)?.is_float();
+    let narrow = matches!(to.bits(), 2 | 4) && cx.elem(x)?.is_float();
     let x = if narrow { cx.cast(x, Elem::I32)? } else { x };
     cx.cast(x, to)
 }

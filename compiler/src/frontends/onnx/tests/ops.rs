@@ -297,6 +297,19 @@ fn all_forms_of_tensor_data_are_read() {
         raw_data: vec![0x2f, 0x08].into(),
         ..TensorProto::default()
     };
+    // Four elements a byte, the low bits first; of the last byte only one counts.
+    let pairs = TensorProto {
+        dims: vec![5],
+        data_type: 26,
+        raw_data: vec![0b10_11_01_00, 0b11_11_11_01].into(),
+        ..packed.clone()
+    };
+    let unsigned_pairs = TensorProto {
+        data_type: 25,
+        int32_data: vec![0b10_11_01_00, 0b01],
+        raw_data: Default::default(),
+        ..pairs.clone()
+    };
     let half = TensorProto {
         data_type: 10,
         int32_data: vec![0x3c00, 0xc000],
@@ -315,6 +328,8 @@ fn all_forms_of_tensor_data_are_read() {
     };
     let cases = [
         (packed, vec![-1.0, 2.0, -8.0]),
+        (pairs, vec![0.0, 1.0, -1.0, -2.0, 1.0]),
+        (unsigned_pairs, vec![0.0, 1.0, 3.0, 2.0, 1.0]),
         (half, vec![1.0, -2.0]),
         (truth, vec![0.0, 1.0]),
     ];
