@@ -18,14 +18,23 @@ pub(super) const ROWS: &[Row] = &[
 /// Splits batch, position, features into batch, head, position, feature; nothing if it has a head
 /// axis already.
 fn split_heads(cx: &mut Cx<'_, '_, '_, '_>, x: Value, heads: &str) -> OpResult<Value> {
-    let dims = cx.dims(x)?;
-    let [batch, positions, features] = dims[..] else {
-        return match dims.len() {
-            4 => Ok(x),
-            n => Err(invalid(format!("rank 3 or 4 is needed, found {n}"))),
-        };
+    match cx.rank(x)? {
+        4 => Ok(x),
+        _ => {
+            let heads = cx.required(heads, cx.opt_int(heads)?)?;
+            split_into(cx, x, heads)
+        }
+    }
+}
+
+/// Batch, position, features as batch, head, position, feature.
+pub(super) fn split_into(cx: &mut Cx<'_, '_, '_, '_>, x: Value, heads: i64) -> OpResult<Value> {
+    let [batch, positions, features] = cx.dims(x)?[..] else {
+        return Err(invalid(format!(
+            "rank 3 is needed to split heads, found {}",
+            cx.rank(x)?
+        )));
     };
-    let heads = cx.required(heads, cx.opt_int(heads)?)?;
     let heads = u64::try_from(heads).ok().filter(|&h| h > 0);
     let (Some(heads), Some(features)) = (heads, features.known()) else {
         return Err(invalid("the features do not fit the heads"));
@@ -45,14 +54,14 @@ fn split_heads(cx: &mut Cx<'_, '_, '_, '_>, x: Value, heads: &str) -> OpResult<V
     cx.transpose(x, &[0, 2, 1, 3])
 }
 
-fn join_heads(cx: &mut Cx<'_, '_, '_, '_>, x: Value) -> OpResult<Value> {
+pub(super) fn join_heads(cx: &mut Cx<'_, '_, '_, '_>, x: Value) -> OpResult<Value> {
     let x = cx.transpose(x, &[0, 2, 1, 3])?;
     let dims = cx.dims(x)?;
     cx.reshape(x, &[dims[0], dims[1], dims[2].times(dims[3])])
 }
 
 /// Each head of keys or values repeated for the heads of queries that share it.
-fn repeat_heads(cx: &mut Cx<'_, '_, '_, '_>, x: Value, heads: Dim) -> OpResult<Value> {
+pub(super) fn repeat_heads(cx: &mut Cx<'_, '_, '_, '_>, x: Value, heads: Dim) -> OpResult<Value> {
     let dims = cx.dims(x)?;
     let (Some(own), Some(all)) = (dims[1].known(), heads.known()) else {
         return Ok(x);
@@ -269,46 +278,71 @@ fn rotary_embedding(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     // Batch, 1, position, half of the features.
     let cos = build::unsqueeze(cx.b, cos, &[1])?;
     let sin = build::unsqueeze(cx.b, sin, &[1])?;
-    let part = build::slice_axis(cx.b, x, 3, 0, turned)?;
-    let rest = build::slice_axis(cx.b, x, 3, turned, END)?;
-    let interleaved = cx.flag("interleaved")?;
-    let half = turned / 2;
-    let mut pair = Vec::new();
-    for i in 0..2 {
-        pair.push(match interleaved {
-            true => {
-                let step = [1, 1, 1, 2];
-                build::slice(cx.b, part, &[0, 0, 0, i], &[END; 4], &step)?
-            }
-            false => build::slice_axis(cx.b, part, 3, i * half, (i + 1) * half)?,
-        });
-    }
-    let (a, b) = (pair[0], pair[1]);
-    let (ca, sb) = (
-        cx.binary(&tensor::Mul, cos, a)?,
-        cx.binary(&tensor::Mul, sin, b)?,
-    );
-    let (sa, cb) = (
-        cx.binary(&tensor::Mul, sin, a)?,
-        cx.binary(&tensor::Mul, cos, b)?,
-    );
-    let real = cx.binary(&tensor::Sub, ca, sb)?;
-    let imaginary = cx.binary(&tensor::Add, sa, cb)?;
-    let turned_part = match interleaved {
-        true => {
-            let real = build::unsqueeze(cx.b, real, &[4])?;
-            let imaginary = build::unsqueeze(cx.b, imaginary, &[4])?;
-            let both = build::concat(cx.b, &[real, imaginary], 4)?;
-            cx.reshape(
-                both,
-                &[dims[0], dims[1], dims[2], Dim::Known(turned as u64)],
-            )?
-        }
-        false => build::concat(cx.b, &[real, imaginary], 3)?,
+    let pairs = RotaryPairs {
+        features: turned as u64,
+        interleaved: cx.flag("interleaved")?,
     };
-    let y = match turned as u64 == features {
-        true => turned_part,
-        false => build::concat(cx.b, &[turned_part, rest], 3)?,
-    };
+    let y = pairs.turned(cx, x, [cos, sin])?;
     one(if flat { join_heads(cx, y)? } else { y })
+}
+
+/// Which features are turned in pairs.
+pub(super) struct RotaryPairs {
+    /// The first of them; the others stay.
+    pub(super) features: u64,
+    /// Partners are neighbours; otherwise the second half holds those of the first.
+    pub(super) interleaved: bool,
+}
+
+impl RotaryPairs {
+    /// Batch, head, position, feature turned by angles that broadcast to one half of the features.
+    pub(super) fn turned(
+        &self,
+        cx: &mut Cx<'_, '_, '_, '_>,
+        x: Value,
+        [cos, sin]: [Value; 2],
+    ) -> OpResult<Value> {
+        let dims = cx.dims(x)?;
+        let turned = self.features as i64;
+        let part = build::slice_axis(cx.b, x, 3, 0, turned)?;
+        let rest = build::slice_axis(cx.b, x, 3, turned, END)?;
+        let half = turned / 2;
+        let mut pair = Vec::new();
+        for i in 0..2 {
+            pair.push(match self.interleaved {
+                true => {
+                    let step = [1, 1, 1, 2];
+                    build::slice(cx.b, part, &[0, 0, 0, i], &[END; 4], &step)?
+                }
+                false => build::slice_axis(cx.b, part, 3, i * half, (i + 1) * half)?,
+            });
+        }
+        let (a, b) = (pair[0], pair[1]);
+        let (ca, sb) = (
+            cx.binary(&tensor::Mul, cos, a)?,
+            cx.binary(&tensor::Mul, sin, b)?,
+        );
+        let (sa, cb) = (
+            cx.binary(&tensor::Mul, sin, a)?,
+            cx.binary(&tensor::Mul, cos, b)?,
+        );
+        let real = cx.binary(&tensor::Sub, ca, sb)?;
+        let imaginary = cx.binary(&tensor::Add, sa, cb)?;
+        let turned_part = match self.interleaved {
+            true => {
+                let real = build::unsqueeze(cx.b, real, &[4])?;
+                let imaginary = build::unsqueeze(cx.b, imaginary, &[4])?;
+                let both = build::concat(cx.b, &[real, imaginary], 4)?;
+                cx.reshape(
+                    both,
+                    &[dims[0], dims[1], dims[2], Dim::Known(self.features)],
+                )?
+            }
+            false => build::concat(cx.b, &[real, imaginary], 3)?,
+        };
+        match Dim::Known(self.features) == dims[3] {
+            true => Ok(turned_part),
+            false => build::concat(cx.b, &[turned_part, rest], 3),
+        }
+    }
 }

@@ -263,10 +263,15 @@ fn max_pool(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
 
 fn average_pool(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     let x = cx.input(0)?;
+    one(average_pool_of(cx, x)?)
+}
+
+/// The average over the window of the node.
+pub(super) fn average_pool_of(cx: &mut Cx<'_, '_, '_, '_>, x: Value) -> OpResult<Value> {
     let window = Window::new(cx, x, None)?;
     let mut attrs = pool_attrs(cx, &window)?;
     attrs.push(("include_pad", cx.flag("count_include_pad")?.into()));
-    one(cx.op(&nn::AvgPool, &[x], &attrs)?)
+    cx.op(&nn::AvgPool, &[x], &attrs)
 }
 
 /// `(sum of |x|^p)^(1/p)` over each window.

@@ -15,7 +15,6 @@ pub(super) const ROWS: &[Row] = &[
     row("GatherElements", 11, gather_elements),
     row("GatherND", 11, gather_nd),
     row("Hardmax", 1, hardmax),
-    row("NonZero", 9, non_zero),
     row("Scatter", 9, scatter_elements),
     row("ScatterElements", 11, scatter_elements),
     row("ScatterND", 11, scatter_nd),
@@ -163,20 +162,6 @@ fn hardmax(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
         let elem = cx.elem(x)?;
         cx.cast(hot, elem)
     })
-}
-
-/// How many there are depends on the values, so only those of a constant can be found.
-fn non_zero(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
-    let x = cx.constant_input(0, "the input, which decides the shape of the result,")?;
-    let x = cx.required("X", x)?;
-    let places: Vec<usize> = (0..x.len()).filter(|&i| x.num(i).as_f64() != 0.0).collect();
-    let mut coordinates = Vec::with_capacity(x.rank() * places.len());
-    for axis in 0..x.rank() {
-        let stride: usize = x.shape()[axis + 1..].iter().product();
-        coordinates.extend(places.iter().map(|i| (i / stride % x.shape()[axis]) as i64));
-    }
-    let found = Tensor::from_i64s(coordinates).reshaped([x.rank(), places.len()]);
-    one(cx.constant(found)?)
 }
 
 fn top_k(cx: &mut Cx<'_, '_, '_, '_>) -> Values {

@@ -5,18 +5,24 @@ mod border;
 mod contrib;
 mod conv;
 mod cut;
+mod deform;
+mod determinant;
 mod elementwise;
+mod found;
 mod index;
+mod linear_attention;
 mod loss;
 mod matmul;
 mod maxima;
 mod misc;
 mod norm;
+mod patch;
 mod quant;
 mod rearrange;
 mod recurrent;
 mod reduce;
 mod region;
+mod region_pool;
 mod resize;
 mod sample;
 mod sequence;
@@ -53,20 +59,32 @@ const fn row(name: &'static str, since: i64, lower: Lower) -> Row {
 const FAMILIES: &[&[Row]] = &[
     attention::ROWS,
     border::ROWS,
-    contrib::ROWS,
+    contrib::attention::ROWS,
+    contrib::fused::ROWS,
+    contrib::grouped::ROWS,
+    contrib::low_bits::ROWS,
+    contrib::norm::ROWS,
+    contrib::qlinear::ROWS,
+    contrib::standard::ROWS,
     conv::ROWS,
     cut::ROWS,
+    deform::ROWS,
+    determinant::ROWS,
     elementwise::ROWS,
+    found::ROWS,
     index::ROWS,
+    linear_attention::ROWS,
     loss::ROWS,
     matmul::ROWS,
     misc::ROWS,
     norm::ROWS,
+    patch::ROWS,
     quant::ROWS,
     rearrange::ROWS,
     recurrent::ROWS,
     reduce::ROWS,
     region::ROWS,
+    region_pool::ROWS,
     resize::ROWS,
     sample::ROWS,
     sequence::ROWS,

@@ -46,18 +46,35 @@ fn along(cx: &mut Cx<'_, '_, '_, '_>, parameter: Value, x: Value) -> OpResult<Va
     let (Ok(block @ 1..), Some(total)) = (u64::try_from(block), dims[axis].known()) else {
         return Err(invalid("a scale of this rank needs blocks on a known axis"));
     };
-    let mut wide = own.clone();
+    for_blocks(cx, parameter, Blocks { axis, block, total })
+}
+
+/// How an axis of `total` elements is cut into blocks; the last may be shorter.
+pub(super) struct Blocks {
+    pub(super) axis: usize,
+    pub(super) block: u64,
+    pub(super) total: u64,
+}
+
+/// One parameter for each block as one for each element.
+pub(super) fn for_blocks(
+    cx: &mut Cx<'_, '_, '_, '_>,
+    parameter: Value,
+    blocks: Blocks,
+) -> OpResult<Value> {
+    let Blocks { axis, block, total } = blocks;
+    let mut flat = cx.dims(parameter)?;
+    let mut wide = flat.clone();
     wide.insert(axis + 1, Dim::Known(block));
     let axes: Vec<usize> = (0..wide.len()).filter(|&a| a != axis + 1).collect();
     let repeated = build::broadcast_axes(cx.b, parameter, &wide, &axes)?;
-    let mut flat = own;
     flat[axis] = flat[axis].times(Dim::Known(block));
     let flat = cx.reshape(repeated, &flat)?;
     build::slice_axis(cx.b, flat, axis, 0, total as i64)
 }
 
 /// `(x - zero) · scale` in the type of the scale.
-fn dequantized(
+pub(super) fn dequantized(
     cx: &mut Cx<'_, '_, '_, '_>,
     x: Value,
     scale: Value,
@@ -76,7 +93,7 @@ fn dequantized(
 }
 
 /// `round(x / scale) + zero`, limited to the range of `to`.
-fn quantized(
+pub(super) fn quantized(
     cx: &mut Cx<'_, '_, '_, '_>,
     x: Value,
     scale: Value,
@@ -123,9 +140,14 @@ fn dequantize_linear(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     })
 }
 
-/// The scale covers the range of `x` and 0; the zero point is where 0 falls.
 fn dynamic_quantize_linear(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     let x = cx.input(0)?;
+    Ok(dynamically_quantized(cx, x)?.to_vec())
+}
+
+/// The numbers in eight bits, their scale and their zero point. The scale covers the range of `x`
+/// and 0; the zero point is where 0 falls.
+pub(super) fn dynamically_quantized(cx: &mut Cx<'_, '_, '_, '_>, x: Value) -> OpResult<[Value; 3]> {
     let axes: Vec<usize> = (0..cx.rank(x)?).collect();
     let zero = cx.number(Elem::F32, 0.0)?;
     let top = build::reduce(cx.b, x, "max", &axes)?;
@@ -142,12 +164,12 @@ fn dynamic_quantize_linear(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     let offset = cx.op(&nn::Clip, &[offset], &attrs)?;
     let offset = cx.cast(offset, Elem::U8)?;
     let y = quantized(cx, x, scale, Some(offset), Elem::U8)?;
-    Ok(vec![y, scale, offset])
+    Ok([y, scale, offset])
 }
 
 /// A factor as 32-bit integers, less its zero point. The zero point of a vector is one for each
 /// row on the left and one for each column on the right.
-fn centred(
+pub(super) fn centred(
     cx: &mut Cx<'_, '_, '_, '_>,
     x: Value,
     zero: Option<Value>,

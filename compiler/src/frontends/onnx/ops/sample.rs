@@ -64,25 +64,25 @@ fn affine_grid(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
 
 /// What stands outside of the input.
 #[derive(Copy, Clone, PartialEq)]
-enum Outside {
+pub(super) enum Outside {
     Zeros,
     Border,
     Reflection,
 }
 
 /// One spatial axis of the input.
-struct Axis {
-    extent: f64,
-    elem: Elem,
-    corners: bool,
-    outside: Outside,
+pub(super) struct Axis {
+    pub(super) extent: f64,
+    pub(super) elem: Elem,
+    pub(super) corners: bool,
+    pub(super) outside: Outside,
 }
 
 /// An element along an axis that takes part in a sample: its index, as a whole float inside of the
 /// axis, and its weight.
-struct Tap {
-    index: Value,
-    weight: Option<Value>,
+pub(super) struct Tap {
+    pub(super) index: Value,
+    pub(super) weight: Option<Value>,
 }
 
 fn grid_sample(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
@@ -120,7 +120,7 @@ fn grid_sample(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     let channels_last = cx.transpose(x, &perm)?;
     let mut sum = None;
     for corner in combinations(&taps) {
-        let term = corner_term(cx, channels_last, &corner)?;
+        let term = corner_term(cx, channels_last, 1, &corner)?;
         sum = Some(match sum {
             Some(sum) => cx.binary(&tensor::Add, sum, term)?,
             None => term,
@@ -132,7 +132,7 @@ fn grid_sample(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
 }
 
 /// Every choice of one tap per axis.
-fn combinations(taps: &[Vec<Tap>]) -> Vec<Vec<&Tap>> {
+pub(super) fn combinations(taps: &[Vec<Tap>]) -> Vec<Vec<&Tap>> {
     let mut all: Vec<Vec<&Tap>> = vec![Vec::new()];
     for axis in taps {
         let longer = all.iter().flat_map(|chosen| {
@@ -144,8 +144,14 @@ fn combinations(taps: &[Vec<Tap>]) -> Vec<Vec<&Tap>> {
     all
 }
 
-/// The elements at one corner, times the product of their weights.
-fn corner_term(cx: &mut Cx<'_, '_, '_, '_>, x: Value, corner: &[&Tap]) -> OpResult<Value> {
+/// The elements at one corner, times the product of their weights. The first `batch` axes of `x`
+/// are those of the places.
+pub(super) fn corner_term(
+    cx: &mut Cx<'_, '_, '_, '_>,
+    x: Value,
+    batch: i64,
+    corner: &[&Tap],
+) -> OpResult<Value> {
     let mut indices = Vec::new();
     let mut weight = None;
     for tap in corner {
@@ -157,7 +163,11 @@ fn corner_term(cx: &mut Cx<'_, '_, '_, '_>, x: Value, corner: &[&Tap]) -> OpResu
     }
     let last = cx.rank(indices[0])? - 1;
     let places = build::concat(cx.b, &indices, last)?;
-    let found = cx.op(&tensor::GatherNd, &[x, places], &[("batch", Attr::Int(1))])?;
+    let found = cx.op(
+        &tensor::GatherNd,
+        &[x, places],
+        &[("batch", Attr::Int(batch))],
+    )?;
     match weight {
         Some(weight) => cx.binary(&tensor::Mul, found, weight),
         None => Ok(found),
@@ -187,16 +197,13 @@ fn axis_taps(
         let index = cx.op(&tensor::Round, &[at], &[])?;
         return Ok(vec![inside(cx, axis, index, None)?]);
     }
+    if let "linear" | "bilinear" = mode {
+        return linear_taps(cx, axis, at);
+    }
     let floor = cx.op(&tensor::Floor, &[at], &[])?;
     let t = cx.binary(&tensor::Sub, at, floor)?;
     let mut taps = Vec::new();
     match mode {
-        "linear" | "bilinear" => {
-            let near = linear(cx, axis, t, -1.0, 1.0)?;
-            taps.push(inside(cx, axis, floor, Some(near))?);
-            let next = linear(cx, axis, floor, 1.0, 1.0)?;
-            taps.push(inside(cx, axis, next, Some(t))?);
-        }
         "cubic" | "bicubic" => {
             for offset in [-1.0, 0.0, 1.0, 2.0] {
                 let weight = cubic_weight(cx, axis, t, offset)?;
@@ -207,6 +214,22 @@ fn axis_taps(
         other => return Err(invalid(format!("attribute `mode` is `{other}`"))),
     }
     Ok(taps)
+}
+
+/// The two taps beside a place.
+pub(super) fn linear_taps(
+    cx: &mut Cx<'_, '_, '_, '_>,
+    axis: &Axis,
+    at: Value,
+) -> OpResult<Vec<Tap>> {
+    let floor = cx.op(&tensor::Floor, &[at], &[])?;
+    let t = cx.binary(&tensor::Sub, at, floor)?;
+    let near = linear(cx, axis, t, -1.0, 1.0)?;
+    let next = linear(cx, axis, floor, 1.0, 1.0)?;
+    Ok(vec![
+        inside(cx, axis, floor, Some(near))?,
+        inside(cx, axis, next, Some(t))?,
+    ])
 }
 
 /// The weight of the tap at `offset` from the floor, by Keys' kernel with `a = -0.75`.
@@ -254,7 +277,7 @@ fn linear(
     Ok(y)
 }
 
-fn clamp(cx: &mut Cx<'_, '_, '_, '_>, axis: &Axis, x: Value) -> OpResult<Value> {
+pub(super) fn clamp(cx: &mut Cx<'_, '_, '_, '_>, axis: &Axis, x: Value) -> OpResult<Value> {
     let attrs = [("min", 0.0.into()), ("max", (axis.extent - 1.0).into())];
     cx.op(&nn::Clip, &[x], &attrs)
 }

@@ -18,6 +18,7 @@ pub(super) const ROWS: &[Row] = &[
         window(cx, [25.0 / 46.0, 25.0 / 46.0 - 1.0, 0.0])
     }),
     row("HannWindow", 17, |cx| window(cx, [0.5, -0.5, 0.0])),
+    row("MelWeightMatrix", 17, mel_weights),
     row("STFT", 17, stft),
 ];
 
@@ -44,6 +45,50 @@ fn window(cx: &mut Cx<'_, '_, '_, '_>, weights: [f64; 3]) -> Values {
     };
     let window = Tensor::from_f64s(elem, [size as usize], (0..size).map(value));
     one(cx.constant(window)?)
+}
+
+/// The input as one number that is known.
+fn known_number(cx: &Cx<'_, '_, '_, '_>, index: usize, what: &str) -> OpResult<f64> {
+    let tensor = cx.constant_input(index, what)?.filter(|t| t.len() == 1);
+    let tensor = tensor.ok_or_else(|| invalid(format!("{what} must be one number")))?;
+    Ok(tensor.num(0).as_f64())
+}
+
+/// Triangles over the lines of a spectrum, evenly spaced by the mel scale.
+fn mel_weights(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
+    let bins = known_number(cx, 0, "the number of bins")?;
+    let length = known_number(cx, 1, "the length of the transform")?;
+    let rate = known_number(cx, 2, "the sample rate")?;
+    let low = known_number(cx, 3, "the lower edge")?;
+    let high = known_number(cx, 4, "the upper edge")?;
+    let elem = elem_type(cx.int("output_datatype", 1)? as i32)?;
+    let limit = 0.0..=WINDOW_LIMIT as f64;
+    if !limit.contains(&(bins * length)) || !limit.contains(&length) || bins < 0.0 {
+        return Err(unsupported("a matrix of this size is not supported"));
+    }
+    let lines = (length / 2.0).floor() as usize + 1;
+    let bins = bins as usize;
+    let mel = |hertz: f64| 2595.0 * (1.0 + hertz / 700.0).log10();
+    let step = (mel(high) - mel(low)) / (bins + 2) as f64;
+    let edge = |i: usize| {
+        let hertz = 700.0 * (10f64.powf((i as f64 * step + mel(low)) / 2595.0) - 1.0);
+        ((length + 1.0) * hertz / rate).floor()
+    };
+    let mut values = vec![0.0; lines * bins];
+    for bin in 0..bins {
+        let [from, centre, to] = [edge(bin), edge(bin + 1), edge(bin + 2)];
+        for line in 0..lines {
+            let at = line as f64;
+            values[line * bins + bin] = match () {
+                () if at == centre => 1.0,
+                () if from <= at && at < centre => (at - from) / (centre - from),
+                () if centre < at && at < to => (to - at) / (to - centre),
+                () => 0.0,
+            };
+        }
+    }
+    let weights = Tensor::from_f64s(elem, [lines, bins], values);
+    one(cx.constant(weights)?)
 }
 
 /// Real and imaginary parts, which stand along the last axis; real numbers have one entry there.

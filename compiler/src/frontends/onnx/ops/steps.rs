@@ -1,7 +1,8 @@
 //! Small steps that many lowerings take.
 
-use lepid_ir::core::{Dim, Elem, Num, OpDef, OpResult, Tensor, Value};
-use lepid_ir::dialects::tensor::build;
+use lepid_ir::core::{Dim, Elem, Num, OpDef, OpResult, Region, Tensor, Type, Value};
+use lepid_ir::dialects::core::Yield;
+use lepid_ir::dialects::tensor::{self, build};
 
 use crate::frontends::onnx::cx::{Cx, invalid};
 
@@ -42,6 +43,57 @@ impl Cx<'_, '_, '_, '_> {
     /// `value` everywhere in the shape and type of `x`.
     pub(super) fn splat(&mut self, x: Value, value: f64) -> OpResult<Value> {
         build::splat_like(self.b, x, value)
+    }
+
+    /// 0, 1, 2, … up to the extent of an axis of `x`, as a vector.
+    pub(super) fn places(&mut self, x: Value, axis: usize) -> OpResult<Value> {
+        let dim = self.dims(x)?[axis];
+        if dim != Dim::Unknown {
+            return build::iota(self.b, &[dim], 0, Elem::I64);
+        }
+        let extent = build::dim(self.b, x, axis)?;
+        let (zero, one) = (self.number(Elem::I64, 0.0)?, self.number(Elem::I64, 1.0)?);
+        self.op(&tensor::DynIota, &[zero, extent, one], &[])
+    }
+
+    /// Carries values round a loop while the condition holds.
+    pub(super) fn repeat(
+        &mut self,
+        initial: &[Value],
+        condition: impl FnOnce(&mut Cx<'_, '_, '_, '_>, &[Value]) -> OpResult<Value>,
+        body: impl FnOnce(&mut Cx<'_, '_, '_, '_>, &[Value]) -> OpResult<Vec<Value>>,
+    ) -> OpResult<Vec<Value>> {
+        let types: Vec<Type> = initial.iter().map(|&v| self.b.value_type(v)).collect();
+        let regions = [
+            self.region(&types, |cx, args| Ok(vec![condition(cx, args)?]))?,
+            self.region(&types, body)?,
+        ];
+        let op = self
+            .b
+            .create_with_regions(&tensor::While, initial, &[], &regions)?;
+        Ok(self.b.module.results(op).to_vec())
+    }
+
+    /// A region that yields what `fill` gives.
+    fn region(
+        &mut self,
+        types: &[Type],
+        fill: impl FnOnce(&mut Cx<'_, '_, '_, '_>, &[Value]) -> OpResult<Vec<Value>>,
+    ) -> OpResult<Region> {
+        let (node, opset, inputs, scope) = (self.node, self.opset, self.inputs, self.scope);
+        let importer = &mut *self.importer;
+        self.b.region(types, |b, args| {
+            let mut cx = Cx {
+                b,
+                node,
+                opset,
+                inputs,
+                scope,
+                importer,
+            };
+            let values = fill(&mut cx, args)?;
+            Yield::build(cx.b, &values, &[]).map(drop)
+        })
     }
 
     /// Axes of extent 1 before the others, up to `rank`.

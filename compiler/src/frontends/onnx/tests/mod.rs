@@ -1,5 +1,6 @@
 //! Small models, built message by message and run by the interpreter.
 
+mod contrib;
 mod hostile;
 mod ops;
 mod shapes;
