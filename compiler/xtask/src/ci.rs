@@ -4,6 +4,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use crate::check_models;
+use crate::check_ops;
 use crate::models;
 use crate::onnx_suite;
 use crate::python;
@@ -75,6 +76,11 @@ const STEPS: &[Step] = &[
     Step {
         name: "python packages",
         run: python_packages,
+        when: When::Install,
+    },
+    Step {
+        name: "check-ops",
+        run: check_ops,
         when: When::Install,
     },
     Step {
@@ -199,6 +205,17 @@ fn python_packages() -> Outcome {
     }
     match python::packages(python::REQUIREMENTS) {
         Ok(_) => Outcome::Passed,
+        Err(error) => Outcome::Failed(error),
+    }
+}
+
+fn check_ops() -> Outcome {
+    if !python::exists() {
+        return missing("python3");
+    }
+    match check_ops::main(&check_ops::Options::everything()) {
+        Ok(ExitCode::SUCCESS) => Outcome::Passed,
+        Ok(_) => Outcome::Failed("see the table of check-ops".to_owned()),
         Err(error) => Outcome::Failed(error),
     }
 }

@@ -9,6 +9,7 @@
 
 mod bench_peers;
 mod check_models;
+mod check_ops;
 mod ci;
 mod fuzz;
 mod models;
@@ -39,6 +40,8 @@ enum Chore {
     Ci(ci::Options),
     /// Compare whole networks with ONNX Runtime, at several batch sizes and thread counts.
     CheckModels(check_models::Options),
+    /// Compare single operators with ONNX Runtime, on several targets.
+    CheckOps(check_ops::Options),
     /// Time lepid beside other engines, in turns, and print the table.
     BenchPeers(bench_peers::Options),
     /// Run the node tests that the onnx package ships, each through the `lepid` binary.
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Chore::Tidy => tidy::main(),
         Chore::Ci(options) => ci::main(&options),
         Chore::CheckModels(options) => check_models::main(&options),
+        Chore::CheckOps(options) => check_ops::main(&options),
         Chore::BenchPeers(options) => bench_peers::main(&options),
         Chore::OnnxSuite(options) => onnx_suite::main(&options),
         Chore::Fuzz(subject) => fuzz::main(&subject),
