@@ -10,4 +10,5 @@
 pub mod core;
 pub mod dialects;
 pub mod interp;
+#[cfg(feature = "text")]
 pub mod text;

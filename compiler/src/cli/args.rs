@@ -32,7 +32,7 @@ pub(super) struct ModelArgs {
 /// A model file and what is said about it.
 #[derive(Args, Clone)]
 pub(super) struct FileArgs {
-    /// An ONNX model or an IR text (`.lir`).
+    /// An ONNX model, an IR text (`.lir`), or a package (`.lepid`) where it is run or inspected.
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
     /// The shape of an input in place of the one in the model; may be repeated.
@@ -372,12 +372,24 @@ impl TargetArgs {
         cx: &mut Cx<'_>,
     ) -> Result<Compiled, Diagnostics> {
         let target = self.target(cx)?;
-        self.ir.check(cx)?;
         let mut target_options = self.options(target)?;
         for (name, value) in more {
             let value = value.to_string();
             target_options.values.insert(name.to_string(), value);
         }
+        self.compile_with(module, func, target_options, cx)
+    }
+
+    /// Compiles a module with these options of the target.
+    pub(super) fn compile_with(
+        &self,
+        module: Module,
+        func: Option<&str>,
+        target_options: TargetOptions,
+        cx: &mut Cx<'_>,
+    ) -> Result<Compiled, Diagnostics> {
+        let target = self.target(cx)?;
+        self.ir.check(cx)?;
         let options = CompileOptions {
             target: target_options,
             func: func.map(str::to_string),
@@ -418,10 +430,9 @@ pub(super) fn load_package(
     package: &Package,
     options: &LoadOptions,
 ) -> Result<Box<dyn Executable>, Diagnostics> {
-    target.load(package, options).map_err(|error| {
-        let message = error.to_string();
-        vec![Diagnostic::error(Code::CANNOT_LOAD, Loc::Unknown, message)]
-    })
+    target
+        .load(package, options)
+        .map_err(|error| vec![error.diagnostic()])
 }
 
 /// What was asked for, or one thread for each core.

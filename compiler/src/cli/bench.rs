@@ -5,20 +5,22 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
-use lepid_ir::core::{Cost, Module, Op};
-use lepid_target_api::{Executable, LoadOptions, OpTime, Package, Target, main_function};
+use lepid_ir::core::Cost;
+use lepid_target_api::{Executable, LoadOptions, OpTime, Package, Target};
 use lepid_ukernels::{Isa, measure};
 use serde_json::json;
 
-use super::args::{InputArgs, Job, ModelArgs, TargetArgs, load_package, threads};
+use super::args::{InputArgs, ModelArgs, TargetArgs, load_package, threads};
 use super::output::{Table, json_number, metric};
+use super::package::Prepared;
 use super::{Cx, Failure, Outcome, worker};
 
-/// Measure the speed of a model.
+/// Measure the speed of a model or of a package.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   lepid bench model.onnx --threads 1
+  lepid bench model.lepid --kernels
   lepid bench model.onnx --dim N=8 --seconds 5 --kernels
   lepid bench model.onnx --json")]
 pub(super) struct Args {
@@ -55,7 +57,7 @@ pub(super) struct Ready<'d> {
     pub package: Option<Package>,
     pub executable: Box<dyn Executable>,
     pub inputs: Vec<lepid_ir::core::Tensor>,
-    /// Of the model before any pass.
+    /// Of the model before any pass, or of the ops in a package.
     pub cost: Cost,
     /// From the file to the first possible run.
     pub load: Duration,
@@ -79,34 +81,20 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
 
 fn prepare<'d>(args: &Args, cx: &mut Cx<'d>) -> Result<Ready<'d>, Failure> {
     let start = Instant::now();
-    let job = Job::load(&args.model, &args.inputs, cx)?;
-    let func = main_function(&job.module, args.model.func.as_deref())?;
-    let cost = total_cost(&job.module, func);
-    let target = args.target.target(cx)?;
-    let compiled = args
-        .target
-        .compile(job.module, args.model.func.as_deref(), &[], cx)?;
+    let prepared = Prepared::new(&args.model, &args.inputs, &args.target, cx)?;
     let options = LoadOptions {
         threads: threads(args.threads),
         profile: false,
     };
-    let executable = load_package(target, &compiled.package, &options)?;
+    let executable = load_package(prepared.target, &prepared.package, &options)?;
     Ok(Ready {
-        target,
-        package: args.kernels.then_some(compiled.package),
+        target: prepared.target,
+        package: args.kernels.then_some(prepared.package),
         executable,
-        inputs: job.inputs,
-        cost,
+        inputs: prepared.inputs,
+        cost: prepared.cost,
         load: start.elapsed(),
     })
-}
-
-/// The cost of all ops outside of regions; what a loop does is not known here.
-fn total_cost(module: &Module, func: Op) -> Cost {
-    let inside = module.walk_inside(func).into_iter();
-    inside
-        .map(|op| module.def(op).cost(module.view(op)))
-        .fold(Cost::default(), |a, b| a + b)
 }
 
 /// Milliseconds of runs, in order of their size.

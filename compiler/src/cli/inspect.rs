@@ -12,15 +12,17 @@ use serde_json::{Value, json};
 use super::args::{Job, ModelArgs, TargetArgs};
 use super::output::{Table, bytes, json_number, metric};
 use super::run::count_ops;
-use super::{Cx, Outcome};
+use super::{Cx, Outcome, package};
 
-/// Show the signature, ops, cost, weights and memory plan of a model.
+/// Show the signature, ops, cost, weights and memory plan of a model; of a package, what it holds and
+/// where it is from.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   lepid inspect model.onnx
   lepid inspect model.onnx --ops --dim N=8
-  lepid inspect model.onnx --plan --json")]
+  lepid inspect model.onnx --plan --json
+  lepid inspect model.lepid")]
 pub(super) struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -35,6 +37,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
+    if cx.driver.is_package(&args.model.file.model) {
+        let (package, _) = package::open(&args.model, &args.target, cx)?;
+        package::inspect(&package, cx)?;
+        return details(args, &package, cx);
+    }
     let open = args.model.load(cx)?;
     let signature = args.model.signature(&open)?;
     // Costs need numbers.
@@ -61,6 +68,22 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     ];
     if !cx.json {
         io::stdout().write_all(text.concat().as_bytes())?;
+    }
+    Ok(())
+}
+
+/// The tables that are asked for, of the ops in a package.
+fn details(args: &Args, package: &Package, cx: &mut Cx<'_>) -> Outcome {
+    let module = &package.module;
+    let mut text = String::new();
+    if let (true, Some(func)) = (args.ops, module.funcs().next()) {
+        text += &op_table(module, func, cx);
+    }
+    if args.plan {
+        text += &plan_table(package, cx)?;
+    }
+    if !cx.json {
+        io::stdout().write_all(text.as_bytes())?;
     }
     Ok(())
 }

@@ -8,9 +8,11 @@ mod compile;
 mod completions;
 mod explain;
 mod inspect;
+mod link;
 mod list;
 mod opt;
 mod output;
+mod package;
 mod run;
 mod worker;
 

@@ -1,4 +1,4 @@
-//! `lepid run`: compiles a model and runs it.
+//! `lepid run`: compiles a model and runs it, or runs a package.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -9,18 +9,20 @@ use lepid_ir::core::{Code, Diagnostic, Diagnostics, Loc, Module, Tensor};
 use lepid_target_api::LoadOptions;
 use serde_json::{Value, json};
 
-use super::args::{InputArgs, Job, ModelArgs, TargetArgs, check_output, load_package, threads};
+use super::args::{InputArgs, ModelArgs, TargetArgs, check_output, load_package, threads};
 use super::output::{first_values, json_number, range, short};
+use super::package::Prepared;
 use super::{Cx, Outcome};
 use crate::driver::arrays;
 use crate::driver::compare::{Comparison, Scale, Tolerance, compare};
 use crate::driver::data::{Given, Place, parse_place, parse_reference};
 
-/// Compile a model and run it.
+/// Compile a model and run it, or run a package.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   lepid run model.onnx
+  lepid run model.lepid --threads 2
   lepid run model.onnx --input x=image.npy --output-dir out
   lepid run model.onnx --input @test.npz --compare expected.npz --rtol 1e-4
   lepid run model.onnx --input x=input_0.pb --compare y=output_0.pb
@@ -64,26 +66,21 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     check_outputs(args)?;
-    let start = Instant::now();
-    let job = Job::load(&args.model, &args.inputs, cx)?;
-    cx.tell(format_args!("loaded in {:.1} ms", ms(start)));
-    let start = Instant::now();
-    let target = args.target.target(cx)?;
-    let func = args.model.func.as_deref();
-    let compiled = args.target.compile(job.module, func, &[], cx)?;
+    let ready = Prepared::new(&args.model, &args.inputs, &args.target, cx)?;
     let options = LoadOptions {
         threads: threads(args.threads),
         ..LoadOptions::default()
     };
-    let mut executable = load_package(target, &compiled.package, &options)?;
-    let ops = count_ops(&compiled.package.module);
-    // It holds the weights of the model once more.
-    drop(compiled);
-    cx.tell(format_args!("compiled in {:.1} ms", ms(start)));
+    let target = ready.target;
+    let mut executable = load_package(target, &ready.package, &options)?;
+    let ops = count_ops(&ready.package.module);
+    let inputs = ready.inputs;
+    // It may hold the weights of the model once more.
+    drop(ready.package);
     let start = Instant::now();
     let mut outputs = Vec::new();
     for _ in 0..args.iterations {
-        outputs = executable.run(&job.inputs)?;
+        outputs = executable.run(&inputs)?;
     }
     let each = ms(start) / args.iterations as f64;
     cx.tell(format_args!("ran in {each:.3} ms"));

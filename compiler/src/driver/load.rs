@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use lepid_ir::core::{Code, Diagnostic, Diagnostics, Loc, Module, Tensor};
 use lepid_ir::text::{self, Weights};
 use lepid_passes::core::{PassEnv, PassManager, Pipeline, Silent};
-use lepid_target_api::main_function;
+use lepid_target_api::{Package, Source, looks_like_package, main_function};
+use sha2::{Digest, Sha256};
 
 use crate::driver::{Bindings, Driver, Session, binding, files};
+use crate::frontends::mapped::map_file;
 use crate::frontends::onnx::{self, Constant, ImportOptions};
 
 /// What is said about a model beside its file.
@@ -28,6 +30,7 @@ pub struct ModelOptions {
 enum Format {
     Text,
     Onnx,
+    Package,
 }
 
 impl Driver {
@@ -41,7 +44,43 @@ impl Driver {
         match format(path).map_err(|error| vec![error])? {
             Format::Text => self.load_text(path, options, session),
             Format::Onnx => load_onnx(path, options, session),
+            Format::Package => {
+                let name = path.display();
+                let message = format!("`{name}` is a package, which is compiled already");
+                let error = Diagnostic::error(Code::FIXED_PACKAGE, Loc::Unknown, message);
+                Err(vec![error.with_help("give the model that it was made from")])
+            }
         }
+    }
+
+    /// Whether a file is a package, or is meant to be one.
+    pub fn is_package(&self, path: &Path) -> bool {
+        matches!(format(path), Ok(Format::Package))
+    }
+
+    /// Maps a package.
+    pub fn open_package(&self, path: &Path) -> Result<Package, Diagnostics> {
+        let opened = Package::open(path, self.ops());
+        opened.map_err(|error| vec![error.diagnostic(&path.display().to_string())])
+    }
+
+    /// The digests of all files that a model consists of.
+    pub fn sources(&self, path: &Path, options: &ModelOptions) -> Result<Vec<Source>, Diagnostics> {
+        let read = |path: &Path| map_file(path).map_err(|e| vec![files::cannot_read(path, e)]);
+        let mut sources = vec![source("model", &read(path)?)];
+        match format(path).map_err(|error| vec![error])? {
+            Format::Text => {
+                if let Some(weights) = side_file_path(path, options) {
+                    sources.push(source("weights", &read(&weights)?));
+                }
+            }
+            Format::Onnx => {
+                let external = onnx::external_files(path).into_iter();
+                sources.extend(external.map(|(name, bytes)| source(&name, &bytes)));
+            }
+            Format::Package => {}
+        }
+        Ok(sources)
     }
 
     fn load_text(
@@ -116,14 +155,26 @@ fn load_onnx(
 }
 
 fn side_file(path: &Path, options: &ModelOptions) -> Result<Option<Weights>, Diagnostics> {
-    let beside = side_file_name(path);
-    let path = match &options.weights {
-        Some(given) => given,
-        None if beside.exists() => &beside,
-        None => return Ok(None),
+    let Some(path) = side_file_path(path, options) else {
+        return Ok(None);
     };
-    let opened = Weights::open(path).map(Some);
-    opened.map_err(|error| vec![files::cannot_read(path, error)])
+    let opened = Weights::open(&path).map(Some);
+    opened.map_err(|error| vec![files::cannot_read(&path, error)])
+}
+
+/// The side file of an IR text: the one that is given, or the one that is beside it.
+fn side_file_path(path: &Path, options: &ModelOptions) -> Option<PathBuf> {
+    let beside = || Some(side_file_name(path)).filter(|beside| beside.exists());
+    options.weights.clone().or_else(beside)
+}
+
+fn source(role: &str, bytes: &[u8]) -> Source {
+    let digest = Sha256::digest(bytes);
+    Source {
+        role: role.to_string(),
+        bytes: bytes.len() as u64,
+        sha256: digest.iter().map(|b| format!("{b:02x}")).collect(),
+    }
 }
 
 /// Where the large constants of an IR text are by default.
@@ -147,6 +198,7 @@ fn format(path: &Path) -> Result<Format, Diagnostic> {
     match ending.map(str::to_ascii_lowercase).as_deref() {
         Some("lir") => return Ok(Format::Text),
         Some("onnx") => return Ok(Format::Onnx),
+        Some("lepid") => return Ok(Format::Package),
         _ => {}
     }
     let mut start = Vec::new();
@@ -154,6 +206,7 @@ fn format(path: &Path) -> Result<Format, Diagnostic> {
     read.map_err(|error| files::cannot_read(path, error))?;
     Ok(match looks_like_text(&start) {
         true => Format::Text,
+        false if looks_like_package(&start) => Format::Package,
         false => Format::Onnx,
     })
 }

@@ -2,4 +2,4 @@
 
 pub mod onnx;
 
-mod mapped;
+pub(crate) mod mapped;

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lepid_ir::core::{
-    Bytes, Code, Cost, Diagnostic, Diagnostics, Loc, Module, Op, OpView, Registry, Tensor,
-    Type,
+    Code, Cost, Diagnostic, Diagnostics, Loc, Module, Op, OpView, Registry, Tensor, Type,
 };
 use lepid_passes::core::{Legality, PassRegistry};
 
@@ -170,11 +169,7 @@ pub trait Executable: Send {
         inputs: &[TensorView<'_>],
         outputs: &mut [TensorViewMut<'_>],
     ) -> Result<(), Diagnostic> {
-        let owned = |view: &TensorView<'_>| {
-            let data = Bytes::from_vec(view.bytes().to_vec());
-            Tensor::new(view.elem(), view.shape().iter().copied(), data)
-        };
-        let inputs: Vec<Tensor> = inputs.iter().map(owned).collect();
+        let inputs: Vec<Tensor> = inputs.iter().map(TensorView::to_tensor).collect();
         let found = self.run(&inputs)?;
         check_outputs(found.iter().map(Tensor::ty), outputs)?;
         for (room, tensor) in outputs.iter_mut().zip(&found) {

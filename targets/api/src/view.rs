@@ -1,7 +1,7 @@
 //! Borrowed tensors: what goes into a run and comes out of it without a copy.
 
 use half::{bf16, f16};
-use lepid_ir::core::{Elem, Native, Tensor, Type};
+use lepid_ir::core::{Bytes, Elem, Native, Tensor, Type};
 
 /// A Rust number that is an element of tensors.
 pub trait Scalar: Native {
@@ -74,6 +74,12 @@ impl<'a> TensorView<'a> {
 
     pub fn ty(&self) -> Type {
         Type::known_tensor(self.elem, self.shape)
+    }
+
+    /// A copy.
+    pub fn to_tensor(&self) -> Tensor {
+        let data = Bytes::from_vec(self.bytes.to_vec());
+        Tensor::new(self.elem, self.shape.iter().copied(), data)
     }
 }
 

@@ -86,7 +86,7 @@ impl Image {
             CodePlace::Linked(_) => None,
         };
         let base = memory.as_ref().map_or(bytes.as_ptr(), |m| m.base.cast());
-        let zeros = buffer(4 * meta.zeros.max(16))?;
+        let zeros = buffer(meta.zeros.max(16).saturating_mul(4))?;
         Ok(Image {
             tasks: meta.tasks.iter().map(|&at| base.wrapping_add(at)).collect(),
             main: base.wrapping_add(meta.main),
@@ -262,4 +262,73 @@ pub(crate) unsafe extern "C" fn tick(profiler: *mut Profiler, task: usize) {
         entry.1 += 1;
     }
     profiler.last = Instant::now();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta() -> Meta {
+        Meta {
+            interface: INTERFACE,
+            machine: MACHINE.to_string(),
+            isa: machine::best().name().to_string(),
+            tasks: vec![0],
+            main: 0,
+            arena_bytes: 0,
+            scratch_bytes: 0,
+            zeros: 0,
+            ops: vec![0],
+        }
+    }
+
+    fn refusal(meta: Meta) -> Refusal {
+        match Image::new(meta, CodePlace::Bytes(&[0xcc; 64])) {
+            Ok(_) => panic!("it is not refused"),
+            Err(refusal) => refusal,
+        }
+    }
+
+    #[test]
+    fn programs_for_other_machines_and_versions_are_refused() {
+        assert!(Image::new(meta(), CodePlace::Bytes(&[0xcc; 64])).is_ok());
+        let other = Meta {
+            interface: INTERFACE ^ 1,
+            ..meta()
+        };
+        assert!(matches!(refusal(other), Refusal::OtherVersion));
+        for (machine, isa) in [("sparc", "scalar"), (MACHINE, "avx1024")] {
+            let other = Meta {
+                machine: machine.to_string(),
+                isa: isa.to_string(),
+                ..meta()
+            };
+            assert!(matches!(refusal(other), Refusal::Missing(_)));
+        }
+    }
+
+    #[test]
+    fn offsets_outside_of_the_code_are_refused() {
+        for (main, task) in [(64, 0), (0, 64), (usize::MAX, 0), (0, usize::MAX)] {
+            let other = Meta {
+                main,
+                tasks: vec![task],
+                ..meta()
+            };
+            assert!(matches!(refusal(other), Refusal::Damaged(_)));
+        }
+    }
+
+    #[test]
+    fn absurd_sizes_are_errors() {
+        let image = Image::new(
+            Meta {
+                arena_bytes: usize::MAX / 4,
+                ..meta()
+            },
+            CodePlace::Bytes(&[0xcc; 64]),
+        );
+        let instance = image.and_then(|image| Instance::new(&image, 1, false));
+        assert!(matches!(instance.map(drop), Err(Refusal::Memory(_))));
+    }
 }

@@ -11,6 +11,8 @@ pub(crate) const INTERFACE: u64 = {
     hash = add(hash, env!("CARGO_PKG_VERSION"));
     hash = add(hash, include_str!("abi.rs"));
     hash = add(hash, include_str!("engine.rs"));
+    hash = add(hash, include_str!("linked.rs"));
+    hash = add(hash, include_str!("routines/arithmetic.rs"));
     hash = add(hash, include_str!("routines/fft.rs"));
     hash = add(hash, include_str!("routines/gather.rs"));
     hash = add(hash, include_str!("routines/mod.rs"));
@@ -40,4 +42,20 @@ const fn add(mut hash: u64, text: &str) -> u64 {
         i += 1;
     }
     hash
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn every_routine_counts() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let this = fs::read_to_string(source.join("interface.rs")).unwrap();
+        for entry in fs::read_dir(source.join("routines")).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            assert!(this.contains(&format!("\"routines/{name}\"")), "{name}");
+        }
+    }
 }

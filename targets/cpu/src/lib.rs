@@ -9,9 +9,21 @@
 
 mod abi;
 mod codegen;
+#[allow(
+    dead_code,
+    reason = "shared with the run time of linked programs, some of it only used there"
+)]
 mod engine;
+mod header;
 mod interface;
 mod isa;
+#[cfg(feature = "archive")]
+mod library;
+#[allow(
+    dead_code,
+    reason = "shared with the run time of linked programs, some of it only used there"
+)]
+mod linked;
 mod machine;
 mod object;
 mod places;
@@ -43,7 +55,7 @@ static INFO: TargetInfo = TargetInfo {
             name: "emit",
             default: "program",
             portable: None,
-            help: "what the package holds beside the program: program, asm or obj",
+            help: "what the package holds beside the program: program, asm, object, header, static-lib or runtime-lib",
         },
         TargetOption {
             name: "isa",
@@ -53,6 +65,12 @@ static INFO: TargetInfo = TargetInfo {
                 false => "scalar",
             }),
             help: "the processors that the code is for: native, avx2 or scalar",
+        },
+        TargetOption {
+            name: "name",
+            default: "model",
+            portable: None,
+            help: "what the symbols of an object begin with: an identifier of C",
         },
     ],
     capabilities: &[("layout", "nhwc")],
@@ -125,15 +143,32 @@ impl Target for Cpu {
                 data: weights.clone(),
             },
         ];
-        match what {
-            "asm" => sections.push(section("asm", code.listing.into_bytes())),
-            "obj" => {
-                let object = object::write(&target, &code, weights.as_slice()).map_err(fail)?;
-                sections.push(section("obj", object));
-            }
-            _ => {}
-        }
         let package = Package::new(INFO.name, module, cx.func);
+        match what {
+            "program" => {}
+            "asm" => sections.push(section("asm", code.listing.into_bytes())),
+            "object" | "header" | "static-lib" | "runtime-lib" => {
+                let name = cx.options.get(&INFO, "name").unwrap_or("model");
+                if !header::is_identifier(name) {
+                    let message = format!("`{name}` is no identifier of C");
+                    let error = Diagnostic::error(Code::ARGUMENT, Loc::Unknown, message);
+                    return Err(vec![error.with_help("choose another with `--name NAME`")]);
+                }
+                let parts = object::Parts {
+                    name,
+                    code: &code,
+                    meta: sections[0].data.as_slice(),
+                    weights: weights.as_slice(),
+                    signature: &package.signature,
+                };
+                let more = ahead_of_time(&target, &parts).map_err(fail)?;
+                sections.extend(more);
+            }
+            other => {
+                let message = format!("`{other}` is nothing that `emit` can be");
+                return Err(vec![Diagnostic::error(Code::ARGUMENT, Loc::Unknown, message)]);
+            }
+        }
         Ok(Package {
             sections,
             constants: Constants::Packed,
@@ -151,6 +186,37 @@ impl Target for Cpu {
             false => Err(LoadError::WrongTarget(package.target.to_string())),
         }
     }
+}
+
+/// What a program in C is made with: the object, its header, and the libraries.
+fn ahead_of_time(
+    isa: &cranelift_codegen::isa::OwnedTargetIsa,
+    parts: &object::Parts<'_>,
+) -> Result<Vec<Section>, String> {
+    let object = object::write(isa, parts)?;
+    let header = header::text(parts.name, parts.signature);
+    #[cfg(feature = "archive")]
+    let libraries = {
+        let symbol = object::symbol(parts.name);
+        let library = library::with_object(library::RUNTIME, &object, &[&symbol])?;
+        let system = library::system_libraries().join(" ");
+        vec![
+            section("static-lib", library),
+            Section {
+                name: "runtime-lib".into(),
+                data: Bytes::from_owner(Arc::new(library::RUNTIME), 0..library::RUNTIME.len()),
+            },
+            section("system-libs", system.into_bytes()),
+        ]
+    };
+    #[cfg(not(feature = "archive"))]
+    let libraries = Vec::new();
+    let mut sections = vec![
+        section("object", object),
+        section("header", header.into_bytes()),
+    ];
+    sections.extend(libraries);
+    Ok(sections)
 }
 
 fn section(name: &'static str, data: Vec<u8>) -> Section {

@@ -32,6 +32,10 @@ pub(crate) fn load(package: &Package) -> Result<Loaded, LoadError> {
     let meta: Meta = serde_json::from_slice(section("meta")?.as_slice())
         .map_err(|e| damaged(&format!("section `meta`: {e}")))?;
     let weights = section("weights")?;
+    let ports = package.signature.inputs.iter().chain(&package.signature.outputs);
+    if ports.clone().any(|port| byte_count(port.ty).is_none()) {
+        return Err(damaged("an input or output has no size"));
+    }
     let walk = package.module.walk();
     let ops: Option<Vec<Op>> = meta.ops.iter().map(|&i| walk.get(i).copied()).collect();
     let image = Image::new(meta, CodePlace::Bytes(section("code")?.as_slice()));
@@ -148,10 +152,16 @@ impl Session {
     }
 }
 
+/// The size of a tensor, if it has one that memory can have.
+fn byte_count(ty: Type) -> Option<usize> {
+    let ty = ty.as_tensor()?;
+    let bytes = ty.element_count()?.checked_mul(ty.elem.bytes() as u64)?;
+    usize::try_from(bytes).ok().filter(|&n| n <= isize::MAX as usize)
+}
+
 fn output_bytes(ty: Type) -> usize {
-    let tensor = ty.as_tensor().and_then(|t| Some((t.known_dims()?, t.elem)));
-    match tensor {
-        Some((dims, elem)) => dims.iter().product::<usize>() * elem.bytes(),
+    match byte_count(ty) {
+        Some(bytes) => bytes,
         None => lepid_ir::bug!("an output of type {ty} was compiled"),
     }
 }

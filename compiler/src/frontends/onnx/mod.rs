@@ -9,6 +9,7 @@
 //! Absent on purpose: values of unknown rank, strings, maps, sparse tensors. They are diagnostics.
 
 mod cx;
+mod files;
 mod fold;
 mod function;
 mod graph;
@@ -31,6 +32,8 @@ use lepid_ir::core::{Code, Diagnostic, Diagnostics, Dim, Loc, Module, Symbol, Te
 use prost::Message;
 
 use crate::frontends::mapped::map_file;
+
+pub(crate) use files::external_files;
 
 /// What the user says about a model beside its file.
 #[derive(Clone, Debug, Default)]
@@ -71,11 +74,7 @@ pub fn import(path: &Path, options: &ImportOptions) -> Result<(Module, Diagnosti
         let place = Loc::Name(Symbol::new(&name));
         vec![Diagnostic::error(Code::FILE, place, message)]
     })?;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut result = import_bytes(&name, bytes, Some(folder), options);
+    let mut result = import_bytes(&name, bytes, Some(folder_of(path)), options);
     if let Ok((module, _)) = &mut result {
         module.name = path.file_stem().map(|s| Symbol::new(&s.to_string_lossy()));
     }
@@ -102,4 +101,12 @@ pub fn import_bytes(
 /// and `com.microsoft::BiasGelu` outside of the default domain.
 pub fn operators() -> impl Iterator<Item = (&'static str, i64)> {
     ops::all()
+}
+
+/// The folder that a file lies in.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }

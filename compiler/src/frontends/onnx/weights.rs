@@ -72,7 +72,8 @@ impl Weights {
         }
     }
 
-    fn file(&mut self, location: &str) -> OpResult<bytes::Bytes> {
+    /// A file of external data.
+    pub(super) fn file(&mut self, location: &str) -> OpResult<bytes::Bytes> {
         let Some(folder) = &self.folder else {
             return Err(external_error(
                 "external data in a model that is not a file".into(),

@@ -1,0 +1,160 @@
+//! Programs and the sessions that run them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use lepid_ir::core::{Code, Diagnostic, Loc, Tensor};
+use lepid_target_api::{Executable, LoadOptions, Signature, TensorView, TensorViewMut};
+
+use super::{Error, Package};
+
+/// A package that is ready to run. A clone is the same program: its code and its weights are there
+/// once, for all sessions on all threads.
+///
+/// ```
+/// # fn main() -> Result<(), lepid::Error> {
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/digits/model.onnx");
+/// use lepid::{CompileOptions, Model, Session, SessionOptions, TensorView};
+///
+/// let options = CompileOptions::default().dim("N", 1);
+/// let program = Model::load(path)?.compile(&options)?.program()?;
+/// std::thread::scope(|scope| {
+///     for _ in 0..4 {
+///         scope.spawn(|| -> Result<(), lepid::Error> {
+///             let mut session = Session::new(&program, &SessionOptions::default())?;
+///             let image = vec![0.5f32; 64];
+///             let input = TensorView::new(&[1, 1, 8, 8], &image).unwrap();
+///             let scores = session.run_views(&[input])?;
+///             assert_eq!(scores[0].shape(), [1, 10]);
+///             Ok(())
+///         });
+///     }
+/// });
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Program {
+    inner: Arc<dyn lepid_target_api::Program>,
+}
+
+/// What a session may use.
+#[derive(Copy, Clone, Debug)]
+pub struct SessionOptions {
+    /// Threads that one run may use, the caller's among them. Outputs do not depend on it.
+    pub threads: usize,
+}
+
+impl Default for SessionOptions {
+    fn default() -> SessionOptions {
+        SessionOptions { threads: 1 }
+    }
+}
+
+impl Program {
+    /// Makes a package ready to run. Weights stay where they are: in a mapped file, if it is one.
+    pub fn load(package: &Package) -> Result<Program, Error> {
+        let (driver, package) = package.parts();
+        let Some(target) = driver.targets().get(&package.target) else {
+            let message = format!("unknown target `{}`", package.target);
+            let error = Diagnostic::error(Code::UNKNOWN_TARGET, Loc::Unknown, message);
+            return Err(Error::from(error));
+        };
+        let loaded = target.program(package).map_err(|error| error.diagnostic())?;
+        Ok(Program { inner: loaded })
+    }
+
+    /// Maps a package file and makes it ready to run.
+    pub fn open(path: impl AsRef<Path>) -> Result<Program, Error> {
+        Package::open(path)?.program()
+    }
+
+    pub fn signature(&self) -> &Signature {
+        self.inner.signature()
+    }
+}
+
+/// One user of a program: its intermediate memory and its threads.
+pub struct Session {
+    inner: Box<dyn Executable>,
+}
+
+impl Session {
+    /// A session of a program.
+    pub fn new(program: &Program, options: &SessionOptions) -> Result<Session, Error> {
+        let options = LoadOptions {
+            threads: options.threads,
+            ..LoadOptions::default()
+        };
+        let inner = program.inner.clone().session(&options);
+        Ok(Session {
+            inner: inner.map_err(|error| error.diagnostic())?,
+        })
+    }
+
+    pub fn signature(&self) -> &Signature {
+        self.inner.signature()
+    }
+
+    /// Runs once. Inputs are shared, not copied.
+    pub fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+        Ok(self.inner.run(inputs)?)
+    }
+
+    /// Runs once on inputs in memory of the caller, where they are read. The outputs are fresh.
+    pub fn run_views(&mut self, inputs: &[TensorView<'_>]) -> Result<Vec<Tensor>, Error> {
+        let mut outputs = Vec::new();
+        for port in &self.inner.signature().outputs {
+            let known = port.ty.as_tensor().and_then(|t| Some((t.elem, t.known_dims()?)));
+            let Some((elem, shape)) = known else {
+                // Its extents are known after the run only, which then makes the room.
+                let owned: Vec<Tensor> = inputs.iter().map(TensorView::to_tensor).collect();
+                return self.run(&owned);
+            };
+            let bytes = shape.iter().product::<usize>() * elem.bytes();
+            outputs.push((elem, shape, vec![0u64; bytes.div_ceil(8)], bytes));
+        }
+        let mut rooms = Vec::new();
+        for (elem, shape, words, bytes) in &mut outputs {
+            let room: &mut [u8] = bytemuck::cast_slice_mut(words);
+            match TensorViewMut::raw(*elem, shape, &mut room[..*bytes]) {
+                Some(room) => rooms.push(room),
+                None => lepid_ir::bug!("room for an output does not fit it"),
+            }
+        }
+        self.run_into(inputs, &mut rooms)?;
+        drop(rooms);
+        let tensors = outputs.into_iter().map(|(elem, shape, words, bytes)| {
+            let data = lepid_ir::core::Bytes::from_vec(words).slice(0..bytes);
+            Tensor::new(elem, shape, data)
+        });
+        Ok(tensors.collect())
+    }
+
+    /// Runs once without a copy: inputs are read and outputs written where the caller holds them, if
+    /// they are aligned for their elements.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), lepid::Error> {
+    /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/digits/model.onnx");
+    /// # use lepid::{CompileOptions, Model, Session, SessionOptions, TensorView, TensorViewMut};
+    /// let options = CompileOptions::default().dim("N", 2);
+    /// let program = Model::load(path)?.compile(&options)?.program()?;
+    /// let mut session = Session::new(&program, &SessionOptions { threads: 2 })?;
+    /// let images = vec![0.25f32; 2 * 64];
+    /// let mut scores = vec![0f32; 2 * 10];
+    /// let input = TensorView::new(&[2, 1, 8, 8], &images).unwrap();
+    /// let output = TensorViewMut::new(&[2, 10], &mut scores).unwrap();
+    /// session.run_into(&[input], &mut [output])?;
+    /// assert!(scores.iter().any(|&s| s != 0.0));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn run_into(
+        &mut self,
+        inputs: &[TensorView<'_>],
+        outputs: &mut [TensorViewMut<'_>],
+    ) -> Result<(), Error> {
+        Ok(self.inner.run_into(inputs, outputs)?)
+    }
+}

@@ -1,0 +1,245 @@
+//! Programs in C and C++ give the same bytes as `lepid run`.
+//!
+//! With `LEPID_VALGRIND` set, they run under valgrind and must neither err nor leak. Without a C
+//! compiler there is nothing to test, which continuous integration does not accept.
+#![cfg(feature = "aot")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use lepid::driver::arrays;
+use lepid::{CompileOptions, Model, Tensor};
+use lepid_ir::interp::random::Random;
+
+struct Example {
+    name: &'static str,
+    dims: &'static [(&'static str, u64)],
+}
+
+const EXAMPLES: &[Example] = &[
+    Example {
+        name: "digits",
+        dims: &[("N", 2)],
+    },
+    Example {
+        name: "recall",
+        dims: &[("N", 1)],
+    },
+    Example {
+        name: "waveforms",
+        dims: &[("N", 3)],
+    },
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Whether a program can be called; says so if it is only missing.
+fn has(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").output().is_ok();
+    let in_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
+    assert!(found || !in_ci, "`{program}` is missing");
+    found
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(output.status.success(), "{command:?}\n{out}\n{err}");
+    out.into_owned()
+}
+
+fn lepid(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lepid"));
+    command.current_dir(folder);
+    command
+}
+
+/// Runs a program of ours, under valgrind if that is asked for.
+fn program(path: &Path) -> Command {
+    if std::env::var_os("LEPID_VALGRIND").is_none() {
+        return Command::new(path);
+    }
+    let mut command = Command::new("valgrind");
+    command
+        .args(["--quiet", "--error-exitcode=99", "--leak-check=full"])
+        .args(["--show-leak-kinds=all", "--errors-for-leak-kinds=all"])
+        .arg(path);
+    command
+}
+
+/// Files of a model: its inputs as arrays, its outputs as `lepid run` gives them.
+struct Job {
+    folder: tempfile::TempDir,
+    dims: Vec<String>,
+    model: PathBuf,
+    inputs: Vec<PathBuf>,
+    outputs: Vec<Tensor>,
+}
+
+impl Job {
+    fn new(example: &Example) -> Job {
+        let folder = tempfile::tempdir().unwrap();
+        let model = root().join("examples").join(example.name).join("model.onnx");
+        let mut options = CompileOptions::default();
+        for (name, extent) in example.dims {
+            options = options.dim(name, *extent);
+        }
+        let package = Model::load(&model).unwrap().compile(&options).unwrap();
+        let dims = example.dims.iter().map(|(n, d)| format!("--dim={n}={d}"));
+        let dims: Vec<String> = dims.collect();
+        let mut command = lepid(folder.path());
+        command.arg("run").arg(&model).args(&dims).arg("--output=@out.npz");
+        let mut inputs = Vec::new();
+        let mut random = Random::new(7);
+        for (i, port) in package.signature().inputs.iter().enumerate() {
+            let ty = port.ty.as_tensor().unwrap();
+            let tensor = random.tensor(ty.elem, &ty.known_dims().unwrap());
+            let file = folder.path().join(format!("in{i}.npy"));
+            arrays::write_npy(&file, &tensor).unwrap();
+            command.arg(format!("--input={}={}", port.name, file.display()));
+            inputs.push(file);
+        }
+        run(&mut command);
+        let mut found = arrays::read_npz(&folder.path().join("out.npz")).unwrap();
+        let outputs = package.signature().outputs.iter().map(|port| {
+            let at = found.iter().position(|(name, _)| *name == port.name).unwrap();
+            found.swap_remove(at).1
+        });
+        Job {
+            outputs: outputs.collect(),
+            folder,
+            dims,
+            model,
+            inputs,
+        }
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.folder.path().join(file)
+    }
+
+    fn compile(&self, emit: &str, output: &str) -> String {
+        let mut command = lepid(self.folder.path());
+        command.arg("compile").arg(&self.model).args(&self.dims);
+        run(command.args(["--emit", emit, "-o", output]))
+    }
+
+    /// Builds a program with `arguments` after its source, runs it and compares.
+    fn check(&self, compiler: &str, source: &str, arguments: &[&str]) {
+        let built = self.path("built");
+        let mut build = Command::new(compiler);
+        build
+            .current_dir(self.folder.path())
+            .args(["-Wall", "-Wextra", "-Werror", "-O1", "-g", "-I."])
+            .args(["-DPROGRAM=net_program", "-DHEADER=\"net.h\""])
+            .arg(root().join("examples/c_api").join(source))
+            .args(arguments)
+            .arg("-o")
+            .arg(&built);
+        run(&mut build);
+        let raw: Vec<PathBuf> = (0..self.outputs.len())
+            .map(|i| self.path(&format!("out{i}.raw")))
+            .collect();
+        let mut command = program(&built);
+        command.args(&self.inputs).args(&raw);
+        run(command.env("LD_LIBRARY_PATH", self.folder.path()));
+        for (file, tensor) in raw.iter().zip(&self.outputs) {
+            assert!(fs::read(file).unwrap() == tensor.bytes(), "{}", self.model.display());
+            fs::remove_file(file).unwrap();
+        }
+    }
+}
+
+/// The words after `link with: cc main.c`, as the line says them.
+fn link_words(said: &str) -> Vec<&str> {
+    let line = said.lines().find_map(|l| l.strip_prefix("link with: cc main.c "));
+    line.unwrap().split_whitespace().collect()
+}
+
+#[test]
+fn static_libraries_serve_c_and_cpp() {
+    if !has("cc") || !has("c++") {
+        return;
+    }
+    for example in EXAMPLES {
+        let job = Job::new(example);
+        let said = job.compile("static-lib", "libnet.a");
+        let words = link_words(&said);
+        job.check("cc", "run.c", &words);
+        job.check("c++", "run.cpp", &[&["-std=c++17"], &words[..]].concat());
+        let config = fs::read_to_string(job.path("net.pc")).unwrap();
+        assert!(config.contains("\nLibs: ${pcfiledir}/libnet.a -lpthread"));
+    }
+}
+
+#[test]
+fn objects_link_with_the_run_time_by_itself() {
+    if !has("cc") {
+        return;
+    }
+    let job = Job::new(&EXAMPLES[0]);
+    let said = job.compile("object", "net.o");
+    job.compile("header", "net.h");
+    job.compile("runtime-lib", "liblepid_runtime.a");
+    job.check("cc", "run.c", &link_words(&said));
+}
+
+#[test]
+fn shared_libraries_stand_alone() {
+    if !has("cc") {
+        return;
+    }
+    let job = Job::new(&EXAMPLES[0]);
+    let said = job.compile("shared-lib", "libnet.so");
+    job.check("cc", "run.c", &link_words(&said));
+    let left: Vec<_> = fs::read_dir(job.folder.path())
+        .unwrap()
+        .filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().ends_with(".parts"))
+        .collect();
+    assert!(left.is_empty());
+}
+
+#[test]
+fn two_programs_live_in_one_process() {
+    if !has("cc") {
+        return;
+    }
+    let job = Job::new(&EXAMPLES[0]);
+    let other = Job::new(&EXAMPLES[2]);
+    job.compile("static-lib", "liba.a");
+    let mut command = lepid(job.folder.path());
+    command.arg("compile").arg(&other.model).args(&other.dims);
+    let said = run(command.args(["--emit", "static-lib", "-o", "libb.a"]));
+    let text = "#include \"a.h\"\n#include \"b.h\"\nint main(void) {\n\
+        lepid_session *a, *b;\n\
+        if (lepid_session_create(&a_program, 1, &a, NULL, 0)) return 1;\n\
+        if (lepid_session_create(&b_program, 2, &b, NULL, 0)) return 2;\n\
+        int fine = lepid_input(&a_program, 0)->rank == 4 && B_INPUT_COUNT == 1;\n\
+        lepid_session_destroy(a);\n\
+        lepid_session_destroy(b);\n\
+        return fine ? 0 : 3;\n}\n";
+    fs::write(job.path("two.c"), text).unwrap();
+    let mut build = Command::new("cc");
+    build.current_dir(job.folder.path()).args(["two.c", "-o", "two", "liba.a"]);
+    run(build.args(link_words(&said)));
+    run(&mut program(&job.path("two")));
+}
+
+#[test]
+fn a_missing_compiler_is_a_diagnostic() {
+    let job = Job::new(&EXAMPLES[0]);
+    let mut command = lepid(job.folder.path());
+    command.arg("compile").arg(&job.model).args(&job.dims);
+    command.args(["--emit", "shared-lib", "-o", "libnet.so"]);
+    let output = command.env("CC", "no-such-compiler").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("error[E0806]"), "{said}");
+    assert!(!job.path("libnet.so").exists());
+}
