@@ -85,7 +85,10 @@ struct Job {
 impl Job {
     fn new(example: &Example) -> Job {
         let folder = tempfile::tempdir().unwrap();
-        let model = root().join("examples").join(example.name).join("model.onnx");
+        let model = root()
+            .join("examples")
+            .join(example.name)
+            .join("model.onnx");
         let mut options = CompileOptions::default();
         for (name, extent) in example.dims {
             options = options.dim(name, *extent);
@@ -94,7 +97,11 @@ impl Job {
         let dims = example.dims.iter().map(|(n, d)| format!("--dim={n}={d}"));
         let dims: Vec<String> = dims.collect();
         let mut command = lepid(folder.path());
-        command.arg("run").arg(&model).args(&dims).arg("--output=@out.npz");
+        command
+            .arg("run")
+            .arg(&model)
+            .args(&dims)
+            .arg("--output=@out.npz");
         let mut inputs = Vec::new();
         let mut random = Random::new(7);
         for (i, port) in package.signature().inputs.iter().enumerate() {
@@ -108,7 +115,10 @@ impl Job {
         run(&mut command);
         let mut found = arrays::read_npz(&folder.path().join("out.npz")).unwrap();
         let outputs = package.signature().outputs.iter().map(|port| {
-            let at = found.iter().position(|(name, _)| *name == port.name).unwrap();
+            let at = found
+                .iter()
+                .position(|(name, _)| *name == port.name)
+                .unwrap();
             found.swap_remove(at).1
         });
         Job {
@@ -150,7 +160,11 @@ impl Job {
         command.args(&self.inputs).args(&raw);
         run(command.env("LD_LIBRARY_PATH", self.folder.path()));
         for (file, tensor) in raw.iter().zip(&self.outputs) {
-            assert!(fs::read(file).unwrap() == tensor.bytes(), "{}", self.model.display());
+            assert!(
+                fs::read(file).unwrap() == tensor.bytes(),
+                "{}",
+                self.model.display()
+            );
             fs::remove_file(file).unwrap();
         }
     }
@@ -158,7 +172,9 @@ impl Job {
 
 /// The words after `link with: cc main.c`, as the line says them.
 fn link_words(said: &str) -> Vec<&str> {
-    let line = said.lines().find_map(|l| l.strip_prefix("link with: cc main.c "));
+    let line = said
+        .lines()
+        .find_map(|l| l.strip_prefix("link with: cc main.c "));
     line.unwrap().split_whitespace().collect()
 }
 
@@ -200,7 +216,13 @@ fn shared_libraries_stand_alone() {
     job.check("cc", "run.c", &link_words(&said));
     let left: Vec<_> = fs::read_dir(job.folder.path())
         .unwrap()
-        .filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().ends_with(".parts"))
+        .filter(|e| {
+            e.as_ref()
+                .unwrap()
+                .file_name()
+                .to_string_lossy()
+                .ends_with(".parts")
+        })
         .collect();
     assert!(left.is_empty());
 }
@@ -226,7 +248,9 @@ fn two_programs_live_in_one_process() {
         return fine ? 0 : 3;\n}\n";
     fs::write(job.path("two.c"), text).unwrap();
     let mut build = Command::new("cc");
-    build.current_dir(job.folder.path()).args(["two.c", "-o", "two", "liba.a"]);
+    build
+        .current_dir(job.folder.path())
+        .args(["two.c", "-o", "two", "liba.a"]);
     run(build.args(link_words(&said)));
     run(&mut program(&job.path("two")));
 }

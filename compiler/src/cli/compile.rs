@@ -161,7 +161,7 @@ impl Args {
         let mut compiled = self.target.compile_with(module, func, options, cx)?;
         if self.emit == Emit::Package {
             let file = &self.model.file;
-            let sources = cx.driver.sources(&file.model, &file.options())?;
+            let sources = cx.driver.sources(&file.model, &file.options()?)?;
             compiled.package.provenance.sources = sources;
         }
         Ok(compiled)
@@ -176,7 +176,11 @@ fn show(args: &Args, package: &Package, cx: &mut Cx<'_>) -> Outcome {
         return print(&text, "module", cx);
     }
     let name = args.emit.request().unwrap_or_default();
-    print(&String::from_utf8_lossy(link::part(package, name)?), name, cx)
+    print(
+        &String::from_utf8_lossy(link::part(package, name)?),
+        name,
+        cx,
+    )
 }
 
 fn write_ir(args: &Args, package: &Package, path: &Path) -> Result<(), Diagnostics> {

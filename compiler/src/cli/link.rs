@@ -32,7 +32,9 @@ pub(super) fn part<'p>(package: &'p Package, name: &str) -> Result<&'p [u8], Dia
         None => {
             let message = format!("target `{}` gives no `{name}`", package.target);
             let error = Diagnostic::error(Code::EMIT_FAILED, Loc::Unknown, message);
-            Err(vec![error.with_help("`--emit package` and `--emit ir` work for every target")])
+            Err(vec![error.with_help(
+                "`--emit package` and `--emit ir` work for every target",
+            )])
         }
     }
 }
@@ -113,7 +115,10 @@ pub(super) fn shared(package: &Package, output: &Path, name: &str) -> Result<(),
         vec![error.with_help("install a C compiler, or name one with the variable `CC`")]
     })?;
     if !done.status.success() {
-        let error = failed(format!("`{compiler}` does not link the library ({})", done.status));
+        let error = failed(format!(
+            "`{compiler}` does not link the library ({})",
+            done.status
+        ));
         let said = String::from_utf8_lossy(&done.stderr);
         let said = said.trim();
         return Err(vec![match said.is_empty() {

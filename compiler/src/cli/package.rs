@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use super::args::{InputArgs, Job, ModelArgs, TargetArgs, find_target};
 use super::output::{Table, bytes};
 use super::{Cx, Outcome, run::count_ops};
-use crate::driver::{bind_to_inputs, data, files};
+use crate::driver::data::{self, Given};
+use crate::driver::{bind_to_inputs, files};
 
 /// A compiled function with a tensor for each of its inputs.
 pub(super) struct Prepared<'d> {
@@ -44,7 +45,9 @@ impl<'d> Prepared<'d> {
     ) -> Result<Prepared<'d>, Diagnostics> {
         let start = Instant::now();
         let (package, target) = open(model, target, cx)?;
-        let given = data::read(&inputs.input, &package.signature)?;
+        let ports = &package.signature.inputs;
+        let given =
+            Given::read(&inputs.input)?.inputs(|name| ports.iter().any(|p| p.name == name))?;
         // All extents are numbers; what is left to say is which input does not fit.
         bind_to_inputs(&package.signature, &given)?;
         let inputs = data::complete(&package.signature, given, inputs.seed)?;
@@ -113,10 +116,14 @@ fn refuse_changes(
     package: &Package,
 ) -> Result<(), Diagnostics> {
     let file = &model.file;
-    let other_target = target.target.as_ref().is_some_and(|t| **t != package.target);
+    let other_target = target
+        .target
+        .as_ref()
+        .is_some_and(|t| **t != package.target);
     let asked = [
         ("--dim", !file.dims.is_empty()),
         ("--input-shape", !file.input_shape.is_empty()),
+        ("--constant", !file.constant.is_empty()),
         ("--weights", file.weights.is_some()),
         ("--func", model.func.is_some()),
         ("--target", other_target),

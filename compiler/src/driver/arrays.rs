@@ -98,8 +98,8 @@ pub fn write_npz(path: &Path, arrays: &[(String, Tensor)]) -> Result<(), Diagnos
 fn numpy_element(elem: Elem) -> Elem {
     match elem {
         Elem::BF16 => Elem::F32,
-        Elem::I4 => Elem::I8,
-        Elem::U4 => Elem::U8,
+        Elem::I4 | Elem::I2 => Elem::I8,
+        Elem::U4 | Elem::U2 => Elem::U8,
         Elem::F64
         | Elem::F32
         | Elem::F16

@@ -48,7 +48,9 @@ impl Driver {
                 let name = path.display();
                 let message = format!("`{name}` is a package, which is compiled already");
                 let error = Diagnostic::error(Code::FIXED_PACKAGE, Loc::Unknown, message);
-                Err(vec![error.with_help("give the model that it was made from")])
+                Err(vec![
+                    error.with_help("give the model that it was made from"),
+                ])
             }
         }
     }

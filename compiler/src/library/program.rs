@@ -60,7 +60,9 @@ impl Program {
             let error = Diagnostic::error(Code::UNKNOWN_TARGET, Loc::Unknown, message);
             return Err(Error::from(error));
         };
-        let loaded = target.program(package).map_err(|error| error.diagnostic())?;
+        let loaded = target
+            .program(package)
+            .map_err(|error| error.diagnostic())?;
         Ok(Program { inner: loaded })
     }
 
@@ -105,7 +107,10 @@ impl Session {
     pub fn run_views(&mut self, inputs: &[TensorView<'_>]) -> Result<Vec<Tensor>, Error> {
         let mut outputs = Vec::new();
         for port in &self.inner.signature().outputs {
-            let known = port.ty.as_tensor().and_then(|t| Some((t.elem, t.known_dims()?)));
+            let known = port
+                .ty
+                .as_tensor()
+                .and_then(|t| Some((t.elem, t.known_dims()?)));
             let Some((elem, shape)) = known else {
                 // Its extents are known after the run only, which then makes the room.
                 let owned: Vec<Tensor> = inputs.iter().map(TensorView::to_tensor).collect();

@@ -83,7 +83,8 @@ fn check(
     (model, batch, threads): (&'static str, usize, usize),
 ) -> Outcome {
     // The text of each stage depends on neither.
-    let first = (Some(&batch), Some(&threads)) == (options.batches.first(), options.threads.first());
+    let first =
+        (Some(&batch), Some(&threads)) == (options.batches.first(), options.threads.first());
     let settings = Settings {
         target: "cpu",
         threads,

@@ -98,6 +98,23 @@ impl Elem {
         (self.bits() as usize).div_ceil(8)
     }
 
+    /// Whether the storage of elements holds values of this type alone: truth values are 0 or 1,
+    /// and integers of 2 and 4 bits stay in their range.
+    pub fn admits(self, bytes: &[u8]) -> bool {
+        let low = |bits: u32| bytes.iter().all(|&b| u32::from(b) < 1 << bits);
+        let signed = |half: i8| bytes.iter().all(|&b| (-half..half).contains(&(b as i8)));
+        match self {
+            Elem::Bool => low(1),
+            Elem::U2 => low(2),
+            Elem::U4 => low(4),
+            Elem::I2 => signed(2),
+            Elem::I4 => signed(8),
+            Elem::F64 | Elem::F32 | Elem::F16 | Elem::BF16 => true,
+            Elem::I64 | Elem::I32 | Elem::I16 | Elem::I8 => true,
+            Elem::U64 | Elem::U32 | Elem::U16 | Elem::U8 => true,
+        }
+    }
+
     pub fn is_float(self) -> bool {
         matches!(self, Elem::F64 | Elem::F32 | Elem::F16 | Elem::BF16)
     }

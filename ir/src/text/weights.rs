@@ -115,16 +115,7 @@ impl Weights {
                 &entry.shape[..],
             ));
         }
-        let bytes = entry.data.as_slice();
-        let valid = match elem {
-            Elem::Bool => bytes.iter().all(|&b| b <= 1),
-            Elem::U4 => bytes.iter().all(|&b| b <= 0xf),
-            Elem::I4 => bytes.iter().all(|&b| (-8..8).contains(&(b as i8))),
-            Elem::U2 => bytes.iter().all(|&b| b <= 0x3),
-            Elem::I2 => bytes.iter().all(|&b| (-2..2).contains(&(b as i8))),
-            _ => true,
-        };
-        match valid {
+        match elem.admits(entry.data.as_slice()) {
             true => Ok(Tensor::new(elem, shape.iter().copied(), entry.data.clone())),
             false => Err(format!("`{key}` holds bytes that are no values of {elem}")),
         }

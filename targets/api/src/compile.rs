@@ -102,7 +102,13 @@ fn provenance(
     pipeline: &Pipeline,
 ) -> Provenance {
     let info = target.info();
-    let value = |name: &str| options.target.get(info, name).unwrap_or_default().to_string();
+    let value = |name: &str| {
+        options
+            .target
+            .get(info, name)
+            .unwrap_or_default()
+            .to_string()
+    };
     let all = info.options.iter();
     Provenance {
         lepid: env!("CARGO_PKG_VERSION").to_string(),

@@ -229,7 +229,11 @@ pub fn check_outputs(
     outputs: &[TensorViewMut<'_>],
 ) -> Result<(), Diagnostic> {
     let expected: Vec<Type> = types.collect();
-    if expected.iter().copied().eq(outputs.iter().map(TensorViewMut::ty)) {
+    if expected
+        .iter()
+        .copied()
+        .eq(outputs.iter().map(TensorViewMut::ty))
+    {
         return Ok(());
     }
     let list = |types: &mut dyn Iterator<Item = Type>| {

@@ -16,8 +16,18 @@ macro_rules! scalars {
     )*};
 }
 scalars!(
-    f64 = F64, f32 = F32, f16 = F16, bf16 = BF16, i64 = I64, i32 = I32, i16 = I16, i8 = I8,
-    u64 = U64, u32 = U32, u16 = U16, u8 = U8
+    f64 = F64,
+    f32 = F32,
+    f16 = F16,
+    bf16 = BF16,
+    i64 = I64,
+    i32 = I32,
+    i16 = I16,
+    i8 = I8,
+    u64 = U64,
+    u32 = U32,
+    u16 = U16,
+    u8 = U8
 );
 
 /// A tensor that someone else holds: row-major, dense.
@@ -43,17 +53,9 @@ impl<'a> TensorView<'a> {
     }
 
     /// The storage of elements. `None` if its size does not fit the shape, or if it holds bytes that
-    /// are no elements: truth values are 0 or 1, 4-bit integers take a byte each.
+    /// are no elements: truth values are 0 or 1, integers of 2 and 4 bits take a byte each.
     pub fn raw(elem: Elem, shape: &'a [usize], bytes: &'a [u8]) -> Option<TensorView<'a>> {
-        let valid = match elem {
-            Elem::Bool => bytes.iter().all(|&b| b <= 1),
-            Elem::U4 => bytes.iter().all(|&b| b <= 0xf),
-            Elem::I4 => bytes.iter().all(|&b| (-8..8).contains(&(b as i8))),
-            Elem::F64 | Elem::F32 | Elem::F16 | Elem::BF16 => true,
-            Elem::I64 | Elem::I32 | Elem::I16 | Elem::I8 => true,
-            Elem::U64 | Elem::U32 | Elem::U16 | Elem::U8 => true,
-        };
-        (valid && size(elem, shape) == Some(bytes.len())).then_some(TensorView {
+        (elem.admits(bytes) && size(elem, shape) == Some(bytes.len())).then_some(TensorView {
             elem,
             shape,
             bytes,

@@ -53,7 +53,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     if !status.success() {
         return Err(format!("the run time of compiled programs does not build ({status})").into());
     }
-    let built = folder.join(&target).join(profile).join("liblepid_cpu_runtime.a");
+    let built = folder
+        .join(&target)
+        .join(profile)
+        .join("liblepid_cpu_runtime.a");
     fs::copy(&built, out.join("liblepid_runtime.a"))
         .map_err(|error| format!("{}: {error}", built.display()))?;
     Ok(())

@@ -66,7 +66,9 @@ enum {
     LEPID_U16 = 12,
     LEPID_U8 = 13,
     LEPID_U4 = 14,
-    LEPID_BOOL = 15
+    LEPID_BOOL = 15,
+    LEPID_I2 = 16,
+    LEPID_U2 = 17
 };
 
 /* An input or an output: a dense tensor in row-major order. */

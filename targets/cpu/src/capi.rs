@@ -341,7 +341,10 @@ pub(crate) unsafe extern "C" fn lepid_input(
 ) -> *const TensorInfo {
     // SAFETY: as the caller says.
     let found = unsafe { LinkedProgram::check(program) }.map(|p| p.inputs().get(index));
-    found.ok().flatten().map_or(std::ptr::null(), std::ptr::from_ref)
+    found
+        .ok()
+        .flatten()
+        .map_or(std::ptr::null(), std::ptr::from_ref)
 }
 
 /// # Safety
@@ -353,7 +356,10 @@ pub(crate) unsafe extern "C" fn lepid_output(
 ) -> *const TensorInfo {
     // SAFETY: as the caller says.
     let found = unsafe { LinkedProgram::check(program) }.map(|p| p.outputs().get(index));
-    found.ok().flatten().map_or(std::ptr::null(), std::ptr::from_ref)
+    found
+        .ok()
+        .flatten()
+        .map_or(std::ptr::null(), std::ptr::from_ref)
 }
 
 /// # Safety

@@ -78,8 +78,15 @@ impl Image {
             CodePlace::Bytes(bytes) => bytes,
             CodePlace::Linked(bytes) => *bytes,
         };
-        if meta.tasks.iter().chain([&meta.main]).any(|&at| at >= bytes.len()) {
-            return Err(Refusal::Damaged("a task is outside of the code".to_string()));
+        if meta
+            .tasks
+            .iter()
+            .chain([&meta.main])
+            .any(|&at| at >= bytes.len())
+        {
+            return Err(Refusal::Damaged(
+                "a task is outside of the code".to_string(),
+            ));
         }
         let memory = match code {
             CodePlace::Bytes(bytes) => Some(CodeMemory::new(bytes).map_err(Refusal::Memory)?),
@@ -122,7 +129,10 @@ fn check(meta: &Meta) -> Result<Isa, Refusal> {
 fn buffer(bytes: usize) -> Result<AlignedBuf, Refusal> {
     AlignedBuf::try_new_zeroed(bytes).ok_or_else(|| {
         let message = format!("the system does not give {bytes} bytes");
-        Refusal::Memory(std::io::Error::new(std::io::ErrorKind::OutOfMemory, message))
+        Refusal::Memory(std::io::Error::new(
+            std::io::ErrorKind::OutOfMemory,
+            message,
+        ))
     })
 }
 

@@ -40,13 +40,20 @@ fn summary(name: &str, signature: &Signature) -> String {
     for (what, ports) in [("input", &signature.inputs), ("output", &signature.outputs)] {
         for (i, port) in ports.iter().enumerate() {
             let (elem, dims) = match port.ty.as_tensor() {
-                Some(ty) => (elem_number(ty.elem).1, ty.dims.iter().map(ToString::to_string)),
+                Some(ty) => (
+                    elem_number(ty.elem).1,
+                    ty.dims.iter().map(ToString::to_string),
+                ),
                 None => lepid_ir::bug!("`{}` is no tensor", port.name),
             };
             let dims: Vec<String> = dims.collect();
             let port_name: String = port.name.chars().filter(|c| !c.is_control()).collect();
             let port_name = port_name.replace("*/", "* /");
-            let _ = write!(out, "\n * {what} {i}: {port_name}, {elem} [{}]", dims.join(", "));
+            let _ = write!(
+                out,
+                "\n * {what} {i}: {port_name}, {elem} [{}]",
+                dims.join(", ")
+            );
         }
     }
     out

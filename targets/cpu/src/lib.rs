@@ -166,7 +166,11 @@ impl Target for Cpu {
             }
             other => {
                 let message = format!("`{other}` is nothing that `emit` can be");
-                return Err(vec![Diagnostic::error(Code::ARGUMENT, Loc::Unknown, message)]);
+                return Err(vec![Diagnostic::error(
+                    Code::ARGUMENT,
+                    Loc::Unknown,
+                    message,
+                )]);
             }
         }
         Ok(Package {

@@ -45,7 +45,9 @@ pub(crate) fn with_object(
     let mut data = (entries.len() as u32).to_be_bytes().to_vec();
     for (offset, name) in &entries {
         let Some((_, now)) = moved.iter().find(|(before, _)| before == offset) else {
-            return Err(format!("the index of the run time has no place for `{name}`"));
+            return Err(format!(
+                "the index of the run time has no place for `{name}`"
+            ));
         };
         let now = u32::try_from(*now).map_err(|_| "the library is larger than 4 GiB")?;
         data.extend_from_slice(&now.to_be_bytes());
@@ -65,7 +67,14 @@ pub(crate) fn with_object(
 fn write_member(out: &mut Vec<u8>, name: &[u8], data: &[u8]) {
     let name = String::from_utf8_lossy(name);
     // No time, no owner: equal inputs give equal archives.
-    let header = format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 644, data.len());
+    let header = format!(
+        "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n",
+        0,
+        0,
+        0,
+        644,
+        data.len()
+    );
     out.extend_from_slice(header.as_bytes());
     out.extend_from_slice(data);
     if data.len() % 2 == 1 {
@@ -122,17 +131,29 @@ mod tests {
 
     fn archive(members: &[(&[u8], &[u8])]) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
-        members.iter().for_each(|(name, data)| write_member(&mut out, name, data));
+        members
+            .iter()
+            .for_each(|(name, data)| write_member(&mut out, name, data));
         out
     }
 
     #[test]
     fn an_object_joins_an_archive() {
         let first = MAGIC.len() + HEADER + 8;
-        let index = [&1u32.to_be_bytes()[..], &(first as u32).to_be_bytes(), b"run\0"].concat();
+        let index = [
+            &1u32.to_be_bytes()[..],
+            &(first as u32).to_be_bytes(),
+            b"run\0",
+        ]
+        .concat();
         let index = &index[..];
         let first = MAGIC.len() + HEADER + index.len();
-        let index = [&1u32.to_be_bytes()[..], &(first as u32).to_be_bytes(), b"run\0"].concat();
+        let index = [
+            &1u32.to_be_bytes()[..],
+            &(first as u32).to_be_bytes(),
+            b"run\0",
+        ]
+        .concat();
         let before = archive(&[(b"/", &index), (b"run.o/", b"code!")]);
         let after = with_object(&before, b"program", &["net_program"]).unwrap();
         let members = members(&after).unwrap();

@@ -58,6 +58,8 @@ pub(crate) fn elem_number(elem: Elem) -> (i32, &'static str) {
         Elem::U8 => (13, "LEPID_U8"),
         Elem::U4 => (14, "LEPID_U4"),
         Elem::Bool => (15, "LEPID_BOOL"),
+        Elem::I2 => (16, "LEPID_I2"),
+        Elem::U2 => (17, "LEPID_U2"),
     }
 }
 

@@ -18,7 +18,9 @@ pub(crate) const MACHINE: &str = match (
 /// The best level that this machine has whole.
 pub(crate) fn best() -> Isa {
     let mut levels = Isa::ALL.into_iter().rev();
-    levels.find(|&isa| missing(isa).is_empty()).unwrap_or(Isa::Scalar)
+    levels
+        .find(|&isa| missing(isa).is_empty())
+        .unwrap_or(Isa::Scalar)
 }
 
 /// The processor features of a level that this machine lacks.

@@ -83,7 +83,10 @@ impl Writer<'_> {
             .map_err(|e| e.to_string())?;
         let mut program = Constant::new(size_of::<LinkedProgram>());
         program.number(offset_of!(LinkedProgram, magic), MAGIC);
-        program.number(offset_of!(LinkedProgram, abi_version), u64::from(ABI_VERSION));
+        program.number(
+            offset_of!(LinkedProgram, abi_version),
+            u64::from(ABI_VERSION),
+        );
         program.number(offset_of!(LinkedProgram, interface), INTERFACE);
         program.number(
             offset_of!(LinkedProgram, code_len),
@@ -104,10 +107,13 @@ impl Writer<'_> {
             ),
         ];
         for (name, bytes, at, len_at) in blocks {
-            let data = self.constant(name, Constant {
-                bytes: bytes.to_vec(),
-                addresses: Vec::new(),
-            })?;
+            let data = self.constant(
+                name,
+                Constant {
+                    bytes: bytes.to_vec(),
+                    addresses: Vec::new(),
+                },
+            )?;
             program.address(at, data);
             program.number(len_at, bytes.len() as u64);
         }
@@ -149,7 +155,10 @@ impl Writer<'_> {
         let size = size_of::<TensorInfo>();
         let mut infos = Constant::new(size * ports.len());
         for (i, port) in ports.iter().enumerate() {
-            let known = port.ty.as_tensor().and_then(|t| Some((t.elem, t.known_dims()?)));
+            let known = port
+                .ty
+                .as_tensor()
+                .and_then(|t| Some((t.elem, t.known_dims()?)));
             let Some((elem, dims)) = known else {
                 return Err(format!("`{}` has no fixed shape", port.name));
             };
@@ -166,7 +175,10 @@ impl Writer<'_> {
             let extents = self.constant(&format!("{list}.{i}.dims"), extents)?;
             let at = size * i;
             infos.address(at + offset_of!(TensorInfo, name), name);
-            infos.half(at + offset_of!(TensorInfo, elem), elem_number(elem).0 as u32);
+            infos.half(
+                at + offset_of!(TensorInfo, elem),
+                elem_number(elem).0 as u32,
+            );
             infos.half(at + offset_of!(TensorInfo, rank), dims.len() as u32);
             infos.address(at + offset_of!(TensorInfo, dims), extents);
             infos.number(at + offset_of!(TensorInfo, bytes), bytes as u64);

@@ -32,7 +32,11 @@ pub(crate) fn load(package: &Package) -> Result<Loaded, LoadError> {
     let meta: Meta = serde_json::from_slice(section("meta")?.as_slice())
         .map_err(|e| damaged(&format!("section `meta`: {e}")))?;
     let weights = section("weights")?;
-    let ports = package.signature.inputs.iter().chain(&package.signature.outputs);
+    let ports = package
+        .signature
+        .inputs
+        .iter()
+        .chain(&package.signature.outputs);
     if ports.clone().any(|port| byte_count(port.ty).is_none()) {
         return Err(damaged("an input or output has no size"));
     }
@@ -156,7 +160,9 @@ impl Session {
 fn byte_count(ty: Type) -> Option<usize> {
     let ty = ty.as_tensor()?;
     let bytes = ty.element_count()?.checked_mul(ty.elem.bytes() as u64)?;
-    usize::try_from(bytes).ok().filter(|&n| n <= isize::MAX as usize)
+    usize::try_from(bytes)
+        .ok()
+        .filter(|&n| n <= isize::MAX as usize)
 }
 
 fn output_bytes(ty: Type) -> usize {

@@ -18,8 +18,14 @@ pub(crate) fn external_files(path: &Path) -> Vec<(String, Bytes)> {
         return Vec::new();
     };
     let mut names = BTreeSet::new();
-    model.graph.iter().for_each(|graph| of_graph(graph, &mut names));
-    model.functions.iter().for_each(|f| of_nodes(&f.node, &mut names));
+    model
+        .graph
+        .iter()
+        .for_each(|graph| of_graph(graph, &mut names));
+    model
+        .functions
+        .iter()
+        .for_each(|f| of_nodes(&f.node, &mut names));
     let mut weights = Weights::new(Some(super::folder_of(path).to_path_buf()));
     let names = names.into_iter();
     names
@@ -31,7 +37,10 @@ pub(crate) fn external_files(path: &Path) -> Vec<(String, Bytes)> {
 }
 
 fn of_graph(graph: &GraphProto, names: &mut BTreeSet<String>) {
-    graph.initializer.iter().for_each(|tensor| of_tensor(tensor, names));
+    graph
+        .initializer
+        .iter()
+        .for_each(|tensor| of_tensor(tensor, names));
     of_nodes(&graph.node, names);
 }
 

@@ -138,11 +138,19 @@ fn chunk<S: Subject>(
             text
         });
         let mut done = false;
-        for line in child.stdout.take().map(BufReader::new).into_iter().flat_map(BufRead::lines) {
+        for line in child
+            .stdout
+            .take()
+            .map(BufReader::new)
+            .into_iter()
+            .flat_map(BufRead::lines)
+        {
             let line = line.map_err(|e| format!("cannot read from a worker: {e}"))?;
             done |= hear(&line, tally);
         }
-        let status = child.wait().map_err(|e| format!("cannot wait for a worker: {e}"))?;
+        let status = child
+            .wait()
+            .map_err(|e| format!("cannot wait for a worker: {e}"))?;
         let stderr = stderr.join().unwrap_or_default();
         if done && status.success() {
             bar.inc(runs.len() as u64);
@@ -196,7 +204,11 @@ fn fail(tally: &mut Tally, path: PathBuf, reason: String) {
         }
         None => {
             let count = 1;
-            let failure = Failure { path, reason, count };
+            let failure = Failure {
+                path,
+                reason,
+                count,
+            };
             tally.failures.insert(signature(&failure.reason), failure);
         }
     }
@@ -206,7 +218,11 @@ fn fail(tally: &mut Tally, path: PathBuf, reason: String) {
 /// numbers and names.
 fn signature(reason: &str) -> String {
     if let Some((_, rest)) = reason.split_once("panicked at ") {
-        return rest.split_whitespace().next().unwrap_or_default().to_owned();
+        return rest
+            .split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_owned();
     }
     let mut quoted = false;
     let plain = |c: &char| {
@@ -279,13 +295,20 @@ fn smallest<S: Subject>(
 fn replay<S: Subject>(arguments: &Arguments, path: &Path) -> Result<Option<String>, String> {
     let mut command = child::<S>(arguments)?;
     command.arg("--replay").arg(path);
-    let output = command.output().map_err(|e| format!("cannot start a worker: {e}"))?;
+    let output = command
+        .output()
+        .map_err(|e| format!("cannot start a worker: {e}"))?;
     let stdout = String::from_utf8_lossy(&output.stdout);
-    let told = stdout.lines().find_map(|line| line.strip_prefix("failed: "));
+    let told = stdout
+        .lines()
+        .find_map(|line| line.strip_prefix("failed: "));
     Ok(match (told, output.status.success()) {
         (Some(reason), _) => Some(reason.to_owned()),
         (None, true) => None,
-        (None, false) => Some(ending(output.status, &String::from_utf8_lossy(&output.stderr))),
+        (None, false) => Some(ending(
+            output.status,
+            &String::from_utf8_lossy(&output.stderr),
+        )),
     })
 }
 
@@ -315,7 +338,9 @@ fn child<S: Subject>(arguments: &Arguments) -> Result<Command, String> {
 
 fn spawn(command: &mut Command) -> Result<Child, String> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().map_err(|e| format!("cannot start a worker: {e}"))
+    command
+        .spawn()
+        .map_err(|e| format!("cannot start a worker: {e}"))
 }
 
 fn progress(runs: usize) -> ProgressBar {
@@ -336,7 +361,10 @@ mod tests {
     fn failures_of_one_cause_have_one_signature() {
         let panic = |n: u32| format!("panicked at a/b.rs:12:3: index {n} is out of range");
         assert_eq!(signature(&panic(1)), signature(&panic(9)));
-        assert_ne!(signature(&panic(1)), signature("panicked at a/b.rs:13:3: other"));
+        assert_ne!(
+            signature(&panic(1)),
+            signature("panicked at a/b.rs:13:3: other")
+        );
         assert_eq!(
             signature("output 0 of `nn.relu` is 1.5"),
             signature("output 12 of `nn.gelu` is -3")

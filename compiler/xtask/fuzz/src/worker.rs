@@ -85,7 +85,11 @@ pub(crate) fn watch(turn: Arc<AtomicUsize>, patience: u64) {
         loop {
             thread::sleep(Duration::from_secs(1));
             let now = turn.load(Ordering::Relaxed);
-            last = if now == last.0 { (now, last.1 + 1) } else { (now, 0) };
+            last = if now == last.0 {
+                (now, last.1 + 1)
+            } else {
+                (now, 0)
+            };
             if last.1 >= patience {
                 eprintln!("takes longer than {patience} s");
                 std::process::exit(TOO_LONG.into());

@@ -114,7 +114,9 @@ mod tests {
 
     #[test]
     fn any_changed_byte_changes_a_section() {
-        let mut data: Vec<u8> = (0..3 * CHUNK + 77).map(|i| (i * 7 + i / 251) as u8).collect();
+        let mut data: Vec<u8> = (0..3 * CHUNK + 77)
+            .map(|i| (i * 7 + i / 251) as u8)
+            .collect();
         let whole = section(&data);
         for at in (0..data.len()).step_by(99_991) {
             data[at] ^= 1 << (at % 8);

@@ -89,7 +89,10 @@ pub(super) fn write(sections: &[Section], out: &mut impl Write) -> io::Result<()
     for section in sections {
         let data = section.data.as_slice();
         let offset = at.next_multiple_of(alignment(data.len()));
-        io::copy(&mut io::Read::take(io::repeat(0), (offset - at) as u64), out)?;
+        io::copy(
+            &mut io::Read::take(io::repeat(0), (offset - at) as u64),
+            out,
+        )?;
         out.write_all(data)?;
         at = offset + data.len();
     }
@@ -214,7 +217,12 @@ mod tests {
 
     fn sample() -> Vec<u8> {
         let big: Vec<u8> = (0..BIG_ALIGN + 100).map(|i| (i % 255) as u8).collect();
-        let sections = [("a", vec![1u8; 5]), ("empty", Vec::new()), ("weights", big), ("z-9", vec![7])];
+        let sections = [
+            ("a", vec![1u8; 5]),
+            ("empty", Vec::new()),
+            ("weights", big),
+            ("z-9", vec![7]),
+        ];
         let sections: Vec<Section> = sections
             .into_iter()
             .map(|(name, data)| Section {
@@ -272,7 +280,14 @@ mod tests {
     fn numbers_with_a_right_checksum_are_checked_too() {
         let file = sample();
         let table = HEADER + 2 * ENTRY;
-        let places = [12, 16, table + NAME, table + NAME + 8, table + NAME + 16, table + NAME + 24];
+        let places = [
+            12,
+            16,
+            table + NAME,
+            table + NAME + 8,
+            table + NAME + 16,
+            table + NAME + 24,
+        ];
         for at in places {
             for value in [0, 1, 63, 1 << 20, 1 << 40, u64::MAX, u64::MAX - 64] {
                 let mut bytes = file.clone();
@@ -292,7 +307,10 @@ mod tests {
 
     #[test]
     fn foreign_and_newer_files_are_told_apart() {
-        assert!(matches!(read_vec(b"PK\x03\x04".to_vec()), Err(PackageError::Foreign)));
+        assert!(matches!(
+            read_vec(b"PK\x03\x04".to_vec()),
+            Err(PackageError::Foreign)
+        ));
         assert!(matches!(read_vec(Vec::new()), Err(PackageError::Foreign)));
         let mut newer = sample();
         newer[8] = 9;

@@ -107,6 +107,8 @@ macro_rules! int {
                 match elem {
                     Elem::I4 => ((wide & 0xf) ^ 8).wrapping_sub(8),
                     Elem::U4 => wide & 0xf,
+                    Elem::I2 => ((wide & 3) ^ 2).wrapping_sub(2),
+                    Elem::U2 => wide & 3,
                     Elem::F64 | Elem::F32 | Elem::F16 | Elem::BF16 | Elem::Bool => wide,
                     Elem::I64 | Elem::I32 | Elem::I16 | Elem::I8 => wide,
                     Elem::U64 | Elem::U32 | Elem::U16 | Elem::U8 => wide,

@@ -102,7 +102,11 @@ pub(super) fn find(node: &NodeProto, opsets: &Opsets) -> Option<(&'static Row, i
 
 /// All operators with the first version in which each is read.
 pub(super) fn all() -> impl Iterator<Item = (&'static str, i64)> {
-    FAMILIES.iter().copied().flatten().map(|row| (row.name, row.since))
+    FAMILIES
+        .iter()
+        .copied()
+        .flatten()
+        .map(|row| (row.name, row.since))
 }
 
 /// The first version in which an operator is read.

@@ -361,10 +361,7 @@ fn pads_may_cut_and_fold_back_more_than_once() {
         padded("reflect", &[5, 0]),
         [2.0, 1.0, 2.0, 3.0, 2.0, 1.0, 2.0, 3.0]
     );
-    assert_eq!(
-        padded("wrap", &[0, 4]),
-        [1.0, 2.0, 3.0, 1.0, 2.0, 3.0, 1.0]
-    );
+    assert_eq!(padded("wrap", &[0, 4]), [1.0, 2.0, 3.0, 1.0, 2.0, 3.0, 1.0]);
 }
 
 #[test]
@@ -373,7 +370,9 @@ fn the_places_of_maxima_count_through_the_input() {
         .ints("kernel_shape", &[2, 2])
         .ints("strides", &[2, 1])
         .ints("pads", &[0, 1, 0, 0])];
-    let x = [1.0, 9.0, 3.0, 4.0, 5.0, 6.0, 0.0, -1.0, -2.0, -3.0, -4.0, -5.0];
+    let x = [
+        1.0, 9.0, 3.0, 4.0, 5.0, 6.0, 0.0, -1.0, -2.0, -3.0, -4.0, -5.0,
+    ];
     let inputs = [value("x", F32, &[1.into(), 2.into(), 2.into(), 3.into()])];
     let model = model(12, &inputs, &[], &nodes, &["y", "at"]);
     let results = run(&model, &[f32s(&[1, 2, 2, 3], &x)]);

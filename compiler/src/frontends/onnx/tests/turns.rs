@@ -99,7 +99,10 @@ fn short_loops_may_change_shapes() {
 #[test]
 fn the_first_scans_have_a_batch_of_samples() {
     let body = graph(
-        &[value("s", F32, &[2.into()]), value("next", F32, &[2.into()])],
+        &[
+            value("s", F32, &[2.into()]),
+            value("next", F32, &[2.into()]),
+        ],
         &[],
         &[
             node("Add", &["s", "next"], &["sum"]),

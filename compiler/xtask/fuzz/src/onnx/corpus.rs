@@ -131,14 +131,19 @@ fn plain_seeds(models: &[Message]) -> Vec<Message> {
     });
     let texts = unused.flat_map(|(name, since)| {
         let version = since.max(21);
-        ["f32[2,3]", "f32[2,3], f32[3,3]", "f32[1,2,4], =f32[4], =i64[1]{1}"].map(|inputs| {
-            match name.split_once("::") {
-                Some((domain, _)) => format!("21 {domain}={since}: y = {name}({inputs})"),
-                None => format!("{version}: y = {name}({inputs})"),
-            }
+        [
+            "f32[2,3]",
+            "f32[2,3], f32[3,3]",
+            "f32[1,2,4], =f32[4], =i64[1]{1}",
+        ]
+        .map(|inputs| match name.split_once("::") {
+            Some((domain, _)) => format!("21 {domain}={since}: y = {name}({inputs})"),
+            None => format!("{version}: y = {name}({inputs})"),
         })
     });
-    texts.flat_map(|text| notation::models(&text).unwrap_or_default()).collect()
+    texts
+        .flat_map(|text| notation::models(&text).unwrap_or_default())
+        .collect()
 }
 
 /// Words that mean something to operators, and some that mean nothing anywhere.

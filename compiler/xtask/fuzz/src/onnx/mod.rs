@@ -37,8 +37,8 @@ impl Onnx {
     pub(crate) fn new(folders: &[PathBuf], out: &Path) -> Result<Onnx, String> {
         let folder = out.join("external");
         let data: Vec<u8> = (0..64).collect();
-        let written = fs::create_dir_all(&folder)
-            .and_then(|()| fs::write(folder.join("weights.bin"), data));
+        let written =
+            fs::create_dir_all(&folder).and_then(|()| fs::write(folder.join("weights.bin"), data));
         written.map_err(|error| format!("cannot write {}: {error}", folder.display()))?;
         Ok(Onnx {
             corpus: Corpus::read(folders)?,

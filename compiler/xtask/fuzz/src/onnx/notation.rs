@@ -362,13 +362,15 @@ struct Parts {
 /// Puts raw data into another file, which has enough of it.
 fn elsewhere(tensor: &mut Message) {
     let mut length = 0;
-    tensor.fields.retain(|field| match (&field.data, field.number) {
-        (Data::Bytes(bytes), 9) => {
-            length = bytes.len();
-            false
-        }
-        _ => true,
-    });
+    tensor
+        .fields
+        .retain(|field| match (&field.data, field.number) {
+            (Data::Bytes(bytes), 9) => {
+                length = bytes.len();
+                false
+            }
+            _ => true,
+        });
     tensor.add(14, 1u64);
     for (key, value) in [("location", "weights.bin"), ("length", &length.to_string())] {
         tensor.add(13, Message::new(Kind::Entry).with(1, key).with(2, value));
@@ -469,7 +471,12 @@ mod tests {
 
     #[test]
     fn mistakes_are_told() {
-        for text in ["x", "17: y Relu(x)", "17: y = Relu(f31[2])", "17: y = Relu(x) a=["] {
+        for text in [
+            "x",
+            "17: y Relu(x)",
+            "17: y = Relu(f31[2])",
+            "17: y = Relu(x) a=[",
+        ] {
             assert!(models(text).is_err(), "{text}");
         }
     }

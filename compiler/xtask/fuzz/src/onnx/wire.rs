@@ -390,7 +390,10 @@ mod tests {
     fn what_is_written_reads_back() {
         let bytes = sample().encode();
         assert_eq!(Message::decode(Kind::Model, &bytes), Some(sample()));
-        assert_eq!(Message::decode(Kind::Model, &bytes[..bytes.len() - 1]), None);
+        assert_eq!(
+            Message::decode(Kind::Model, &bytes[..bytes.len() - 1]),
+            None
+        );
     }
 
     #[test]
