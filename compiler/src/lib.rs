@@ -27,6 +27,8 @@ mod cli;
 pub mod driver;
 pub mod frontends;
 mod library;
+pub mod reduce;
+pub mod report;
 
 pub use lepid_ir::core::{Diagnostic, Elem, Tensor};
 pub use lepid_target_api::{Port, Provenance, Signature, Source, TensorView, TensorViewMut};

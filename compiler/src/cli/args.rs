@@ -15,8 +15,10 @@ use lepid_target_api::{
 };
 
 use super::Cx;
+use crate::driver::compare::{Scale, Tolerance};
 use crate::driver::data::{self, ConstantPlace, Given, Place};
 use crate::driver::observe::{Around, RoundTrip, Watch};
+use crate::driver::trial::Trial;
 use crate::driver::{Bindings, Constant, ModelOptions, parse_shape};
 
 /// A function of a model.
@@ -81,6 +83,9 @@ pub(super) struct IrArgs {
     /// Print the IR after every pass.
     #[arg(long)]
     pub print_ir_after_all: bool,
+    /// Print what each pass changes, as a difference of the IR.
+    #[arg(long)]
+    pub print_ir_diff: bool,
     /// Add the origin of each op as a comment.
     #[arg(long)]
     pub print_locations: bool,
@@ -105,6 +110,33 @@ pub(super) struct InputArgs {
     /// Seed of random inputs.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
+}
+
+/// When outputs count as equal.
+#[derive(Args, Clone)]
+pub(super) struct ToleranceArgs {
+    /// Largest difference as a share of the largest magnitude in the reference.
+    #[arg(long, default_value_t = 1e-4, value_name = "BOUND")]
+    pub rtol: f64,
+    /// Difference that is always allowed.
+    #[arg(long, default_value_t = 0.0, value_name = "BOUND")]
+    pub atol: f64,
+    /// Take --rtol of each element's own magnitude, and --atol of the largest where that is above 1.
+    #[arg(long)]
+    pub per_element: bool,
+}
+
+impl ToleranceArgs {
+    pub(super) fn tolerance(&self) -> Tolerance {
+        Tolerance {
+            relative: self.rtol,
+            absolute: self.atol,
+            scale: match self.per_element {
+                true => Scale::Element,
+                false => Scale::Largest,
+            },
+        }
+    }
 }
 
 fn shape_of_input(text: &str) -> Result<(String, Vec<Dim>), String> {
@@ -279,13 +311,11 @@ fn fix(
 impl IrArgs {
     /// The observer that prints to standard error, and checks what is asked for.
     pub(super) fn watch<'d>(&self, cx: &Cx<'d>) -> RoundTrip<'d, Watch<io::Stderr>> {
-        let watch = Watch {
-            before: around(self.print_ir_before_all, &self.print_ir_before),
-            after: around(self.print_ir_after_all, &self.print_ir_after),
-            print: self.print_options(),
-            out: io::stderr(),
-            failure: None,
-        };
+        let mut watch = Watch::new(io::stderr());
+        watch.before = around(self.print_ir_before_all, &self.print_ir_before);
+        watch.after = around(self.print_ir_after_all, &self.print_ir_after);
+        watch.diff = around(self.print_ir_diff, &[]);
+        watch.print = self.print_options();
         RoundTrip {
             ops: self.verify_roundtrip.then(|| cx.driver.ops()),
             inner: watch,
@@ -363,6 +393,33 @@ impl TargetArgs {
         }
     }
 
+    fn compile_options(&self, target: TargetOptions, func: Option<&str>) -> CompileOptions {
+        CompileOptions {
+            target,
+            func: func.map(str::to_string),
+            pipeline: self.pipeline.clone(),
+            verify_each: self.ir.verify_each,
+            ..CompileOptions::default()
+        }
+    }
+
+    /// For compiling and running modules without a word about each.
+    pub(super) fn trial<'d>(
+        &self,
+        func: Option<&str>,
+        load: LoadOptions,
+        cx: &Cx<'d>,
+    ) -> Result<Trial<'d>, Diagnostics> {
+        let target = self.target(cx)?;
+        self.ir.check(cx)?;
+        Ok(Trial {
+            driver: cx.driver,
+            target,
+            options: self.compile_options(self.options(target)?, func),
+            load,
+        })
+    }
+
     /// Compiles a module; `more` are options of the target that the command itself sets.
     pub(super) fn compile(
         &self,
@@ -390,13 +447,7 @@ impl TargetArgs {
     ) -> Result<Compiled, Diagnostics> {
         let target = self.target(cx)?;
         self.ir.check(cx)?;
-        let options = CompileOptions {
-            target: target_options,
-            func: func.map(str::to_string),
-            pipeline: self.pipeline.clone(),
-            verify_each: self.ir.verify_each,
-            ..CompileOptions::default()
-        };
+        let options = self.compile_options(target_options, func);
         let mut watch = self.ir.watch(cx);
         let compiled = cx
             .driver
@@ -439,6 +490,14 @@ pub(super) fn load_package(
 pub(super) fn threads(asked: Option<usize>) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     asked.unwrap_or_else(cores).max(1)
+}
+
+/// How to load a package for runs that are looked at, not timed.
+pub(super) fn plain_load(threads: Option<usize>) -> LoadOptions {
+    LoadOptions {
+        threads: self::threads(threads),
+        ..LoadOptions::default()
+    }
 }
 
 /// Refuses a file name that cannot be a file.

@@ -1,19 +1,20 @@
 //! `lepid bench`: how fast a compiled model runs, beside what the machine could do.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use lepid_ir::core::Cost;
-use lepid_target_api::{Executable, LoadOptions, OpTime, Package, Target};
+use lepid_target_api::{Executable, LoadOptions, Package, Target};
 use lepid_ukernels::{Isa, measure};
-use serde_json::json;
 
-use super::args::{InputArgs, ModelArgs, TargetArgs, load_package, threads};
-use super::output::{Table, json_number, metric};
+use super::args::{InputArgs, ModelArgs, TargetArgs, check_output, load_package, threads};
+use super::output::{Table, json_number};
 use super::package::Prepared;
+use super::profile::{self, Preparation};
 use super::{Cx, Failure, Outcome, worker};
+use crate::report::units::metric;
 
 /// Measure the speed of a model or of a package.
 #[derive(clap::Args)]
@@ -22,6 +23,7 @@ Examples:
   lepid bench model.onnx --threads 1
   lepid bench model.lepid --kernels
   lepid bench model.onnx --dim N=8 --seconds 5 --kernels
+  lepid bench model.onnx --trace trace.json
   lepid bench model.onnx --json")]
 pub(super) struct Args {
     #[command(flatten)]
@@ -42,9 +44,16 @@ pub(super) struct Args {
     /// How long to measure.
     #[arg(long, default_value_t = 2.0, value_name = "S")]
     seconds: f64,
-    /// Show the time of every op of the compiled model, from runs of their own.
+    /// Show the time of every op of the compiled model, and of every node of the model file, from
+    /// runs of their own.
     #[arg(long)]
     kernels: bool,
+    /// Write a trace for Chrome or Perfetto: loading, passes, and every op of some runs.
+    #[arg(long, value_name = "FILE.json")]
+    trace: Option<PathBuf>,
+    /// Runs in the trace.
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    trace_runs: u64,
     /// Answer the lines of a benchmark harness on standard input.
     #[arg(long, hide = true)]
     worker: bool,
@@ -61,6 +70,7 @@ pub(super) struct Ready<'d> {
     pub cost: Cost,
     /// From the file to the first possible run.
     pub load: Duration,
+    pub preparation: Preparation,
 }
 
 pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
@@ -74,26 +84,78 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let times = Times::measure(args, ready.executable.as_mut())?;
     report(args, &ready, first, &times, cx)?;
     match &ready.package {
-        Some(package) => kernels(args, &ready, package, times.all.len() as u64, cx),
+        Some(package) => profile(args, &ready, package, times.all.len() as u64, cx),
         None => Ok(()),
     }
 }
 
+/// What runs with a clock around every op tell.
+fn profile(
+    args: &Args,
+    ready: &Ready<'_>,
+    package: &Package,
+    timed: u64,
+    cx: &mut Cx<'_>,
+) -> Outcome {
+    let traced = if args.trace.is_some() {
+        args.trace_runs
+    } else {
+        0
+    };
+    let shown = if args.kernels {
+        timed.min(MOST_PROFILED)
+    } else {
+        0
+    };
+    let count = traced.max(shown);
+    let runs = profile::gather(ready, package, (count, threads(args.threads)), cx)?;
+    if runs.is_empty() {
+        return Ok(());
+    }
+    if args.kernels {
+        profile::show(ready, package, &runs, cx)?;
+    }
+    match &args.trace {
+        // The last ones have met warm caches.
+        Some(path) => {
+            let last = &runs[runs.len() - traced as usize..];
+            profile::write_trace(path, ready, package, last, cx)
+        }
+        None => Ok(()),
+    }
+}
+
+/// Profiled runs for a table.
+const MOST_PROFILED: u64 = 1000;
+
 fn prepare<'d>(args: &Args, cx: &mut Cx<'d>) -> Result<Ready<'d>, Failure> {
     let start = Instant::now();
+    if let Some(path) = &args.trace {
+        check_output(path)?;
+    }
     let prepared = Prepared::new(&args.model, &args.inputs, &args.target, cx)?;
+    let before = start.elapsed();
     let options = LoadOptions {
         threads: threads(args.threads),
         profile: false,
     };
     let executable = load_package(prepared.target, &prepared.package, &options)?;
+    let load = start.elapsed();
+    let profiled = args.kernels || args.trace.is_some();
     Ok(Ready {
         target: prepared.target,
-        package: args.kernels.then_some(prepared.package),
+        package: profiled.then_some(prepared.package),
         executable,
         inputs: prepared.inputs,
         cost: prepared.cost,
-        load: start.elapsed(),
+        load,
+        preparation: Preparation {
+            start,
+            load: before - prepared.compile,
+            compile: prepared.compile,
+            make_ready: load - before,
+            report: prepared.report,
+        },
     })
 }
 
@@ -227,88 +289,3 @@ fn report(
 
 /// Several times a last-level cache.
 const READ_BYTES: usize = 256 << 20;
-
-fn kernels(
-    args: &Args,
-    ready: &Ready<'_>,
-    package: &Package,
-    runs: u64,
-    cx: &mut Cx<'_>,
-) -> Outcome {
-    let options = LoadOptions {
-        threads: threads(args.threads),
-        profile: true,
-    };
-    let mut executable = load_package(ready.target, package, &options)?;
-    executable.run(&ready.inputs)?;
-    for _ in 0..runs.min(1000) {
-        executable.rerun()?;
-    }
-    let mut times = executable.profile();
-    if times.is_empty() {
-        let message = format!(
-            "target `{}` keeps no times per op",
-            ready.target.info().name
-        );
-        cx.note(
-            lepid_ir::core::Code::ARGUMENT,
-            message,
-            "leave out `--kernels`",
-        );
-        return Ok(());
-    }
-    times.sort_by_key(|t| std::cmp::Reverse(t.time));
-    let total: f64 = times.iter().map(|t| per_call(t) * 1e3).sum();
-    let mut table = Table::new(&["ms", "%", "GFLOP/s", "op", "result", "node"], &[0, 1, 2]);
-    let mut rows = Vec::new();
-    let mut by_op: BTreeMap<&str, f64> = BTreeMap::new();
-    for time in &times {
-        let view = package.module.view(time.op);
-        let cost = match ready.target.cost(view) {
-            Some(cost) => cost,
-            None => view.def().cost(view),
-        };
-        let seconds = per_call(time);
-        let rate = cost.flops / seconds;
-        let results: Vec<String> = view
-            .results()
-            .iter()
-            .map(|&v| package.module.value_type(v).to_string())
-            .collect();
-        let nodes: Vec<&str> = view.loc().names().map(|n| n.as_str()).collect();
-        *by_op.entry(view.name()).or_default() += seconds * 1e3;
-        table.row(vec![
-            format!("{:.4}", seconds * 1e3),
-            format!("{:.1}", 100.0 * seconds * 1e3 / total),
-            format!("{:.1}", rate / 1e9),
-            view.name().to_string(),
-            results.join(", "),
-            nodes.join(" "),
-        ]);
-        rows.push(json!({
-            "op": view.name(),
-            "ms": json_number(seconds * 1e3),
-            "flops": json_number(cost.flops),
-            "results": results,
-            "nodes": nodes,
-        }));
-    }
-    cx.report("kernels", rows);
-    if cx.json {
-        return Ok(());
-    }
-    let mut sums = Table::new(&["op", "ms", "%"], &[1, 2]);
-    let mut by_op: Vec<(&str, f64)> = by_op.into_iter().collect();
-    by_op.sort_by(|a, b| b.1.total_cmp(&a.1));
-    for (name, ms) in by_op {
-        let share = format!("{:.1}", 100.0 * ms / total);
-        sums.row(vec![name.to_string(), format!("{ms:.4}"), share]);
-    }
-    let text = format!("\n{}\n{}", sums.text(), table.text());
-    Ok(io::stdout().write_all(text.as_bytes())?)
-}
-
-/// Seconds in one run. An op in a loop has many calls in a run, so the runs are not counted here.
-fn per_call(time: &OpTime) -> f64 {
-    time.time.as_secs_f64() / time.calls.max(1) as f64
-}

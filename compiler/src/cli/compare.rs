@@ -1,80 +1,100 @@
-//! `lepid compare`: a target beside the interpreter on the same inputs.
+//! `lepid compare`: a target beside the interpreter, a model beside another, or outputs beside
+//! recorded ones, always on the same inputs.
 //!
-//! As a whole, the compiled function is compared with the interpreted one: that is what users run,
-//! fusion included. Per op, each op is compiled alone and gets the interpreter's values as its
-//! operands: errors of the ops before it do not count, so that the table names the op at fault.
+//! As a whole, the compiled function is compared: that is what users run, fusion included. Per op,
+//! each op is compiled alone and gets the interpreter's values as its operands: errors of the ops
+//! before it do not count, so that the table names the op at fault.
 
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
-use lepid_ir::core::{
-    Builder, Code, Diagnostic, Diagnostics, Loc, Module, Op, OpError, Tensor, Type, Value,
-};
-use lepid_ir::dialects::core::{Func, Return, constant};
-use lepid_ir::interp;
-use lepid_target_api::{LoadOptions, main_function};
+use lepid_ir::core::{Diagnostics, Module, Op, Tensor};
+use lepid_target_api::{Package, main_function};
 use serde_json::{Value as Json, json};
 
-use super::args::{InputArgs, Job, ModelArgs, TargetArgs, load_package, threads};
+use super::args::{InputArgs, Job, ModelArgs, TargetArgs, ToleranceArgs, plain_load};
 use super::output::{Table, json_number};
 use super::{Cx, Failure, Outcome, run as run_command};
-use crate::driver::compare::{Comparison, Scale, Tolerance, compare};
+use crate::driver::arrays;
+use crate::driver::compare::compare;
+use crate::driver::dump::{self, Dump};
+use crate::driver::matching;
+use crate::driver::per_op::{self, OpCheck};
+use crate::driver::trial::Trial;
+use crate::reduce::{Seen, cut, interpret};
 
-/// Compare a target with the interpreter on the same inputs.
+/// Compare a target with the interpreter, two models, or a model with recorded outputs.
+///
+/// All run on the same inputs. Outputs are matched by their names or, if those differ, by their
+/// order.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   lepid compare model.onnx
-  lepid compare model.onnx --per-op --rtol 1e-5")]
+  lepid compare model.onnx --per-op --rtol 1e-5
+  lepid compare model.onnx simplified.onnx
+  lepid compare stage.lir model.onnx --other-target reference
+  lepid compare model.onnx recorded.npz --input @inputs.npz
+  lepid compare model.onnx --dump-outputs values")]
 pub(super) struct Args {
     #[command(flatten)]
     model: ModelArgs,
+    /// What to compare with: another model or stage, or a `.npz` of recorded outputs [default: the
+    /// model itself in the interpreter].
+    #[arg(value_name = "OTHER")]
+    other: Option<PathBuf>,
     #[command(flatten)]
     inputs: InputArgs,
     #[command(flatten)]
     target: TargetArgs,
+    /// The target on which the other side runs [default: that of the first for another model,
+    /// reference for the same].
+    #[arg(long, value_name = "TARGET")]
+    other_target: Option<String>,
     /// Compare every op by itself as well.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "other")]
     per_op: bool,
-    /// Largest difference as a share of the largest magnitude.
-    #[arg(long, default_value_t = 1e-4, value_name = "BOUND")]
-    rtol: f64,
-    /// Difference that is always allowed.
-    #[arg(long, default_value_t = 0.0, value_name = "BOUND")]
-    atol: f64,
+    /// Write every value that was computed to DIR/found and DIR/expected, with an index.
+    #[arg(long, value_name = "DIR")]
+    dump_outputs: Option<PathBuf>,
+    #[command(flatten)]
+    tolerance: ToleranceArgs,
     /// Threads that a run may use [default: all cores].
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 }
 
+/// Outputs by name, in order.
+type Named = Vec<(String, Tensor)>;
+
 pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let job = Job::load(&args.model, &args.inputs, cx)?;
-    let func = main_function(&job.module, args.model.func.as_deref())?;
-    let mut seen: Vec<(Op, Vec<Tensor>)> = Vec::new();
-    let top = Func::block(job.module.view(func));
-    let expected = interp::run_observed(&job.module, func, &job.inputs, &mut |op, results| {
-        if args.per_op && job.module.op_block(op) == Some(top) {
-            seen.push((op, results.to_vec()));
-        }
-    })?;
-    let tolerance = Tolerance {
-        relative: args.rtol,
-        absolute: args.atol,
-        scale: Scale::Largest,
-    };
+    let expected = expected(args, &job, cx)?;
     let mut errors: Diagnostics = Vec::new();
     if args.per_op {
-        per_op(args, &job, func, &seen, tolerance, &mut errors, cx)?;
+        per_op(args, &job, &mut errors, cx)?;
     }
-    let found = execute(args, job.module.clone(), &job.inputs, cx)?;
+    let found = execute(
+        args,
+        &args.target,
+        (job.module.clone(), &args.model),
+        &job.inputs,
+        "found",
+        cx,
+    )?;
+    let names = |all: &Named| -> Vec<String> { all.iter().map(|(n, _)| n.clone()).collect() };
+    let pairs = matching::outputs(&names(&found), &names(&expected))?;
     let mut rows = Vec::new();
-    let names = job.signature.outputs.iter();
-    for (port, (found, expected)) in names.zip(found.iter().zip(&expected)) {
-        let comparison = compare(&port.name, found, expected, tolerance);
+    for ((name, found), at) in found.iter().zip(pairs) {
+        let (other, expected) = &expected[at];
+        let comparison = compare(name, found, expected, args.tolerance.tolerance());
         if !cx.json {
             writeln!(io::stdout(), "{}", run_command::line(&comparison))?;
         }
-        rows.push(run_command::row(&comparison));
+        let mut row = run_command::row(&comparison);
+        row["other"] = json!(other);
+        rows.push(row);
         if !comparison.ok {
             errors.push(comparison.mismatch(found, expected));
         }
@@ -86,88 +106,122 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     }
 }
 
-fn execute(
-    args: &Args,
-    module: Module,
-    inputs: &[Tensor],
-    cx: &mut Cx<'_>,
-) -> Result<Vec<Tensor>, Failure> {
-    let target = args.target.target(cx)?;
-    let func = args.model.func.as_deref();
-    let compiled = args.target.compile(module, func, &[], cx)?;
-    let options = LoadOptions {
-        threads: threads(args.threads),
-        ..LoadOptions::default()
-    };
-    let mut executable = load_package(target, &compiled.package, &options)?;
-    Ok(executable.run(inputs)?)
+/// The other side.
+fn expected(args: &Args, job: &Job, cx: &mut Cx<'_>) -> Result<Named, Failure> {
+    let mut target = args.target.clone();
+    if args.other_target.is_some() {
+        target.target = args.other_target.clone();
+        target.options.clear();
+        target.pipeline = None;
+    }
+    match &args.other {
+        Some(path) if is_archive(path) => Ok(arrays::read_npz(path)?),
+        Some(path) => {
+            let mut model = args.model.clone();
+            model.file.model = path.clone();
+            model.file.weights = None;
+            let other = other_job(&model, job, args.inputs.seed, cx)?;
+            execute(
+                args,
+                &target,
+                (other.module, &model),
+                &other.inputs,
+                "expected",
+                cx,
+            )
+        }
+        None => {
+            if args.other_target.is_none() {
+                target = TargetArgs {
+                    target: Some("reference".to_string()),
+                    options: Vec::new(),
+                    pipeline: None,
+                    ir: Default::default(),
+                };
+            }
+            execute(
+                args,
+                &target,
+                (job.module.clone(), &args.model),
+                &job.inputs,
+                "expected",
+                cx,
+            )
+        }
+    }
 }
 
-fn per_op(
+fn is_archive(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("npz"))
+}
+
+/// The other model with the inputs of the first.
+fn other_job(model: &ModelArgs, first: &Job, seed: u64, cx: &mut Cx<'_>) -> Result<Job, Failure> {
+    let said = cx.session.diagnostics.clone();
+    let module = model.load(cx)?;
+    let signature = model.signature(&module)?;
+    let given = matching::inputs(&first.signature, &first.inputs, &signature)?;
+    // What it had to say it says again.
+    cx.session.diagnostics = said;
+    Ok(Job::with_inputs(model, given, seed, cx)?)
+}
+
+/// Compiles and runs one side, and writes its values if that is asked for.
+fn execute(
     args: &Args,
-    job: &Job,
-    func: Op,
-    seen: &[(Op, Vec<Tensor>)],
-    tolerance: Tolerance,
-    errors: &mut Diagnostics,
+    target: &TargetArgs,
+    (module, model): (Module, &ModelArgs),
+    inputs: &[Tensor],
+    side: &str,
     cx: &mut Cx<'_>,
-) -> Outcome {
-    let args_values = Func::args(job.module.view(func)).iter().copied();
-    let mut values: std::collections::BTreeMap<Value, Tensor> =
-        args_values.zip(job.inputs.iter().cloned()).collect();
-    let mut table = Table::new(&["op", "type", "error", "", "node"], &[2]);
-    let mut rows: Vec<Json> = Vec::new();
-    let progress = ProgressBar::new(seen.len() as u64);
-    for (op, results) in seen {
-        let view = job.module.view(*op);
-        let named = view.results().iter().copied().zip(results.iter().cloned());
-        if !view.name().starts_with("core.") {
-            let alone = alone(&job.module, *op, &values)
-                .map_err(|error| vec![error.at(view.loc().clone())])?;
-            let worst = match alone {
-                Some((module, inputs)) => {
-                    let found = execute(args, module, &inputs, cx)?;
-                    worst(&found, results, tolerance)
-                }
-                None => None,
-            };
-            let (error, verdict) = match &worst {
-                Some(c) if c.ok => (format!("{:.2e}", c.max_rel_error), "ok"),
-                Some(c) => (format!("{:.2e}", c.max_rel_error), "differs"),
-                // Its regions use values from around it.
-                None => (String::new(), "not alone"),
-            };
-            let names: Vec<&str> = view.loc().names().map(|n| n.as_str()).collect();
-            let ty = view.result_type(0).to_string();
-            rows.push(json!({
-                "op": view.name(),
-                "type": ty,
-                "nodes": names,
-                "verdict": verdict,
-                "max_rel_error": worst.as_ref().map(|c| json_number(c.max_rel_error)),
-            }));
-            let cells = [
-                view.name().to_string(),
-                ty,
-                error,
-                verdict.to_string(),
-                names.join(" "),
-            ];
-            table.row(cells.to_vec());
-            if let Some(c) = worst.filter(|c| !c.ok) {
-                let error = c.max_rel_error;
-                let message = format!("`{}` alone differs by {error:.3e}", view.name());
-                errors.push(Diagnostic::error(
-                    Code::MISMATCH,
-                    view.loc().clone(),
-                    message,
-                ));
-            }
-        }
-        values.extend(named);
-        progress.inc(1);
+) -> Result<Named, Failure> {
+    let func = model.func.as_deref();
+    let trial = target.trial(func, plain_load(args.threads), cx)?;
+    let package = target.compile(module, func, &[], cx)?.package;
+    let outputs = trial.execute(&package, inputs)?;
+    if let Some(folder) = &args.dump_outputs {
+        dump_values(&folder.join(side), &trial, &package, inputs)?;
     }
+    let names = package.signature.outputs.iter().map(|p| p.name.clone());
+    Ok(names.zip(outputs).collect())
+}
+
+/// Writes every value that a compiled function computes into a folder.
+pub(super) fn dump_values(
+    folder: &Path,
+    trial: &Trial<'_>,
+    package: &Package,
+    inputs: &[Tensor],
+) -> Result<(), Diagnostics> {
+    let seen = trial.observe(package, inputs)?;
+    let dump = Dump {
+        module: &package.module,
+        func: main_function(&package.module, trial.options.func.as_deref())?,
+        target: trial.target.info().name,
+        inputs,
+        seen: &seen,
+    };
+    dump::write(folder, &dump).map_err(|error| vec![error])
+}
+
+fn per_op(args: &Args, job: &Job, errors: &mut Diagnostics, cx: &mut Cx<'_>) -> Outcome {
+    let func = main_function(&job.module, args.model.func.as_deref())?;
+    let (_, seen): (_, Seen) = interpret(&job.module, func, &job.inputs)?;
+    let trial = args.target.trial(None, plain_load(args.threads), cx)?;
+    let progress = ProgressBar::new(cut::steps(&job.module, func).len() as u64);
+    let checks = per_op::check(
+        &trial,
+        (&job.module, func),
+        &job.inputs,
+        &seen,
+        args.tolerance.tolerance(),
+        &mut || progress.inc(1),
+    );
     progress.finish_and_clear();
+    let checks = checks?;
+    errors.extend(checks.iter().filter_map(|c| c.mismatch(&job.module)));
+    let (table, rows) = op_table(&job.module, &checks);
     cx.report("ops", rows);
     if !cx.json {
         io::stdout().write_all(table.text().as_bytes())?;
@@ -175,64 +229,49 @@ fn per_op(
     Ok(())
 }
 
-fn worst(found: &[Tensor], expected: &[Tensor], tolerance: Tolerance) -> Option<Comparison> {
-    let pairs = found.iter().zip(expected);
-    let all = pairs.map(|(a, b)| compare("", a, b, tolerance));
-    all.reduce(|a, b| {
-        if b.max_rel_error > a.max_rel_error {
-            b
-        } else {
-            a
-        }
-    })
+/// Checked ops as people and as machines read them.
+pub(super) fn op_table(module: &Module, checks: &[OpCheck]) -> (Table, Vec<Json>) {
+    let mut table = Table::new(&["op", "type", "error", "", "node"], &[2]);
+    let mut rows: Vec<Json> = Vec::new();
+    for check in checks {
+        let row = op_row(module, check.op, &check.outcome);
+        table.row(row.cells);
+        rows.push(row.json);
+    }
+    (table, rows)
 }
 
-/// A module of one function with this op alone, and its inputs. Constants stay constants, as
-/// targets may want them; `None` for an op with regions.
-fn alone(
-    module: &Module,
-    op: Op,
-    values: &std::collections::BTreeMap<Value, Tensor>,
-) -> Result<Option<(Module, Vec<Tensor>)>, OpError> {
-    let view = module.view(op);
-    if !view.regions().is_empty() {
-        return Ok(None);
-    }
-    let mut free: Vec<Value> = Vec::new();
-    for &value in view.operands() {
-        if module.constant_value(value).is_none() && !free.contains(&value) {
-            free.push(value);
+struct OpRow {
+    cells: Vec<String>,
+    json: Json,
+}
+
+fn op_row(module: &Module, op: Op, outcome: &per_op::Outcome) -> OpRow {
+    let (error, verdict, reason) = match outcome {
+        per_op::Outcome::Ran(c) if c.ok => (Some(c.max_rel_error), "ok", None),
+        per_op::Outcome::Ran(c) => (Some(c.max_rel_error), "differs", None),
+        per_op::Outcome::NotAlone(why) => {
+            (None, "not alone", why.first().map(|d| d.message.clone()))
         }
+    };
+    let view = module.view(op);
+    let nodes: Vec<&str> = view.loc().names().map(|n| n.as_str()).collect();
+    let ty = view.result_type(0).to_string();
+    OpRow {
+        cells: vec![
+            view.name().to_string(),
+            ty.clone(),
+            error.map_or(String::new(), |e| format!("{e:.2e}")),
+            verdict.to_string(),
+            nodes.join(" "),
+        ],
+        json: json!({
+            "op": view.name(),
+            "type": ty,
+            "nodes": nodes,
+            "verdict": verdict,
+            "reason": reason,
+            "max_rel_error": error.map(json_number),
+        }),
     }
-    let inputs: Vec<Tensor> = free
-        .iter()
-        .map(|v| match values.get(v) {
-            Some(tensor) => tensor.clone(),
-            None => lepid_ir::bug!("{v} has no value"),
-        })
-        .collect();
-    let types: Vec<Type> = inputs.iter().map(Tensor::ty).collect();
-    let mut new = Module::new();
-    let func = Func::create(&mut new, "main", &types, &[])?;
-    let block = Func::block(new.view(func));
-    let given = new.block_args(block).to_vec();
-    let mut b = Builder::at_end(&mut new, block);
-    b.at(view.loc().clone());
-    let mut operands = Vec::new();
-    for &value in view.operands() {
-        operands.push(match module.constant_value(value) {
-            Some(tensor) => constant(&mut b, tensor.clone())?,
-            None => match free.iter().position(|&v| v == value) {
-                Some(index) => given[index],
-                None => lepid_ir::bug!("{value} is not free"),
-            },
-        });
-    }
-    let names = view.info().attrs.iter().map(|a| a.name);
-    let attrs: Vec<_> = names.zip(view.attrs().iter().cloned()).collect();
-    let copy = b.create(view.def(), &operands, &attrs)?;
-    let results = b.module.results(copy).to_vec();
-    b.at(Loc::Unknown);
-    Return::build(&mut b, &results, &[])?;
-    Ok(Some((new, inputs)))
 }

@@ -1,7 +1,9 @@
 //! `lepid inspect`: what a model is and what it costs.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use lepid_ir::core::{Cost, Module, Op, Tensor, ValueDef};
 use lepid_ir::dialects::core::Func;
@@ -9,10 +11,13 @@ use lepid_passes::transform::memory_plan;
 use lepid_target_api::{Package, Port, Signature, main_function};
 use serde_json::{Value, json};
 
-use super::args::{Job, ModelArgs, TargetArgs};
-use super::output::{Table, bytes, json_number, metric};
+use super::args::{Job, ModelArgs, TargetArgs, check_output};
+use super::output::{Table, json_number};
 use super::run::count_ops;
 use super::{Cx, Outcome, package};
+use crate::driver::files;
+use crate::report::page::{self, Page};
+use crate::report::units::{bytes, metric};
 
 /// Show the signature, ops, cost, weights and memory plan of a model; of a package, what it holds and
 /// where it is from.
@@ -22,6 +27,7 @@ Examples:
   lepid inspect model.onnx
   lepid inspect model.onnx --ops --dim N=8
   lepid inspect model.onnx --plan --json
+  lepid inspect model.onnx --html model.html
   lepid inspect model.lepid")]
 pub(super) struct Args {
     #[command(flatten)]
@@ -34,9 +40,15 @@ pub(super) struct Args {
     /// Show the place of every value in the arena of the compiled model.
     #[arg(long)]
     plan: bool,
+    /// Write a page for a browser: the graph, shapes, costs, memory over time, weights.
+    #[arg(long, value_name = "FILE.html")]
+    html: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
+    if let Some(path) = &args.html {
+        check_output(path)?;
+    }
     if cx.driver.is_package(&args.model.file.model) {
         let (package, _) = package::open(&args.model, &args.target, cx)?;
         package::inspect(&package, cx)?;
@@ -66,6 +78,16 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
             String::new()
         },
     ];
+    if let Some(path) = &args.html {
+        let page = Page {
+            title: &title(&args.model),
+            signature: &signature,
+            module: &module,
+            func,
+            package,
+        };
+        write_page(path, &page, cx)?;
+    }
     if !cx.json {
         io::stdout().write_all(text.concat().as_bytes())?;
     }
@@ -82,10 +104,36 @@ fn details(args: &Args, package: &Package, cx: &mut Cx<'_>) -> Outcome {
     if args.plan {
         text += &plan_table(package, cx)?;
     }
+    if let (Some(path), Some(func)) = (&args.html, module.funcs().next()) {
+        let page = Page {
+            title: &title(&args.model),
+            signature: &package.signature,
+            module,
+            func,
+            package,
+        };
+        write_page(path, &page, cx)?;
+    }
     if !cx.json {
         io::stdout().write_all(text.as_bytes())?;
     }
     Ok(())
+}
+
+fn write_page(path: &Path, page: &Page<'_>, cx: &mut Cx<'_>) -> Outcome {
+    let text = page::html(page);
+    files::write_atomic(path, |file| file.write_all(text.as_bytes()))?;
+    cx.report("html", path.display().to_string());
+    Ok(())
+}
+
+/// The name of the file and of its folder: many models are called `model.onnx`.
+fn title(model: &ModelArgs) -> String {
+    let path = &model.file.model;
+    let name = |part: Option<&OsStr>| part.map(|n| n.to_string_lossy().into_owned());
+    let folder = name(path.parent().and_then(Path::file_name));
+    let names = folder.into_iter().chain(name(path.file_name()));
+    names.collect::<Vec<String>>().join("/")
 }
 
 fn ports(ports: &[Port]) -> Vec<Value> {

@@ -3,6 +3,7 @@
 mod accuracy;
 mod args;
 mod bench;
+mod bisect;
 mod compare;
 mod compile;
 mod completions;
@@ -13,6 +14,8 @@ mod list;
 mod opt;
 mod output;
 mod package;
+mod profile;
+mod reduce;
 mod run;
 mod worker;
 
@@ -52,6 +55,8 @@ enum Command {
     Inspect(inspect::Args),
     Bench(bench::Args),
     Compare(compare::Args),
+    Bisect(bisect::Args),
+    Reduce(reduce::Args),
     Accuracy(accuracy::Args),
     List(list::Args),
     Explain(explain::Args),
@@ -137,6 +142,8 @@ pub(crate) fn main(driver: &Driver) -> ExitCode {
         Command::Inspect(args) => inspect::run(&args, &mut cx),
         Command::Bench(args) => bench::run(&args, &mut cx),
         Command::Compare(args) => compare::run(&args, &mut cx),
+        Command::Bisect(args) => bisect::run(&args, &mut cx),
+        Command::Reduce(args) => reduce::run(&args, &mut cx),
         Command::Accuracy(args) => accuracy::run(&args, &mut cx),
         Command::Completions(args) => completions::run(&args),
         Command::Opt(args) => opt::run(&args, &mut cx),

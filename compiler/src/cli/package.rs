@@ -2,17 +2,19 @@
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lepid_ir::core::{Code, Cost, Diagnostic, Diagnostics, Loc, Module, Op, Tensor};
+use lepid_passes::core::Report;
 use lepid_target_api::{Package, Port, Target, main_function};
 use serde_json::{Value, json};
 
 use super::args::{InputArgs, Job, ModelArgs, TargetArgs, find_target};
-use super::output::{Table, bytes};
+use super::output::Table;
 use super::{Cx, Outcome, run::count_ops};
 use crate::driver::data::{self, Given};
 use crate::driver::{bind_to_inputs, files};
+use crate::report::units::bytes;
 
 /// A compiled function with a tensor for each of its inputs.
 pub(super) struct Prepared<'d> {
@@ -21,6 +23,9 @@ pub(super) struct Prepared<'d> {
     pub inputs: Vec<Tensor>,
     /// Of the model before any pass, or of the ops in the package.
     pub cost: Cost,
+    /// What compiling took; nothing for a package.
+    pub compile: Duration,
+    pub report: Report,
 }
 
 impl<'d> Prepared<'d> {
@@ -59,6 +64,8 @@ impl<'d> Prepared<'d> {
             package,
             inputs,
             cost: cost.unwrap_or_default(),
+            compile: Duration::ZERO,
+            report: Report::default(),
         })
     }
 
@@ -82,6 +89,8 @@ impl<'d> Prepared<'d> {
             package: compiled.package,
             inputs: job.inputs,
             cost,
+            compile: start.elapsed(),
+            report: compiled.report,
         })
     }
 }

@@ -6,16 +6,18 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use lepid_ir::core::{Code, Diagnostic, Diagnostics, Loc, Module, Tensor};
-use lepid_target_api::LoadOptions;
 use serde_json::{Value, json};
 
-use super::args::{InputArgs, ModelArgs, TargetArgs, check_output, load_package, threads};
+use super::args::{
+    InputArgs, ModelArgs, TargetArgs, ToleranceArgs, check_output, load_package, plain_load,
+};
 use super::output::{first_values, json_number, range, short};
 use super::package::Prepared;
 use super::{Cx, Outcome};
 use crate::driver::arrays;
-use crate::driver::compare::{Comparison, Scale, Tolerance, compare};
+use crate::driver::compare::{Comparison, compare};
 use crate::driver::data::{Given, Place, parse_place, parse_reference};
+use crate::driver::trial::Trial;
 
 /// Compile a model and run it, or run a package.
 #[derive(clap::Args)]
@@ -26,7 +28,8 @@ Examples:
   lepid run model.onnx --input x=image.npy --output-dir out
   lepid run model.onnx --input @test.npz --compare expected.npz --rtol 1e-4
   lepid run model.onnx --input x=input_0.pb --compare y=output_0.pb
-  lepid run net.lir --target reference --dim N=2 --print-output")]
+  lepid run net.lir --target reference --dim N=2 --print-output
+  lepid run model.onnx --dump-outputs values")]
 pub(super) struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -46,19 +49,16 @@ pub(super) struct Args {
     /// Write an output to a file, or all to an archive; may be repeated.
     #[arg(long, value_name = "NAME=FILE.npy | @FILE.npz", value_parser = parse_place)]
     output: Vec<Place>,
+    /// Write every value that the compiled model computes to this folder, with an index: those of
+    /// the ops that the passes have left.
+    #[arg(long, value_name = "DIR")]
+    dump_outputs: Option<PathBuf>,
     /// Compare the outputs with the arrays of the same names in an archive, or one with a file; may
     /// be repeated.
     #[arg(long, value_name = "FILE.npz | NAME=FILE.npy | NAME=FILE.pb", value_parser = parse_reference)]
     compare: Vec<Place>,
-    /// Largest difference as a share of the largest magnitude in the reference.
-    #[arg(long, default_value_t = 1e-4, value_name = "BOUND")]
-    rtol: f64,
-    /// Difference that is always allowed.
-    #[arg(long, default_value_t = 0.0, value_name = "BOUND")]
-    atol: f64,
-    /// Take --rtol of each element's own magnitude, and --atol of the largest where that is above 1.
-    #[arg(long)]
-    per_element: bool,
+    #[command(flatten)]
+    tolerance: ToleranceArgs,
     /// Print all values of the outputs.
     #[arg(long)]
     print_output: bool,
@@ -67,13 +67,17 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     check_outputs(args)?;
     let ready = Prepared::new(&args.model, &args.inputs, &args.target, cx)?;
-    let options = LoadOptions {
-        threads: threads(args.threads),
-        ..LoadOptions::default()
-    };
+    let options = plain_load(args.threads);
     let target = ready.target;
     let mut executable = load_package(target, &ready.package, &options)?;
     let ops = count_ops(&ready.package.module);
+    if let Some(folder) = &args.dump_outputs {
+        let trial = Trial {
+            target,
+            ..args.target.trial(args.model.func.as_deref(), options, cx)?
+        };
+        super::compare::dump_values(folder, &trial, &ready.package, &ready.inputs)?;
+    }
     let inputs = ready.inputs;
     // It may hold the weights of the model once more.
     drop(ready.package);
@@ -202,14 +206,7 @@ fn compare_outputs(args: &Args, named: &[(String, Tensor)], cx: &mut Cx<'_>) -> 
         return Ok(());
     }
     let reference = read_reference(&args.compare, named)?;
-    let tolerance = Tolerance {
-        relative: args.rtol,
-        absolute: args.atol,
-        scale: match args.per_element {
-            true => Scale::Element,
-            false => Scale::Largest,
-        },
-    };
+    let tolerance = args.tolerance.tolerance();
     let mut rows: Vec<Value> = Vec::new();
     let mut errors = Vec::new();
     for (name, found) in named {

@@ -1,7 +1,8 @@
 //! What users see of a bug of ours: a request to report it, with the IR at hand.
 
 use std::io::{self, Write};
-use std::panic::PanicHookInfo;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use lepid_ir::core::{Module, PrintOptions, Resources, print_module};
@@ -20,12 +21,26 @@ pub fn forget() {
     *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
+/// Whether panics are somebody's business already.
+static CAUGHT: AtomicBool = AtomicBool::new(false);
+
+/// Runs something whose panics are looked for: they are given back, and not reported.
+pub fn caught<T>(run: impl FnOnce() -> T) -> std::thread::Result<T> {
+    CAUGHT.store(true, Ordering::Relaxed);
+    let result = catch_unwind(AssertUnwindSafe(run));
+    CAUGHT.store(false, Ordering::Relaxed);
+    result
+}
+
 /// Reports panics in our own way. The process still ends with status 101.
 pub fn install_hook() {
     std::panic::set_hook(Box::new(report));
 }
 
 fn report(info: &PanicHookInfo<'_>) {
+    if CAUGHT.load(Ordering::Relaxed) {
+        return;
+    }
     let text = message(info);
     // There is nobody left to tell if standard error is gone.
     let _ = io::stderr().write_all(text.as_bytes());
@@ -48,7 +63,7 @@ fn message(info: &PanicHookInfo<'_>) -> String {
     if let Some((step, module)) = current {
         text += &format!("  in {step}\n");
         let print = || print_module(&module, &PrintOptions::default(), &mut Resources::default());
-        let printed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(print));
+        let printed = catch_unwind(AssertUnwindSafe(print));
         let path = std::env::temp_dir().join(format!("lepid-crash-{}.lir", std::process::id()));
         if let Ok(ir) = printed
             && std::fs::write(&path, ir).is_ok()

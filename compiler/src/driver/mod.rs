@@ -11,15 +11,23 @@
 mod aliases;
 pub mod arrays;
 mod binding;
+pub mod bisect;
 pub mod compare;
 mod compile;
 pub mod crash;
 pub mod data;
+pub mod diff;
+pub mod dump;
 pub mod files;
 mod load;
+pub mod matching;
 pub mod observe;
+pub mod per_op;
+pub mod property;
 pub mod render;
+pub mod save;
 mod session;
+pub mod trial;
 
 use std::process::ExitCode;
 

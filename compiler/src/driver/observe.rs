@@ -2,11 +2,11 @@
 
 use std::io::{self, Write};
 
-use lepid_ir::core::{Module, PrintOptions, Registry, Resources, print_module};
+use lepid_ir::core::{Module, PrintOptions, Registry, Resources, ValueNames, print_module};
 use lepid_ir::text;
 use lepid_passes::core::{Changed, Observer, PassDef};
 
-use crate::driver::crash;
+use crate::driver::{crash, diff};
 
 /// Around which passes the IR is shown.
 #[derive(Clone, Debug, Default)]
@@ -32,21 +32,40 @@ impl Around {
 pub struct Watch<W> {
     pub before: Around,
     pub after: Around,
+    /// The passes whose changes are shown as differences of the IR.
+    pub diff: Around,
     pub print: PrintOptions,
     pub out: W,
     /// The first failure to write, after which nothing more is written.
     pub failure: Option<io::Error>,
+    differ: Differ,
 }
 
 impl<W: Write> Watch<W> {
-    fn show(&mut self, when: &str, pass: &PassDef, note: &str, module: &Module) {
-        if self.failure.is_some() {
-            return;
+    /// Shows nothing yet.
+    pub fn new(out: W) -> Watch<W> {
+        Watch {
+            before: Around::None,
+            after: Around::None,
+            diff: Around::None,
+            print: PrintOptions::default(),
+            out,
+            failure: None,
+            differ: Differ::default(),
         }
+    }
+
+    fn show(&mut self, when: &str, pass: &PassDef, note: &str, module: &Module) {
         // Here nobody reads the large constants back.
         let text = print_module(module, &self.print, &mut Resources::default());
         let name = pass.name;
-        if let Err(error) = write!(self.out, "// IR {when} `{name}`{note}\n{text}\n") {
+        self.write(&format!("// IR {when} `{name}`{note}\n{text}\n"));
+    }
+
+    fn write(&mut self, text: &str) {
+        if self.failure.is_none()
+            && let Err(error) = self.out.write_all(text.as_bytes())
+        {
             self.failure = Some(error);
         }
     }
@@ -58,9 +77,19 @@ impl<W: Write> Observer for Watch<W> {
         if self.before.has(pass) {
             self.show("before", pass, "", module);
         }
+        if self.diff.has(pass) {
+            self.differ.before(module, &self.print);
+        }
     }
 
     fn after(&mut self, pass: &'static PassDef, module: &Module, changed: Changed) {
+        if self.diff.has(pass) && changed == Changed::Yes {
+            let diff = self.differ.after(module, &self.print);
+            let name = pass.name;
+            self.write(&format!(
+                "--- before `{name}`\n+++ after `{name}`\n{diff}\n"
+            ));
+        }
         if self.after.has(pass) {
             let note = match changed {
                 Changed::Yes => "",
@@ -68,6 +97,33 @@ impl<W: Write> Observer for Watch<W> {
             };
             self.show("after", pass, note, module);
         }
+    }
+}
+
+/// Differences of a module from step to step.
+#[derive(Default)]
+struct Differ {
+    before: String,
+    /// Equal constants keep their keys, also in the next text.
+    resources: Resources,
+}
+
+impl Differ {
+    fn before(&mut self, module: &Module, print: &PrintOptions) {
+        self.before = self.text(module, print);
+    }
+
+    fn after(&mut self, module: &Module, print: &PrintOptions) -> String {
+        let after = self.text(module, print);
+        diff::unified(&self.before, &after)
+    }
+
+    fn text(&mut self, module: &Module, print: &PrintOptions) -> String {
+        let print = PrintOptions {
+            names: ValueNames::ById,
+            ..print.clone()
+        };
+        print_module(module, &print, &mut self.resources)
     }
 }
 

@@ -31,7 +31,7 @@ pub use op_def::{
     AttrInfo, Cost, EvalCx, OpDef, OpError, OpInfo, OpResult, OperandInfo, ResultInfo, RunBlock,
     Trait, TypeRule, rule,
 };
-pub use print::{PrintOptions, Resources, print_module, print_op};
+pub use print::{PrintOptions, Resources, ValueNames, print_module, print_op};
 pub use registry::{Registry, nearest};
 pub use same::same_modules;
 pub use tensor::{Bytes, Native, Num, Shape, Tensor};

@@ -17,6 +17,18 @@ pub struct PrintOptions {
     pub inline_elements: usize,
     /// Whether each op carries its origin as a comment.
     pub locations: bool,
+    pub names: ValueNames,
+}
+
+/// The names of values in a text.
+#[derive(Copy, Clone, PartialEq, Eq, Default, Debug)]
+pub enum ValueNames {
+    /// Numbers in the order of definition.
+    #[default]
+    InOrder,
+    /// Their ids: what a pass does not touch keeps its name, so that texts before and after it can
+    /// be compared line by line.
+    ById,
 }
 
 impl Default for PrintOptions {
@@ -24,6 +36,7 @@ impl Default for PrintOptions {
         PrintOptions {
             inline_elements: 16,
             locations: false,
+            names: ValueNames::InOrder,
         }
     }
 }
@@ -314,7 +327,10 @@ impl<'a> Printer<'a> {
     }
 
     fn define(&mut self, value: Value) -> u32 {
-        let name = self.next_name;
+        let name = match self.options.names {
+            ValueNames::InOrder => self.next_name,
+            ValueNames::ById => value.as_u32(),
+        };
         self.next_name += 1;
         self.names[value] = Some(name);
         name

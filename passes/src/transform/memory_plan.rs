@@ -129,19 +129,59 @@ struct Interval {
     bytes: u64,
 }
 
+/// How long a value needs its place, in ticks of the [`timeline`].
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Life {
+    pub value: Value,
+    pub first: usize,
+    pub last: usize,
+    pub bytes: u64,
+}
+
+/// The lives of all values of a function that have a place of their own, in the order of their
+/// ids.
+pub fn lives(module: &Module, func: Op) -> Vec<Life> {
+    let lives = intervals(module, func).into_iter();
+    lives
+        .map(|(value, i)| Life {
+            value,
+            first: i.first,
+            last: i.last,
+            bytes: i.bytes,
+        })
+        .collect()
+}
+
+/// What happens at each tick: an op, or the end of a block.
+pub fn timeline(module: &Module, func: Op) -> Vec<Option<Op>> {
+    let mut ticks = vec![None];
+    tell_time(module, Func::block(module.view(func)), &mut ticks);
+    ticks
+}
+
+/// Ticks as [`walk`] counts them.
+fn tell_time(module: &Module, block: Block, ticks: &mut Vec<Option<Op>>) {
+    for op in module.ops_in(block) {
+        ticks.push(Some(op));
+        for inner in inner_blocks(module, op) {
+            tell_time(module, inner, ticks);
+        }
+    }
+    ticks.push(None);
+}
+
+fn intervals(module: &Module, func: Op) -> BTreeMap<Value, Interval> {
+    let mut intervals: BTreeMap<Value, Interval> = BTreeMap::new();
+    let block = Func::block(module.view(func));
+    walk(module, block, &mut 0, &mut intervals, true);
+    let outputs = direct_outputs(module, func);
+    intervals.retain(|value, _| !outputs.contains(&Some(*value)));
+    intervals
+}
+
 /// Plans one function.
 pub fn plan(module: &Module, func: Op) -> Plan {
-    let mut intervals: BTreeMap<Value, Interval> = BTreeMap::new();
-    let mut clock = 0;
-    let outputs: Vec<Value> = direct_outputs(module, func).into_iter().flatten().collect();
-    walk(
-        module,
-        Func::block(module.view(func)),
-        &mut clock,
-        &mut intervals,
-        true,
-    );
-    intervals.retain(|value, _| !outputs.contains(value));
+    let intervals = intervals(module, func);
     let offsets = place(&intervals);
     let arena_bytes = intervals
         .iter()

@@ -1,0 +1,96 @@
+//! Compiling a module and running it once: what comparing, bisecting and reducing do again and
+//! again. Nothing of it reaches the session, as most of these modules are nobody's.
+
+use std::collections::BTreeMap;
+
+use lepid_ir::core::{Diagnostics, Loc, Module, Tensor, Value};
+use lepid_ir::dialects::core::Func;
+use lepid_passes::core::{Observer, Pipeline, Silent};
+use lepid_passes::transform::memory_plan;
+use lepid_target_api::{CompileOptions, LoadOptions, Package, Target, main_function};
+
+use crate::driver::{Driver, Session};
+use crate::reduce::{Seen, cut};
+
+/// A target and how to run on it.
+#[derive(Clone)]
+pub struct Trial<'d> {
+    pub driver: &'d Driver,
+    pub target: &'d dyn Target,
+    pub options: CompileOptions,
+    pub load: LoadOptions,
+}
+
+impl<'d> Trial<'d> {
+    pub fn compile(&self, module: Module) -> Result<Package, Diagnostics> {
+        self.compile_observed(module, &mut Silent)
+    }
+
+    /// Compiles while `observer` sees the module around each pass.
+    pub fn compile_observed(
+        &self,
+        module: Module,
+        observer: &mut dyn Observer,
+    ) -> Result<Package, Diagnostics> {
+        let mut session = Session::default();
+        let (driver, options) = (self.driver, &self.options);
+        let compiled = driver.compile(self.target, module, options, observer, &mut session)?;
+        Ok(compiled.package)
+    }
+
+    /// Compiles and runs once.
+    pub fn run(&self, module: Module, inputs: &[Tensor]) -> Result<Vec<Tensor>, Diagnostics> {
+        let package = self.compile(module)?;
+        self.execute(&package, inputs)
+    }
+
+    pub fn execute(
+        &self,
+        package: &Package,
+        inputs: &[Tensor],
+    ) -> Result<Vec<Tensor>, Diagnostics> {
+        let loaded = self.target.load(package, &self.load);
+        let mut executable = loaded.map_err(|error| vec![error.diagnostic()])?;
+        executable.run(inputs).map_err(|error| vec![error])
+    }
+
+    /// The same for modules that the target's pipeline has already been through.
+    pub fn lowered(&self) -> Result<Trial<'d>, Diagnostics> {
+        let text = self.options.pipeline.as_deref();
+        let text = text.unwrap_or(self.target.pipeline());
+        let whole = Pipeline::parse(text, self.driver.passes(), self.driver.aliases())?;
+        // A plan states where each value lies, so it holds for one module only.
+        let plan = memory_plan::PASS.name;
+        let planned = whole.steps.iter().any(|s| s.pass.name == plan);
+        let mut lowered = self.clone();
+        lowered.options.pipeline = Some(if planned { plan } else { "" }.to_string());
+        Ok(lowered)
+    }
+
+    /// What every op of a compiled function gave in one run: the function as it was emitted, made
+    /// to return all of that. Only ops that the passes have left are seen.
+    pub fn observe(&self, package: &Package, inputs: &[Tensor]) -> Result<Seen, Diagnostics> {
+        let module = &package.module;
+        let func = main_function(module, self.options.func.as_deref())?;
+        let steps = cut::steps(module, func);
+        let wanted: Vec<Value> = steps
+            .iter()
+            .flat_map(|&op| module.results(op))
+            .copied()
+            .collect();
+        let all = cut::cut(module, func, &wanted, &[]);
+        let all = all.map_err(|error| vec![error.at(Loc::Unknown)])?;
+        let by_place: BTreeMap<Value, &Tensor> = Func::args(module.view(func))
+            .iter()
+            .copied()
+            .zip(inputs)
+            .collect();
+        let used: Vec<Tensor> = all.args.iter().map(|v| by_place[v].clone()).collect();
+        let mut outputs = self.lowered()?.run(all.module, &used)?.into_iter();
+        let seen = steps.into_iter().map(|op| {
+            let results = module.results(op).iter();
+            (op, results.filter_map(|_| outputs.next()).collect())
+        });
+        Ok(seen.collect())
+    }
+}
