@@ -13,16 +13,16 @@ use lepid_ir::core::{Diagnostics, Module, Op, Tensor};
 use lepid_target_api::{Package, main_function};
 use serde_json::{Value as Json, json};
 
-use super::args::{InputArgs, Job, ModelArgs, TargetArgs, ToleranceArgs, plain_load};
+use super::args::{InputArgs, IrArgs, Job, ModelArgs, TargetArgs, ToleranceArgs, plain_load};
 use super::output::{Table, json_number};
 use super::{Cx, Failure, Outcome, run as run_command};
 use crate::driver::arrays;
 use crate::driver::compare::compare;
-use crate::driver::dump::{self, Dump};
+use crate::driver::dump;
 use crate::driver::matching;
 use crate::driver::per_op::{self, OpCheck};
 use crate::driver::trial::Trial;
-use crate::reduce::{Seen, cut, interpret};
+use crate::reduce::{Observed, cut, interpret};
 
 /// Compare a target with the interpreter, two models, or a model with recorded outputs.
 ///
@@ -75,14 +75,12 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     if args.per_op {
         per_op(args, &job, &mut errors, cx)?;
     }
-    let found = execute(
-        args,
-        &args.target,
-        (job.module.clone(), &args.model),
-        &job.inputs,
-        "found",
-        cx,
-    )?;
+    let side = Side {
+        name: "found",
+        target: &args.target,
+        model: &args.model,
+    };
+    let found = execute(args, &side, &job, cx)?;
     let names = |all: &Named| -> Vec<String> { all.iter().map(|(n, _)| n.clone()).collect() };
     let pairs = matching::outputs(&names(&found), &names(&expected))?;
     let mut rows = Vec::new();
@@ -106,14 +104,22 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     }
 }
 
-/// The other side.
+/// One of two that are compared.
+struct Side<'a> {
+    /// The name of its folder of values.
+    name: &'static str,
+    target: &'a TargetArgs,
+    model: &'a ModelArgs,
+}
+
+/// The outputs of the other side.
 fn expected(args: &Args, job: &Job, cx: &mut Cx<'_>) -> Result<Named, Failure> {
-    let mut target = args.target.clone();
-    if args.other_target.is_some() {
-        target.target = args.other_target.clone();
-        target.options.clear();
-        target.pipeline = None;
-    }
+    let target = other_target(args);
+    let side = |model| Side {
+        name: "expected",
+        target: &target,
+        model,
+    };
     match &args.other {
         Some(path) if is_archive(path) => Ok(arrays::read_npz(path)?),
         Some(path) => {
@@ -121,33 +127,25 @@ fn expected(args: &Args, job: &Job, cx: &mut Cx<'_>) -> Result<Named, Failure> {
             model.file.model = path.clone();
             model.file.weights = None;
             let other = other_job(&model, job, args.inputs.seed, cx)?;
-            execute(
-                args,
-                &target,
-                (other.module, &model),
-                &other.inputs,
-                "expected",
-                cx,
-            )
+            execute(args, &side(&model), &other, cx)
         }
-        None => {
-            if args.other_target.is_none() {
-                target = TargetArgs {
-                    target: Some("reference".to_string()),
-                    options: Vec::new(),
-                    pipeline: None,
-                    ir: Default::default(),
-                };
-            }
-            execute(
-                args,
-                &target,
-                (job.module.clone(), &args.model),
-                &job.inputs,
-                "expected",
-                cx,
-            )
-        }
+        None => execute(args, &side(&args.model), job, cx),
+    }
+}
+
+/// Where the other side runs: as it was asked for, or on the same target for another model, or in
+/// the interpreter for the same.
+fn other_target(args: &Args) -> TargetArgs {
+    let name = match (&args.other_target, &args.other) {
+        (Some(name), _) => name.clone(),
+        (None, Some(_)) => return args.target.clone(),
+        (None, None) => "reference".to_string(),
+    };
+    TargetArgs {
+        target: Some(name),
+        options: Vec::new(),
+        pipeline: None,
+        ir: IrArgs::default(),
     }
 }
 
@@ -168,20 +166,14 @@ fn other_job(model: &ModelArgs, first: &Job, seed: u64, cx: &mut Cx<'_>) -> Resu
 }
 
 /// Compiles and runs one side, and writes its values if that is asked for.
-fn execute(
-    args: &Args,
-    target: &TargetArgs,
-    (module, model): (Module, &ModelArgs),
-    inputs: &[Tensor],
-    side: &str,
-    cx: &mut Cx<'_>,
-) -> Result<Named, Failure> {
-    let func = model.func.as_deref();
-    let trial = target.trial(func, plain_load(args.threads), cx)?;
-    let package = target.compile(module, func, &[], cx)?.package;
-    let outputs = trial.execute(&package, inputs)?;
+fn execute(args: &Args, side: &Side<'_>, job: &Job, cx: &mut Cx<'_>) -> Result<Named, Failure> {
+    let func = side.model.func.as_deref();
+    let trial = side.target.trial(func, plain_load(args.threads), cx)?;
+    let module = job.module.clone();
+    let package = side.target.compile(module, func, &[], cx)?.package;
+    let outputs = trial.execute(&package, &job.inputs)?;
     if let Some(folder) = &args.dump_outputs {
-        dump_values(&folder.join(side), &trial, &package, inputs)?;
+        dump_values(&folder.join(side.name), &trial, &package, &job.inputs)?;
     }
     let names = package.signature.outputs.iter().map(|p| p.name.clone());
     Ok(names.zip(outputs).collect())
@@ -195,29 +187,28 @@ pub(super) fn dump_values(
     inputs: &[Tensor],
 ) -> Result<(), Diagnostics> {
     let seen = trial.observe(package, inputs)?;
-    let dump = Dump {
+    let run = Observed {
         module: &package.module,
         func: main_function(&package.module, trial.options.func.as_deref())?,
-        target: trial.target.info().name,
         inputs,
         seen: &seen,
     };
-    dump::write(folder, &dump).map_err(|error| vec![error])
+    dump::write(folder, trial.target.info().name, &run).map_err(|error| vec![error])
 }
 
 fn per_op(args: &Args, job: &Job, errors: &mut Diagnostics, cx: &mut Cx<'_>) -> Outcome {
     let func = main_function(&job.module, args.model.func.as_deref())?;
-    let (_, seen): (_, Seen) = interpret(&job.module, func, &job.inputs)?;
+    let (_, seen) = interpret(&job.module, func, &job.inputs)?;
+    let run = Observed {
+        module: &job.module,
+        func,
+        inputs: &job.inputs,
+        seen: &seen,
+    };
     let trial = args.target.trial(None, plain_load(args.threads), cx)?;
     let progress = ProgressBar::new(cut::steps(&job.module, func).len() as u64);
-    let checks = per_op::check(
-        &trial,
-        (&job.module, func),
-        &job.inputs,
-        &seen,
-        args.tolerance.tolerance(),
-        &mut || progress.inc(1),
-    );
+    let tolerance = args.tolerance.tolerance();
+    let checks = per_op::check(&trial, &run, tolerance, &mut || progress.inc(1));
     progress.finish_and_clear();
     let checks = checks?;
     errors.extend(checks.iter().filter_map(|c| c.mismatch(&job.module)));

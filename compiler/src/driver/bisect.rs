@@ -15,7 +15,7 @@ use lepid_target_api::{Package, Signature, main_function};
 use crate::driver::compare::{Tolerance, compare};
 use crate::driver::per_op::{self, OpCheck};
 use crate::driver::trial::Trial;
-use crate::reduce::interpret;
+use crate::reduce::{Observed, interpret};
 
 /// The module after a pass.
 pub struct Stage {
@@ -294,16 +294,14 @@ impl Bisect<'_> {
         let seen = interpret(module, func, self.inputs);
         let (_, seen) = seen.map_err(|error| vec![error])?;
         let lowered = self.trial.lowered()?;
-        let (tolerance, inputs) = (self.tolerance, self.inputs);
+        let run = Observed {
+            module,
+            func,
+            inputs: self.inputs,
+            seen: &seen,
+        };
         (self.progress)("each op of the emitted code");
-        let checks = per_op::check(
-            &lowered,
-            (module, func),
-            inputs,
-            &seen,
-            tolerance,
-            &mut || {},
-        )?;
+        let checks = per_op::check(&lowered, &run, self.tolerance, &mut || {})?;
         Ok(Culprit::Code(found, checks))
     }
 }

@@ -4,30 +4,21 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use lepid_ir::core::{Diagnostic, Module, Op, Tensor};
+use lepid_ir::core::{Diagnostic, Tensor};
 use lepid_ir::dialects::core::Func;
 use serde_json::{Value, json};
 
 use crate::driver::{arrays, files};
-use crate::reduce::Seen;
+use crate::reduce::Observed;
 
 /// The name of the index in the folder.
 pub const INDEX: &str = "index.json";
 
-/// What ran where.
-pub struct Dump<'a> {
-    pub module: &'a Module,
-    pub func: Op,
-    pub target: &'a str,
-    pub inputs: &'a [Tensor],
-    pub seen: &'a Seen,
-}
-
-/// Writes the inputs of a function and the results of its ops to `NNNN-op.npy`, and the index. The
+/// Writes the inputs of a run and the results of its ops to `NNNN-op.npy`, and the index. The
 /// folder is made if needed.
-pub fn write(folder: &Path, dump: &Dump<'_>) -> Result<(), Diagnostic> {
+pub fn write(folder: &Path, target: &str, run: &Observed<'_>) -> Result<(), Diagnostic> {
     fs::create_dir_all(folder).map_err(|error| files::cannot_write(folder, error))?;
-    let Dump { module, func, .. } = *dump;
+    let Observed { module, func, .. } = *run;
     let view = module.view(func);
     let returned: Vec<_> = Func::returned(view).to_vec();
     let outputs = Func::output_names(view);
@@ -39,14 +30,14 @@ pub fn write(folder: &Path, dump: &Dump<'_>) -> Result<(), Diagnostic> {
         Ok(file)
     };
     let mut inputs: Vec<Value> = Vec::new();
-    for (name, tensor) in Func::input_names(view).iter().zip(dump.inputs) {
+    for (name, tensor) in Func::input_names(view).iter().zip(run.inputs) {
         let file = save("input", tensor)?;
         let mut row = array(&file, tensor);
         row["name"] = json!(name);
         inputs.push(row);
     }
     let mut values: Vec<Value> = Vec::new();
-    for (op, results) in dump.seen {
+    for (op, results) in run.seen {
         let view = module.view(*op);
         let nodes: Vec<&str> = view.loc().names().map(|n| n.as_str()).collect();
         for (index, tensor) in results.iter().enumerate() {
@@ -63,7 +54,7 @@ pub fn write(folder: &Path, dump: &Dump<'_>) -> Result<(), Diagnostic> {
     }
     let index = json!({
         "function": Func::name(view),
-        "target": dump.target,
+        "target": target,
         "inputs": inputs,
         "values": values,
     });

@@ -5,7 +5,7 @@ use lepid_ir::core::{Code, Diagnostic, Diagnostics, Module, Op, Tensor};
 
 use crate::driver::compare::{Comparison, Tolerance, compare};
 use crate::driver::trial::Trial;
-use crate::reduce::{Seen, by_value, cut, inputs_of};
+use crate::reduce::{Observed, by_value, cut, inputs_of};
 
 /// How one op did.
 pub struct OpCheck {
@@ -42,13 +42,12 @@ impl OpCheck {
 /// Checks every op of a function's own block that computes something; `step` is called after each.
 pub fn check(
     trial: &Trial<'_>,
-    (module, func): (&Module, Op),
-    inputs: &[Tensor],
-    seen: &Seen,
+    run: &Observed<'_>,
     tolerance: Tolerance,
     step: &mut dyn FnMut(),
 ) -> Result<Vec<OpCheck>, Diagnostics> {
-    let values = by_value(module, func, inputs, seen);
+    let Observed { module, func, .. } = *run;
+    let values = by_value(run);
     let mut checks = Vec::new();
     for op in cut::steps(module, func) {
         let part =

@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use lepid_ir::core::{Module, Op, OpResult, Tensor, Value, verify};
 use lepid_ir::dialects::core::Func;
 
-pub use seen::{Seen, by_value, inputs_of, interpret};
+pub use seen::{Observed, Seen, by_value, inputs_of, interpret};
 
 /// A function with inputs to run it on.
 #[derive(Clone)]
@@ -150,7 +150,12 @@ impl Reducer<'_> {
         let Case { module, inputs, .. } = &self.case;
         let func = self.case.op();
         let seen = interpret(module, func, inputs).map_or(Vec::new(), |(_, seen)| seen);
-        by_value(module, func, inputs, &seen)
+        by_value(&Observed {
+            module,
+            func,
+            inputs,
+            seen: &seen,
+        })
     }
 }
 

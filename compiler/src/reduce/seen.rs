@@ -11,6 +11,15 @@ use super::cut::Part;
 /// Each op of a function's own block with what it gave in a run, in order.
 pub type Seen = Vec<(Op, Vec<Tensor>)>;
 
+/// A run of a function of which every value was seen.
+#[derive(Copy, Clone)]
+pub struct Observed<'a> {
+    pub module: &'a Module,
+    pub func: Op,
+    pub inputs: &'a [Tensor],
+    pub seen: &'a Seen,
+}
+
 /// The outputs of a function in the interpreter, and what every op gave there.
 pub fn interpret(
     module: &Module,
@@ -28,16 +37,11 @@ pub fn interpret(
 }
 
 /// The tensors of all values of a function's own block.
-pub fn by_value(
-    module: &Module,
-    func: Op,
-    inputs: &[Tensor],
-    seen: &Seen,
-) -> BTreeMap<Value, Tensor> {
-    let args = Func::args(module.view(func)).iter().copied();
-    let mut values: BTreeMap<Value, Tensor> = args.zip(inputs.iter().cloned()).collect();
-    for (op, results) in seen {
-        let named = module.results(*op).iter().copied();
+pub fn by_value(run: &Observed<'_>) -> BTreeMap<Value, Tensor> {
+    let args = Func::args(run.module.view(run.func)).iter().copied();
+    let mut values: BTreeMap<Value, Tensor> = args.zip(run.inputs.iter().cloned()).collect();
+    for (op, results) in run.seen {
+        let named = run.module.results(*op).iter().copied();
         values.extend(named.zip(results.iter().cloned()));
     }
     values
