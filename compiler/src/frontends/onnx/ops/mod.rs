@@ -30,6 +30,7 @@ mod shape;
 mod signal;
 mod steps;
 mod turns;
+mod walk;
 
 pub(super) use sequence::reads_handles;
 
@@ -91,6 +92,7 @@ const FAMILIES: &[&[Row]] = &[
     shape::ROWS,
     signal::ROWS,
     turns::ROWS,
+    walk::ROWS,
 ];
 
 /// The row for a node, with the version that the node is written in.
