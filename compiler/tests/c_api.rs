@@ -32,6 +32,9 @@ const EXAMPLES: &[Example] = &[
     },
 ];
 
+/// Programs and `lepid run` are compared on this machine, whatever it has.
+const SAME_LEVEL: &str = "--target-option=isa=native";
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -97,11 +100,8 @@ impl Job {
         let dims = example.dims.iter().map(|(n, d)| format!("--dim={n}={d}"));
         let dims: Vec<String> = dims.collect();
         let mut command = lepid(folder.path());
-        command
-            .arg("run")
-            .arg(&model)
-            .args(&dims)
-            .arg("--output=@out.npz");
+        command.arg("run").arg(&model).args(&dims).arg("--output=@out.npz");
+        command.arg(SAME_LEVEL);
         let mut inputs = Vec::new();
         let mut random = Random::new(7);
         for (i, port) in package.signature().inputs.iter().enumerate() {
@@ -137,7 +137,7 @@ impl Job {
     fn compile(&self, emit: &str, output: &str) -> String {
         let mut command = lepid(self.folder.path());
         command.arg("compile").arg(&self.model).args(&self.dims);
-        run(command.args(["--emit", emit, "-o", output]))
+        run(command.args([SAME_LEVEL, "--emit", emit, "-o", output]))
     }
 
     /// Builds a program with `arguments` after its source, runs it and compares.
@@ -237,7 +237,7 @@ fn two_programs_live_in_one_process() {
     job.compile("static-lib", "liba.a");
     let mut command = lepid(job.folder.path());
     command.arg("compile").arg(&other.model).args(&other.dims);
-    let said = run(command.args(["--emit", "static-lib", "-o", "libb.a"]));
+    let said = run(command.args([SAME_LEVEL, "--emit", "static-lib", "-o", "libb.a"]));
     let text = "#include \"a.h\"\n#include \"b.h\"\nint main(void) {\n\
         lepid_session *a, *b;\n\
         if (lepid_session_create(&a_program, 1, &a, NULL, 0)) return 1;\n\

@@ -241,7 +241,10 @@ fn one_target(name: &str, cx: &Cx<'_>) -> Result<(String, Value), Failure> {
     let options = info.options.iter().map(|o| {
         vec![
             o.name.to_string(),
-            format!("default {}", o.default),
+            match o.portable {
+                Some(portable) => format!("default {}, {portable} in files", o.default),
+                None => format!("default {}", o.default),
+            },
             o.help.to_string(),
         ]
     });
@@ -260,7 +263,14 @@ fn one_target(name: &str, cx: &Cx<'_>) -> Result<(String, Value), Failure> {
 fn target_json(info: &TargetInfo, pipeline: &str) -> Value {
     let options = info.options.iter();
     let options: Vec<Value> = options
-        .map(|o| json!({"name": o.name, "default": o.default, "help": o.help}))
+        .map(|o| {
+            json!({
+                "name": o.name,
+                "default": o.default,
+                "portable": o.portable,
+                "help": o.help,
+            })
+        })
         .collect();
     let facts = info.capabilities.iter();
     let facts: serde_json::Map<String, Value> =

@@ -51,8 +51,8 @@ impl<'d> Prepared<'d> {
         let start = Instant::now();
         let (package, target) = open(model, target, cx)?;
         let ports = &package.signature.inputs;
-        let given =
-            Given::read(&inputs.input)?.inputs(|name| ports.iter().any(|p| p.name == name))?;
+        let is_input = |name: &str| ports.iter().any(|port| port.name == name);
+        let given = Given::read(&inputs.input)?.inputs(is_input)?;
         // All extents are numbers; what is left to say is which input does not fit.
         bind_to_inputs(&package.signature, &given)?;
         let inputs = data::complete(&package.signature, given, inputs.seed)?;

@@ -69,6 +69,16 @@ const STEPS: &[Step] = &[
         when: When::NotQuick,
     },
     Step {
+        name: "valgrind",
+        run: install_valgrind,
+        when: When::Install,
+    },
+    Step {
+        name: "C programs, valgrind",
+        run: c_programs,
+        when: When::NotQuick,
+    },
+    Step {
         name: "tidy",
         run: tidy,
         when: When::Always,
@@ -188,6 +198,33 @@ fn test_scalar() -> Outcome {
         .args(["--package", "lepid-target-cpu", "--package", "lepid"])
         .env("LEPID_CPU_ISA", "scalar")
         .env("INSTA_UPDATE", "no");
+    outcome(&mut command)
+}
+
+fn has_valgrind() -> bool {
+    workspace::has_program(Command::new("valgrind").arg("--version"))
+}
+
+fn install_valgrind() -> Outcome {
+    if has_valgrind() {
+        return Outcome::Passed;
+    }
+    match packages::install("valgrind") {
+        Ok(true) => Outcome::Passed,
+        Ok(false) => missing("valgrind"),
+        Err(error) => Outcome::Failed(error),
+    }
+}
+
+/// Programs linked with what lepid compiled neither err nor leak.
+fn c_programs() -> Outcome {
+    if !has_valgrind() {
+        return missing("valgrind");
+    }
+    let mut command = workspace::cargo();
+    command
+        .args(["test", "--release", "--package", "lepid", "--test", "c_api"])
+        .env("LEPID_VALGRIND", "1");
     outcome(&mut command)
 }
 

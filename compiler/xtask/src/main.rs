@@ -15,6 +15,7 @@ mod fuzz;
 mod models;
 mod new;
 mod onnx_suite;
+mod packages;
 mod python;
 mod reference;
 mod tidy;

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::packages;
 use crate::workspace::{self, Result};
 
 /// What the checks against ONNX Runtime need.
@@ -67,31 +68,10 @@ fn create(folder: &Path) -> Result<()> {
         return Ok(());
     };
     // Debian ships Python without the part that makes environments.
-    if !install_venv()? {
+    if !packages::install("python3-venv")? {
         return Err(format!("{error}\nhelp: install the package `python3-venv`"));
     }
     workspace::capture(&mut venv).map(drop)
-}
-
-/// Installs what `venv` needs if we may; says whether it did.
-fn install_venv() -> Result<bool> {
-    let is_root = workspace::capture(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
-    if !is_root || !workspace::has_program(Command::new("apt-get").arg("--version")) {
-        return Ok(false);
-    }
-    workspace::run(Command::new("apt-get").args(["update", "--quiet"]))?;
-    let mut install = Command::new("apt-get");
-    install
-        .args([
-            "install",
-            "--yes",
-            "--quiet",
-            "--no-install-recommends",
-            "python3-venv",
-        ])
-        .env("DEBIAN_FRONTEND", "noninteractive");
-    workspace::run(&mut install)?;
-    Ok(true)
 }
 
 fn base() -> String {

@@ -229,3 +229,118 @@ fn section(name: &'static str, data: Vec<u8>) -> Section {
 fn broken(section: &str, what: impl std::fmt::Display) -> PackageError {
     PackageError::Damaged(format!("section `{section}`: {what}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use lepid_ir::core::{Num, Tensor};
+    use lepid_ir::dialects;
+
+    use super::*;
+
+    const TEXT: &str = "func @main(%x: tensor<2x40xf32>) -> (tensor<2x40xf32>) attributes {inputs = [\"x\"], outputs = [\"y\"]} {\n  \
+        %w = core.constant() {value = resource<2x40xf32>[\"w0\"]} : tensor<2x40xf32>\n  \
+        %y = tensor.add(%x, %w) : tensor<2x40xf32>\n  return %y\n}\n";
+
+    fn package(constants: Constants) -> Package {
+        let mut resources = Resources::default();
+        let numbers = (0..80).map(|i| Num::Float(f64::from(i)));
+        resources.key(&Tensor::from_nums(lepid_ir::core::Elem::F32, [2, 40], numbers));
+        let weights = Weights::from(&resources);
+        let (mut module, found) = text::parse(TEXT, "net.lir", &dialects::registry(), Some(&weights));
+        assert!(found.is_empty(), "{}", found[0].message);
+        module.name = Some(Symbol::new("net"));
+        let func = module.funcs().next().unwrap();
+        for op in module.walk() {
+            let here = module.loc(op).join(&Loc::Name(Symbol::new("node")));
+            module.set_loc(op, here);
+        }
+        Package {
+            sections: vec![section("code", vec![0xcc; 200])],
+            constants,
+            ..Package::new("cpu", &module, func)
+        }
+    }
+
+    fn bytes(package: &Package) -> Vec<u8> {
+        let mut out = Vec::new();
+        package.write(&mut out).unwrap();
+        out
+    }
+
+    fn read(bytes: Vec<u8>) -> Result<Package, PackageError> {
+        Package::from_bytes(Bytes::from_vec(bytes), &dialects::registry())
+    }
+
+    fn constant(package: &Package) -> Tensor {
+        let ops = package.module.walk();
+        let values = ops.iter().filter_map(|&op| package.module.results(op).first());
+        let mut constants = values.filter_map(|&v| package.module.constant_value(v));
+        constants.next().unwrap().clone()
+    }
+
+    #[test]
+    fn a_package_survives_its_file() {
+        let package = package(Constants::Kept);
+        let file = bytes(&package);
+        let again = read(file.clone()).unwrap();
+        assert_eq!(again.signature, package.signature);
+        assert_eq!(again.target, "cpu");
+        assert_eq!(constant(&again), constant(&package));
+        assert_eq!(again.section("code").unwrap().as_slice(), [0xcc; 200]);
+        let op = again.module.walk()[1];
+        let names: Vec<&str> = again.module.loc(op).names().map(Symbol::as_str).collect();
+        assert_eq!(names, ["node"]);
+        assert!(bytes(&again) == file);
+    }
+
+    #[test]
+    fn packed_constants_are_not_stored_twice() {
+        let packed = bytes(&package(Constants::Packed));
+        let kept = bytes(&package(Constants::Kept));
+        assert!(packed.len() + 320 <= kept.len());
+        let again = read(packed).unwrap();
+        assert_eq!(again.constants, Constants::Packed);
+        assert!(constant(&again).to_f64s().iter().all(|&x| x == 0.0));
+    }
+
+    #[test]
+    fn neither_names_nor_places_of_files_go_in() {
+        let file = bytes(&package(Constants::Kept));
+        let text = String::from_utf8_lossy(&file);
+        assert!(!text.contains("net.lir") && !text.contains("@net"));
+    }
+
+    /// What lies under right checksums is read with the same care: it may be wrong, but only as an
+    /// error.
+    #[test]
+    fn sections_that_were_changed_before_their_checksums_are_errors() {
+        let file = Bytes::from_vec(bytes(&package(Constants::Kept)));
+        let sections = format::read(&file).unwrap();
+        let mut refused = 0;
+        let mut tried = 0;
+        for (number, original) in sections.iter().enumerate() {
+            let len = original.data.as_slice().len();
+            for at in (0..len).step_by((len / 150).max(1)) {
+                for change in [0x01, 0x20, 0x80] {
+                    let mut data = original.data.as_slice().to_vec();
+                    data[at] ^= change;
+                    let mut changed = sections.clone();
+                    changed[number].data = Bytes::from_vec(data);
+                    let mut out = Vec::new();
+                    format::write(&changed, &mut out).unwrap();
+                    refused += usize::from(read(out).is_err());
+                    tried += 1;
+                }
+            }
+        }
+        assert!(refused > tried / 3, "{refused} of {tried}");
+        for number in 0..sections.len() {
+            let mut fewer = sections.clone();
+            let gone = fewer.remove(number);
+            let mut out = Vec::new();
+            format::write(&fewer, &mut out).unwrap();
+            let needed = !matches!(&*gone.name, CONSTANTS | "code");
+            assert_eq!(read(out).is_err(), needed, "{}", gone.name);
+        }
+    }
+}
