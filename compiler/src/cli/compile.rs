@@ -176,7 +176,11 @@ fn show(args: &Args, package: &Package, cx: &mut Cx<'_>) -> Outcome {
         return print(&text, "module", cx);
     }
     let name = args.emit.request().unwrap_or_default();
-    print(&String::from_utf8_lossy(link::part(package, name)?), name, cx)
+    print(
+        &String::from_utf8_lossy(link::part(package, name)?),
+        name,
+        cx,
+    )
 }
 
 fn write_ir(args: &Args, package: &Package, path: &Path) -> Result<(), Diagnostics> {

@@ -15,13 +15,14 @@
 use std::collections::BTreeMap;
 
 use lepid_ir::core::{
-    Builder, Code, Diagnostic, Diagnostics, Elem, Module, Op, OpResult, Trait, Value,
+    Builder, Code, Diagnostic, Diagnostics, Elem, Module, Op, OpResult, Tensor, Trait, Value,
 };
 use lepid_ir::dialects::core::Func;
 use lepid_ir::dialects::tensor::build;
 
 use crate::core::rewrite::{At, is, replace};
 use crate::core::{Changed, Legality, PassCx, PassDef, PassResult, Values};
+use crate::transform::fold::constants;
 
 pub const PASS: PassDef = PassDef {
     name: "expand",
@@ -76,6 +77,12 @@ fn is_structure(module: &Module, op: Op) -> bool {
 fn expand(module: &mut Module, op: Op) -> Result<bool, Diagnostics> {
     let loc = module.loc(op).clone();
     let def = module.def(op);
+    if let Some(empty) = empty_results(module, op) {
+        let mut b = Builder::before(module, op);
+        let values = constants(&mut b, empty).at(&loc)?;
+        replace(module, op, &values).at(&loc)?;
+        return Ok(true);
+    }
     let wide = in_single(module, op).at(&loc)?;
     let mut b = Builder::before(module, op);
     let values = match wide {
@@ -119,6 +126,19 @@ fn in_single(module: &mut Module, op: Op) -> OpResult<Option<Vec<Value>>> {
 
 fn elem(module: &Module, value: Value) -> Option<Elem> {
     module.value_type(value).elem()
+}
+
+/// Results without any element need no ops.
+fn empty_results(module: &Module, op: Op) -> Option<Vec<Tensor>> {
+    let results = module.results(op);
+    let empty = results.iter().map(|&r| {
+        let ty = module.value_type(r).as_tensor()?;
+        let shape = ty.known_dims().filter(|shape| shape.contains(&0))?;
+        Some(Tensor::zeros(ty.elem, &shape))
+    });
+    empty
+        .collect::<Option<Vec<Tensor>>>()
+        .filter(|e| !e.is_empty())
 }
 
 fn unsupported(module: &Module, op: Op, reason: &str) -> Diagnostic {

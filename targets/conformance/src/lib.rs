@@ -19,13 +19,13 @@ pub use tables::{FAMILIES, cases, family};
 macro_rules! tests {
     ($target:expr, unsupported: [$($op:literal),* $(,)?]) => {
         $crate::tests! { @each $target, [$($op),*],
-            unary binary logic shape fold contract index sort dynamic control
+            unary binary logic nest shape fold contract index sort dynamic control
             activation conv pool norm product recurrent resize graph
         }
         #[test]
         fn every_family_is_tested() {
             let named = [
-                "unary", "binary", "logic", "shape", "fold", "contract", "index", "sort",
+                "unary", "binary", "logic", "nest", "shape", "fold", "contract", "index", "sort",
                 "dynamic", "control", "activation", "conv", "pool", "norm", "product",
                 "recurrent", "resize", "graph",
             ];

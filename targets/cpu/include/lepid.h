@@ -49,7 +49,7 @@ enum {
     LEPID_ERROR_RUN = 5
 };
 
-/* Types of elements. Truth values are bytes of 0 or 1; 4-bit integers take a byte each. */
+/* Types of elements. Truth values are bytes of 0 or 1; integers of 2 and 4 bits take a byte each. */
 typedef int32_t lepid_elem;
 enum {
     LEPID_F64 = 1,

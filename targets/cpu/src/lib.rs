@@ -35,7 +35,7 @@ mod weights;
 use std::sync::Arc;
 
 use lepid_ir::core::{
-    Bytes, Code, Diagnostic, Diagnostics, Elem, Loc, Module, OpView, Trait, TypeKind, Value,
+    Bytes, Code, Diagnostic, Diagnostics, Dim, Elem, Loc, Module, OpView, Trait, TypeKind, Value,
 };
 use lepid_ir::dialects::nn;
 use lepid_passes::transform::lower::nn_to_kernel::is_constant_expression;
@@ -238,6 +238,8 @@ fn legality(op: OpView<'_>) -> Legality {
             .iter()
             .all(|&v| elem(op, v) == Some(Elem::F32))
     };
+    // Kernels sum at least one product.
+    let sums_nothing = || (0..2).any(|i| op.operand_dims(i).contains(&Dim::Known(0)));
     let constant = |i: usize| is_constant_expression(op.module, op.operand(i));
     let native = |ok: bool| {
         if ok {
@@ -270,9 +272,13 @@ fn legality(op: OpView<'_>) -> Legality {
             native(all_f32() && rank(0) == 4 && nn::MaxPool::layout(op) == "nhwc")
         }
         "nn.conv" => native(
-            all_f32() && matches!(rank(0), 3 | 4) && nn::Conv::layout(op) == "nhwc" && constant(1),
+            all_f32()
+                && matches!(rank(0), 3 | 4)
+                && nn::Conv::layout(op) == "nhwc"
+                && constant(1)
+                && !sums_nothing(),
         ),
-        "nn.linear" | "nn.matmul" => native(all_f32()),
+        "nn.linear" | "nn.matmul" => native(all_f32() && !sums_nothing()),
         "nn.lstm" => native(all_f32() && constant(1) && constant(2) && usual_lstm(op)),
         _ => Legality::Expand,
     }

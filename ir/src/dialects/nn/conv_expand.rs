@@ -1,5 +1,6 @@
 //! Convolutions in `tensor` ops: the input is padded once, and each tap of the kernel is a strided
 //! slice of it. The slices of all taps side by side, contracted with the weights, are the result.
+//! Of a kernel with very many taps, what each place sees is gathered instead.
 
 use crate::core::{Attr, Builder, Dim, Op, OpResult, OpView, Tensor, Value};
 use crate::dialects::core::constant;
@@ -10,8 +11,11 @@ use super::expand::{along, can_reshape, expanded, zip};
 use super::window::{Layout, Window};
 use super::{Conv, ConvTranspose};
 
-/// Kernels with more taps are not expanded: each tap becomes an op.
+/// Kernels with more taps are not expanded into slices: each tap becomes an op.
 const MAX_TAPS: usize = 1 << 10;
+
+/// The most indices that a gather of windows may need along an axis.
+const MAX_INDICES: u64 = 1 << 24;
 
 /// Extents up to which sums with padding and strides stay exact.
 const MAX_EXTENT: u64 = 1 << 32;
@@ -31,7 +35,7 @@ impl Plan {
         let (x, w) = (op.operand_tensor(0), op.operand_tensor(1));
         let layout = Layout::new(Conv::layout(op), x.rank())?;
         let window = kernel_window(w, &Conv::stride(op), &Conv::dilation(op), &Conv::pad(op))?;
-        let Some(w) = w.known_dims().filter(|_| window.positions() <= MAX_TAPS) else {
+        let Some(w) = w.known_dims() else {
             return Ok(None);
         };
         Ok(Some(Plan {
@@ -59,6 +63,12 @@ pub(super) fn expand_conv(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Va
     if plan.groups > 1 && !depthwise && !can_reshape(&to) {
         return Ok(None);
     }
+    if plan.window.positions() > MAX_TAPS {
+        let Some(y) = gathered(b, &plan, &operands, &to)? else {
+            return Ok(None);
+        };
+        return finish(b, op, &plan, y);
+    }
     let x = padded(b, &plan, operands[0])?;
     let slices: Vec<Value> = (0..plan.window.positions())
         .map(|tap| slice(b, &plan, x, tap))
@@ -68,11 +78,82 @@ pub(super) fn expand_conv(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Va
         (1, _) => all_channels(b, &plan, &slices, operands[1])?,
         _ => grouped(b, &plan, &slices, operands[1], &to)?,
     };
-    let y = match operands.get(2) {
+    finish(b, op, &plan, y)
+}
+
+/// Adds the bias, if there is one.
+fn finish(b: &mut Builder<'_>, op: Op, plan: &Plan, y: Value) -> OpResult<Option<Vec<Value>>> {
+    let y = match b.view(op).operands().get(2) {
         Some(&bias) => along(b, &t::Add, y, bias, plan.layout.channel)?,
         None => y,
     };
     expanded(b, op, y)
+}
+
+/// Each spatial axis becomes an axis of places and one of taps, by a gather; then channels and taps
+/// are contracted with the weights. `None` if the extents are open or absurd.
+fn gathered(
+    b: &mut Builder<'_>,
+    plan: &Plan,
+    operands: &[Value],
+    to: &[Dim],
+) -> OpResult<Option<Value>> {
+    let (layout, window) = (plan.layout, &plan.window);
+    let places: Option<Vec<u64>> = layout.spatial_of(to).iter().map(|d| d.known()).collect();
+    let Some(places) = places else {
+        return Ok(None);
+    };
+    let indices = |(&n, &size): (&u64, &usize)| n.saturating_mul(size as u64);
+    if places
+        .iter()
+        .zip(&window.size)
+        .map(indices)
+        .any(|n| n > MAX_INDICES)
+    {
+        return Ok(None);
+    }
+    let mut x = padded(b, plan, operands[0])?;
+    for i in (0..layout.spatial).rev() {
+        let (count, size) = (places[i] as usize, window.size[i]);
+        let at = |p: usize, tap: usize| (p * window.stride[i] + tap * window.dilation[i]) as i64;
+        let indices = (0..count).flat_map(|p| (0..size).map(move |tap| at(p, tap)));
+        let indices = Tensor::from_i64s(indices).reshaped([count, size]);
+        let indices = constant(b, indices)?;
+        x = build::gather(b, x, indices, layout.first + i)?;
+    }
+    let known = |n: u64| Dim::Known(n);
+    let channel = if layout.channel == 1 {
+        1
+    } else {
+        2 * layout.spatial + 1
+    };
+    let (grouped, first) = (plan.groups > 1, layout.first);
+    // The axes of groups come right before the channels of a group.
+    let shift = usize::from(grouped && channel < first);
+    let mut w = operands[1];
+    if grouped {
+        let mut split = build::dims(b, x);
+        split.splice(channel..=channel, [known(plan.groups), known(plan.inputs)]);
+        x = build::reshape(b, x, &split)?;
+        let mut split = build::dims(b, w);
+        let each = known(plan.outputs / plan.groups);
+        split.splice(0..1, [known(plan.groups), each]);
+        w = build::reshape(b, w, &split)?;
+    }
+    let group = usize::from(grouped);
+    let mut contract = vec![(channel + group, 1 + group)];
+    contract.extend((0..layout.spatial).map(|i| (first + shift + 2 * i + 1, 2 + group + i)));
+    let batch = [(channel, 0)];
+    let pairs = build::Pairs {
+        batch: &batch[..group],
+        contract: &contract,
+        to: None,
+    };
+    let y = build::contract(b, x, w, pairs)?;
+    Ok(Some(match grouped {
+        true => groups_in_place(b, layout, y, to)?,
+        false => channel_from_end(b, layout, y)?,
+    }))
 }
 
 fn padded(b: &mut Builder<'_>, plan: &Plan, x: Value) -> OpResult<Value> {
@@ -177,7 +258,7 @@ fn grouped(
     w: Value,
     to: &[Dim],
 ) -> OpResult<Value> {
-    let (layout, rank) = (plan.layout, plan.layout.spatial + 2);
+    let layout = plan.layout;
     let (groups, inputs) = (Dim::Known(plan.groups), Dim::Known(plan.inputs));
     let channel = layout.channel;
     // Batch, spatial and channel axes, with the channel axis split in two.
@@ -197,10 +278,15 @@ fn grouped(
         contract: &[(channel + 1, 2)],
         to: None,
     };
-    // Group, batch, spatial, channel of the group.
     let y = build::contract(b, x, w, pairs)?;
+    groups_in_place(b, layout, y, to)
+}
+
+/// From group, batch, spatial, channel of the group to the layout.
+fn groups_in_place(b: &mut Builder<'_>, layout: Layout, y: Value, to: &[Dim]) -> OpResult<Value> {
+    let rank = layout.spatial + 2;
     let mut perm: Vec<usize> = (1..rank).collect();
-    perm.splice(channel..channel, [0, rank]);
+    perm.splice(layout.channel..layout.channel, [0, rank]);
     let y = build::transpose(b, y, &perm)?;
     build::reshape(b, y, to)
 }

@@ -2,9 +2,11 @@
 
 mod control;
 mod graphs;
+mod nests;
 mod nn;
 mod shapes;
 mod tensor;
+mod variants;
 
 use crate::case::{Case, Row};
 
@@ -16,6 +18,7 @@ pub const FAMILIES: &[(&str, Family)] = &[
     ("unary", || build(tensor::unary())),
     ("binary", || build(tensor::binary())),
     ("logic", || build(tensor::logic())),
+    ("nest", nests::cases),
     ("shape", || build(shapes::shape())),
     ("fold", || build(tensor::fold())),
     ("contract", || build(tensor::contract())),
@@ -24,12 +27,12 @@ pub const FAMILIES: &[(&str, Family)] = &[
     ("dynamic", || build(shapes::dynamic())),
     ("control", control::cases),
     ("activation", || build(nn::activation())),
-    ("conv", || build(nn::conv())),
-    ("pool", || build(nn::pool())),
-    ("norm", || build(nn::norm())),
-    ("product", || build(nn::product())),
-    ("recurrent", || build(nn::recurrent())),
-    ("resize", || build(nn::resize())),
+    ("conv", || both(nn::conv(), variants::conv())),
+    ("pool", || both(nn::pool(), variants::pool())),
+    ("norm", || both(nn::norm(), variants::norm())),
+    ("product", || both(nn::product(), variants::product())),
+    ("recurrent", || both(nn::recurrent(), variants::recurrent())),
+    ("resize", || both(nn::resize(), variants::resize())),
     ("graph", graphs::cases),
 ];
 
@@ -48,6 +51,11 @@ pub fn cases() -> Vec<Case> {
 
 fn build(rows: Vec<Row>) -> Vec<Case> {
     rows.iter().map(Row::case).collect()
+}
+
+/// What models have, and what they may.
+fn both(usual: Vec<Row>, variants: Vec<Row>) -> Vec<Case> {
+    [build(usual), build(variants)].concat()
 }
 
 #[cfg(test)]

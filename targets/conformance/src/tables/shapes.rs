@@ -13,9 +13,7 @@ fn dims(extents: &[u64]) -> Attr {
 pub(super) fn shape() -> Vec<Row> {
     let none: [i64; 0] = [];
     let mut out = Vec::new();
-    for elem in [
-        "f32", "f64", "f16", "bf16", "i64", "i32", "i16", "i8", "i4", "u8", "u2", "i1",
-    ] {
+    for elem in Elem::ALL {
         let ty = |shape: &str| format!("{shape}x{elem}");
         out.extend(rows! {
             Broadcast [ty("3x1x5")] {shape: dims(&[2, 3, 4, 5]), axes: [1, 2, 3]};
@@ -64,11 +62,14 @@ pub(super) fn shape() -> Vec<Row> {
 
 pub(super) fn index() -> Vec<Row> {
     let mut out = Vec::new();
-    for elem in ["f32", "f64", "f16", "i64", "i8", "u8", "i1"] {
+    for elem in Elem::ALL {
         out.extend(rows! {
             Gather [format!("7x5x{elem}"), "below7 4xi64"] {axis: 0};
             Gather [format!("7x5x{elem}"), "below5 2x3xi32"] {axis: 1};
             GatherElements [format!("7x5x{elem}"), "below7 3x5xi64"] {axis: 0};
+            GatherNd [format!("7x5x{elem}"), "below5 4x2xi64"];
+            ScatterElements [format!("7x5x{elem}"), "below7 3x5xi64", format!("3x5x{elem}")] {axis: 0};
+            ScatterNd [format!("7x5x{elem}"), "below7 3x1xi32", format!("3x5x{elem}")];
         });
     }
     out.extend(rows! {
@@ -84,17 +85,33 @@ pub(super) fn index() -> Vec<Row> {
         GatherNd ["4x5x3xf32", "below4 2x3x1xi32"];
         GatherNd ["3x4x5xf32", "below4 3x2x1xi64"] {batch: 1};
         GatherNd ["3x4xf32", "2x2xi64 = 9 -9 1 1"];
+        GatherNd ["3x4xf32", "2x0xi64"];
+        Gather ["400x300xf32", "below400 900xi64"] {axis: 0};
+        GatherElements ["3x0x4xf32", "0x0x4xi64"] {axis: 1};
+        GatherElements ["300x400xf32", "below300 700x400xi64"] {axis: 0};
         ScatterElements ["5x4xf32", "below5 3x4xi64", "3x4xf32"] {axis: 0};
         ScatterElements ["5xf32", "4xi64 = 1 1 -1 9", "4xf32"] {axis: 0};
         ScatterNd ["6x3xf32", "below6 4x1xi64", "4x3xf32"];
         ScatterNd ["4x4xf32", "3x2xi64 = 0 1 9 0 0 1", "3xf32"];
     });
+    for kind in ["add", "mul", "max", "min"] {
+        for elem in Elem::ALL.into_iter().filter(|&e| e != Elem::Bool) {
+            out.extend(rows! {
+                ScatterElements [format!("7x5x{elem}"), "below3 6x5xi64", format!("6x5x{elem}")] {axis: 0, kind: kind};
+                ScatterNd [format!("3x5x{elem}"), "below3 8x1xi64", format!("8x5x{elem}")] {kind: kind};
+            });
+        }
+    }
     for kind in ["set", "add", "mul", "max", "min"] {
         out.extend(rows! {
             ScatterElements ["5x4xf32", "below4 5x6xi64", "5x6xf32"] {axis: 1, kind: kind};
             ScatterElements ["9xi32", "below9 20xi32", "20xi32"] {axis: 0, kind: kind};
             ScatterNd ["4x3xf64", "below4 7x1xi32", "7x3xf64"] {kind: kind};
             ScatterNd ["4x3xi8", "below3 9x2xi64", "9xi8"] {kind: kind};
+            ScatterNd ["i32", "3x0xi64", "3xi32"] {kind: kind};
+            ScatterElements ["300x300xf32", "below300 200x300xi64", "200x300xf32"] {axis: 0, kind: kind};
+            ScatterElements ["300x300xf32", "below300 200x250xi64", "200x250xf32"] {axis: 1, kind: kind};
+            ScatterNd ["300x300xf32", "below300 900x1xi64", "900x300xf32"] {kind: kind};
         });
     }
     out
@@ -102,7 +119,7 @@ pub(super) fn index() -> Vec<Row> {
 
 pub(super) fn sort() -> Vec<Row> {
     let mut out = Vec::new();
-    for elem in ["f32", "f64", "f16", "i64", "i32", "u8"] {
+    for elem in Elem::ALL {
         out.extend(rows! {
             Sort [format!("below5 3x17x{elem}")] {axis: 1};
             Sort [format!("below5 17x3x{elem}")] {axis: 0, descending: true};
@@ -129,6 +146,10 @@ pub(super) fn sort() -> Vec<Row> {
         Sort ["wide 40xf32"] {axis: 0, descending: true};
         Sort ["0xf32"] {axis: 0};
         Sort ["9xi1"] {axis: 0};
+        Sort ["wide 90x900xf32"] {axis: 1};
+        Sort ["wide 900x90xf64"] {axis: 0, descending: true};
+        TopK ["wide 90x900xf32"] {k: 3, axis: 1, largest: false};
+        TopK ["wide 90x900xf64"] {k: 800, axis: 1};
         TopK ["wide 2x40xf32"] {k: 7, axis: 1};
         TopK ["5xf32"] {k: 5, axis: 0};
         TopK ["1000xf32"] {k: 1, axis: 0};

@@ -68,24 +68,18 @@ pub(super) fn unary() -> Vec<Row> {
         Tanh ["9xf32 = -inf -20 -9 -1e-6 0 0.3 8.9 100 NaN"];
         Round ["9xf32 = -2.5 -1.5 -0.5 0.5 1.5 2.5 8388609 -0.4 3.7"];
     });
-    for from in [
-        "f32", "f64", "f16", "bf16", "i64", "i32", "i8", "i4", "i2", "u64", "u8", "u4", "u2", "i1",
-    ] {
+    for from in Elem::ALL {
         for to in Elem::ALL {
             out.extend(rows! { Cast [format!("33x{from}")] {to: to}; });
+            if from.bits() == to.bits() {
+                out.extend(rows! { Bitcast [format!("17x{from}")] {to: to}; });
+            }
         }
     }
     out.extend(rows! {
         Cast ["11xf32 = -1e30 -300 -129 -1.9 -0.5 0 0.5 127.9 300 1e30 NaN"] {to: Elem::I8};
         Cast ["9xf32 = -1e30 -3 0 255.5 4e9 5e9 1e20 1e30 NaN"] {to: Elem::U32};
         Cast ["7xf64 = -1e30 -9.3e18 9.3e18 1e30 NaN 0.7 -0.7"] {to: Elem::I64};
-        Bitcast ["17xf32"] {to: Elem::I32};
-        Bitcast ["17xi32"] {to: Elem::F32};
-        Bitcast ["5x3xu8"] {to: Elem::I8};
-        Bitcast ["5xf64"] {to: Elem::U64};
-        Bitcast ["9xi4"] {to: Elem::U4};
-        Bitcast ["9xu2"] {to: Elem::I2};
-        Bitcast ["5xf16"] {to: Elem::BF16};
     });
     out
 }
@@ -102,12 +96,7 @@ pub(super) fn binary() -> Vec<Row> {
     sweep(&Rem, &["", "pos "], FLOATS, &mut out);
     sweep(&Rem, &["", "below5 "], INTS, &mut out);
     sweep(&Pow, &["pos ", ""], FLOATS, &mut out);
-    sweep(
-        &Pow,
-        &["below5 ", "below4 "],
-        &["i64", "i32", "u8"],
-        &mut out,
-    );
+    sweep(&Pow, &["below5 ", "below4 "], INTS, &mut out);
     sweep(&Atan2, &["", ""], FLOATS, &mut out);
     out.extend(rows! {
         Div ["5xi32 = 7 -7 7 0 -2147483648", "5xi32 = 2 2 0 0 -1"];
@@ -115,6 +104,8 @@ pub(super) fn binary() -> Vec<Row> {
         Div ["5xf32 = 1 -1 0 inf 5", "5xf32 = 0 0 0 inf -inf"];
         Rem ["5xi32 = 7 -7 7 -7 5", "5xi32 = 3 3 -3 -3 0"];
         Rem ["5xf32 = 7.5 -7.5 7.5 1 inf", "5xf32 = 2 2 -2 0 2"];
+        Pow ["4xu64 = 3 2 1 7", "4xu64 = 18446744073709551615 9223372036854775808 18446744073709551615 5"];
+        Pow ["5xi64 = -1 2 -1 1 0", "5xi64 = -3 -1 -2 -9 -1"];
         Pow ["7xf32 = -2 -2 0 0 2 -1 4", "7xf32 = 3 0.5 0 -1 -3 inf 0.5"];
         Max ["4xf32 = NaN 1 -0.0 inf", "4xf32 = 1 NaN 0 1"];
         Min ["4xf32 = NaN 1 -0.0 inf", "4xf32 = 1 NaN 0 1"];
@@ -139,7 +130,11 @@ pub(super) fn logic() -> Vec<Row> {
     }
     out.extend(rows! {
         Shl ["4xi8 = 1 1 -1 3", "4xi8 = 7 8 100 -1"];
+        Shl ["5xu64 = 1 1 1 3 9", "5xu64 = 63 64 18446744073709551615 62 0"];
+        Shl ["6xi4 = 1 -1 -8 7 3 5", "6xi4 = 3 1 1 -1 4 0"];
         Shr ["4xi32 = -8 8 -1 5", "4xi32 = 1 31 32 -1"];
+        Shr ["6xi4 = -8 7 -1 -8 3 5", "6xi4 = 3 2 7 -1 4 0"];
+        Shr ["4xu4 = 15 15 15 8", "4xu4 = 3 4 15 0"];
     });
     for direction in ["eq", "ne", "lt", "le", "gt", "ge"] {
         for elem in FLOATS.iter().chain(INTS).chain(&["i1"]) {
@@ -151,7 +146,7 @@ pub(super) fn logic() -> Vec<Row> {
             Compare ["f32", "f32"] {direction: direction};
         });
     }
-    for elem in ["f32", "f64", "f16", "i64", "i8", "u16", "i1"] {
+    for elem in Elem::ALL {
         let (x, y) = (format!("5x7x{elem}"), format!("5x7x{elem}"));
         out.extend(rows! { Select ["5x7xi1", x, y]; });
     }
@@ -180,9 +175,11 @@ pub(super) fn fold() -> Vec<Row> {
                 Reduce [format!("{shape}f32")] {kind: kind, axes: axes.clone()};
             });
         }
-        for elem in ["f64", "f16", "bf16", "i64", "i32", "i8", "u8", "i4", "u2"] {
+        for elem in FLOATS.iter().chain(INTS) {
             out.extend(rows! {
                 Reduce [format!("4x9x{elem}")] {kind: kind, axes: vec![1]};
+                Scan [format!("3x9x{elem}")] {kind: kind, axis: 1};
+                Scan [format!("3x9x{elem}")] {kind: kind, axis: 0, exclusive: true};
             });
         }
         out.extend(rows! {
@@ -203,6 +200,16 @@ pub(super) fn fold() -> Vec<Row> {
             ArgReduce ["below3 2x9x3xi32"] {kind: kind, axis: 1};
             ArgReduce ["below3 2x9x3xu8"] {kind: kind, axis: 1, last: true};
             ArgReduce ["6xf64 = 1 NaN 5 NaN 5 2"] {kind: kind, axis: 0};
+            ArgReduce ["6xf32 = 1 NaN 5 NaN 5 2"] {kind: kind, axis: 0, last: true};
+            ArgReduce ["6xf32 = -0.0 0 -0.0 0 -inf inf"] {kind: kind, axis: 0};
+            ArgReduce ["wide 200x200xf32"] {kind: kind, axis: 0};
+            ArgReduce ["wide 200x400xf32"] {kind: kind, axis: 1};
+        });
+    }
+    for elem in FLOATS.iter().chain(INTS) {
+        out.extend(rows! {
+            ArgReduce [format!("below4 3x9x{elem}")] {kind: "max", axis: 1, last: true};
+            ArgReduce [format!("3x9x{elem}")] {kind: "min", axis: 0};
         });
     }
     for kind in ["any", "all"] {
@@ -219,6 +226,11 @@ pub(super) fn fold() -> Vec<Row> {
             Window ["3x8xi32"] {kind: kind, size: [2, 3], stride: [1, 3], dilation: [1, 2], low: [0, 2], high: [1, 0]};
             Window ["5xf32"] {kind: kind, size: [7], stride: [1], dilation: [1], low: [0], high: [0]};
         });
+        for elem in FLOATS.iter().chain(INTS) {
+            out.extend(rows! {
+                Window [format!("3x8x{elem}")] {kind: kind, size: [1, 3], stride: [1, 2], dilation: [1, 1], low: [0, 1], high: [0, 1]};
+            });
+        }
     }
     out
 }
@@ -243,7 +255,7 @@ pub(super) fn contract() -> Vec<Row> {
             Contract [format!("3x{m}x{k}xf32"), format!("3x{k}x{n}xf32")] {batch_x: [0], batch_y: [0], contract_x: [2], contract_y: [1]};
         });
     }
-    for elem in ["f64", "f16", "bf16", "i64", "i32", "i8", "u8"] {
+    for elem in FLOATS[1..].iter().chain(INTS) {
         let (x, y) = (format!("5x9x{elem}"), format!("9x7x{elem}"));
         out.extend(rows! {
             Contract [x, y] {batch_x: none, batch_y: none, contract_x: [1], contract_y: [0]};
@@ -259,6 +271,13 @@ pub(super) fn contract() -> Vec<Row> {
         Fft ["16xf32", "16xf32"] {axis: 0};
         Fft ["3x15xf32", "3x15xf32"] {axis: 1, inverse: true};
         Fft ["12x2xf64", "12x2xf64"] {axis: 0};
+        Fft ["3x37xf64", "3x37xf64"] {axis: 1};
+        Fft ["2x331x2xf64", "2x331x2xf64"] {axis: 1, inverse: true};
+        Fft ["40x1000xf32", "40x1000xf32"] {axis: 1};
+        Fft ["7x1xf32", "7x1xf32"] {axis: 1};
+        Fft ["3x0xf32", "3x0xf32"] {axis: 1};
+        Fft ["3x14xf16", "3x14xf16"] {axis: 1};
+        Fft ["3x14xbf16", "3x14xbf16"] {axis: 0, inverse: true};
     });
     out
 }

@@ -33,11 +33,18 @@ fn gather<T: Native>(call: &Call<'_>) {
     }
     let indices = call.operands[1].indices();
     let places = call.operands[1].len();
-    for at in call.share(out.len() / row) {
-        let place = at / places * count + indices.clamped(at % places, count);
-        match row {
-            1 => out[at].set(x[place]),
-            _ => copy(&out[at * row..][..row], &x[place * row..][..row]),
+    let mut rest = call.share(out.len() / row);
+    while !rest.is_empty() {
+        // One pass over the indices, or the part of it that is ours.
+        let outer = rest.start / places;
+        let pass = rest.start..rest.end.min((outer + 1) * places);
+        rest.start = pass.end;
+        for at in pass {
+            let place = outer * count + indices.clamped(at - outer * places, count);
+            match row {
+                1 => out[at].set(x[place]),
+                _ => copy(&out[at * row..][..row], &x[place * row..][..row]),
+            }
         }
     }
 }

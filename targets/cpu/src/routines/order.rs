@@ -79,13 +79,13 @@ fn sort<T: Number>(call: &Call<'_>) {
 
 /// The `count` smallest, in order. No two are equal.
 fn first_sorted<K: Ord>(list: &mut [K], count: usize) -> &[K] {
-    // Picking the first ones pays where few are wanted of many.
-    if count > 0 && count <= list.len() / 4 {
-        list.select_nth_unstable(count - 1);
-    }
-    let first = &mut list[..count];
-    first.sort_unstable();
-    first
+    // Picking them first pays where few are wanted of many.
+    let few = match count > 0 && count <= list.len() / 4 {
+        true => list.select_nth_unstable(count - 1).0.len() + 1,
+        false => list.len(),
+    };
+    list[..few].sort_unstable();
+    &list[..count]
 }
 
 /// `tensor.arg_reduce`.
