@@ -78,10 +78,28 @@ fn features(level: Isa) -> Result<&'static [&'static str], String> {
     }
 }
 
-/// Whether rounding to an integer is an instruction; it is a call of a library elsewhere, which
-/// generated code cannot make.
-pub(crate) fn has_rounding(isa: &dyn TargetIsa) -> bool {
-    let flags = isa.isa_flags();
-    let sse41 = flags.iter().find(|flag| flag.name == "has_sse41");
-    sse41.is_none_or(|flag| flag.as_bool() == Some(true))
+/// What generated code asks of the instruction set.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Abilities {
+    /// Rounding to an integer is an instruction; it is a call of a library elsewhere, which
+    /// generated code cannot make.
+    pub(crate) rounding: bool,
+    /// An operand in memory may stand at any address. Before AVX that holds for loads alone, and
+    /// Cranelift forgets it where it joins a load with a comparison of vectors.
+    pub(crate) unaligned_operands: bool,
+}
+
+impl Abilities {
+    pub(crate) fn of(isa: &dyn TargetIsa) -> Abilities {
+        let flags = isa.isa_flags();
+        // A flag that the architecture does not know is not lacking.
+        let lacks = |name: &str| {
+            let mut flags = flags.iter().filter(|flag| flag.name == name);
+            flags.any(|flag| flag.as_bool() == Some(false))
+        };
+        Abilities {
+            rounding: !lacks("has_sse41"),
+            unaligned_operands: !lacks("has_avx"),
+        }
+    }
 }

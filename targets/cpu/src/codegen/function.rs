@@ -4,14 +4,14 @@ use std::mem::offset_of;
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    AbiParam, BlockArg, Function, InstBuilder, MemFlagsData, SigRef, Signature, StackSlot,
-    StackSlotData, StackSlotKind, Type, Value, types,
+    AbiParam, BlockArg, Endianness, Function, InstBuilder, MemFlagsData, SigRef, Signature,
+    StackSlot, StackSlotData, StackSlotKind, Type, Value, types,
 };
 use cranelift_codegen::isa::{CallConv, TargetIsa};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 
 use crate::abi::Ctx;
-use crate::isa::has_rounding;
+use crate::isa::Abilities;
 use crate::places::Place;
 use crate::support::Support;
 
@@ -24,8 +24,7 @@ pub(crate) struct Gen<'f> {
     pub(crate) ctx: Value,
     pub(crate) part: Value,
     pub(crate) parts: Value,
-    /// Whether the machine has instructions that round to integers.
-    pub(crate) has_rounding: bool,
+    pub(crate) abilities: Abilities,
     call_conv: CallConv,
 }
 
@@ -49,7 +48,7 @@ impl<'f> Gen<'f> {
             ctx: params[0],
             part: params[1],
             parts: params[2],
-            has_rounding: has_rounding(isa),
+            abilities: Abilities::of(isa),
             call_conv,
         }
     }
@@ -107,6 +106,20 @@ impl<'f> Gen<'f> {
 
     pub(crate) fn load(&mut self, ty: Type, address: Value, offset: i32) -> Value {
         self.b.ins().load(ty, MEMORY, address, offset)
+    }
+
+    /// Four floats that need not be aligned.
+    pub(crate) fn load_four(&mut self, address: Value) -> Value {
+        let flags = MemFlagsData::new().with_notrap();
+        match self.abilities.unaligned_operands {
+            true => self.b.ins().load(types::F32X4, flags, address, 0),
+            false => {
+                // The change of type keeps the load an instruction of its own.
+                let bits = self.b.ins().load(types::I32X4, flags, address, 0);
+                let flags = MemFlagsData::new().with_endianness(Endianness::Little);
+                self.b.ins().bitcast(types::F32X4, flags, bits)
+            }
+        }
     }
 
     pub(crate) fn store(&mut self, value: Value, address: Value, offset: i32) {

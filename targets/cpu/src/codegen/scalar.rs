@@ -250,9 +250,9 @@ fn float_op(g: &mut Gen<'_>, view: OpView<'_>, ty: Elem, x: &[Value], lanes: Lan
             let one = float(g, 1.0, ty, lanes);
             g.b.ins().fdiv(one, root)
         }
-        "tensor.floor" if g.has_rounding => g.b.ins().floor(x[0]),
-        "tensor.ceil" if g.has_rounding => g.b.ins().ceil(x[0]),
-        "tensor.round" if g.has_rounding => g.b.ins().nearest(x[0]),
+        "tensor.floor" if g.abilities.rounding => g.b.ins().floor(x[0]),
+        "tensor.ceil" if g.abilities.rounding => g.b.ins().ceil(x[0]),
+        "tensor.round" if g.abilities.rounding => g.b.ins().nearest(x[0]),
         "tensor.floor" | "tensor.ceil" | "tensor.round" => to_integer(g, name, ty, x[0], lanes),
         "tensor.sign" => {
             let (zero, one, minus) = (

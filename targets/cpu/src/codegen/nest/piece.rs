@@ -168,11 +168,7 @@ impl Point {
                 let x = g.load(types::F32, self.pointers[access], 0);
                 g.b.ins().splat(types::F32X4, x)
             }
-            (Lanes::Four, None) => {
-                let flags = MemFlagsData::new().with_notrap();
-                g.b.ins()
-                    .load(types::F32X4, flags, self.pointers[access], 0)
-            }
+            (Lanes::Four, None) => g.load_four(self.pointers[access]),
             (Lanes::One, _) => scalar::load(g, a.elem, self.pointers[access]),
         }
     }
