@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::check_models;
 use crate::check_ops;
 use crate::models;
+use crate::packages;
 use crate::onnx_suite;
 use crate::python;
 use crate::tidy;
