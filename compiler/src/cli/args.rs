@@ -279,6 +279,7 @@ impl Job {
             signature = model.signature(&module)?;
             fix(&model.constants(&module)?, &mut given, &mut options, cx);
         }
+        data::check_size(&signature, cx.session.limits)?;
         let inputs = data::complete(&signature, given, seed)?;
         Ok(Job {
             module,

@@ -23,7 +23,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use lepid_ir::core::{Code, Diagnostic, Diagnostics, Loc, Severity};
+use lepid_ir::core::{Code, Diagnostic, Diagnostics, Limits, Loc, Severity, parse_limit};
 use serde_json::{Value, json};
 
 use crate::driver::render::{self, Style};
@@ -41,6 +41,34 @@ struct Cli {
     /// Tell more about what is done.
     #[arg(short, long, global = true)]
     verbose: bool,
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+/// What a model may take of the machine; see `lepid explain E0705`.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Limits")]
+struct LimitArgs {
+    #[arg(long, global = true, value_name = "BYTES", value_parser = parse_limit, help = Limits::CONSTANTS.help.trim())]
+    max_constants: Option<u64>,
+    #[arg(long, global = true, value_name = "N", value_parser = parse_limit, help = Limits::DEPTH.help.trim())]
+    max_depth: Option<u64>,
+    #[arg(long, global = true, value_name = "BYTES", value_parser = parse_limit, help = Limits::MEMORY.help.trim())]
+    max_memory: Option<u64>,
+    #[arg(long, global = true, value_name = "N", value_parser = parse_limit, help = Limits::NODES.help.trim())]
+    max_nodes: Option<u64>,
+}
+
+impl LimitArgs {
+    fn limits(&self) -> Limits {
+        let defaults = Limits::default();
+        Limits {
+            constants: self.max_constants.unwrap_or(defaults.constants),
+            depth: self.max_depth.unwrap_or(defaults.depth),
+            memory: self.max_memory.unwrap_or(defaults.memory),
+            nodes: self.max_nodes.unwrap_or(defaults.nodes),
+        }
+    }
 }
 
 const EXIT_CODES: &str = "\
@@ -131,7 +159,10 @@ pub(crate) fn main(driver: &Driver) -> ExitCode {
     let cli = Cli::parse();
     let mut cx = Cx {
         driver,
-        session: Session::default(),
+        session: Session {
+            limits: cli.limits.limits(),
+            ..Session::default()
+        },
         json: cli.json,
         verbose: cli.verbose,
         result: serde_json::Map::new(),

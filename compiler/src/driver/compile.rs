@@ -25,7 +25,11 @@ impl Driver {
             aliases: self.aliases(),
             observer,
         };
-        let compiled = compile(target, module, options, env);
+        let options = CompileOptions {
+            limits: session.limits,
+            ..options.clone()
+        };
+        let compiled = compile(target, module, &options, env);
         crash::forget();
         let mut compiled = compiled?;
         session.diagnostics.append(&mut compiled.report.diagnostics);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use lepid_ir::core::{Code, Diagnostic, Diagnostics, Dim, Elem, Loc, Num, Tensor};
+use lepid_ir::core::{Code, Diagnostic, Diagnostics, Dim, Elem, Limits, Loc, Num, Tensor};
 use lepid_ir::interp::random::Random;
 use lepid_target_api::Signature;
 use serde_json::Value;
@@ -199,6 +199,16 @@ impl Given {
         inputs.retain(|name, _| self.named.contains_key(name) || is_input(name));
         Ok(inputs)
     }
+}
+
+/// Refuses inputs that together are larger than a model may be, before they are made.
+pub fn check_size(signature: &Signature, limits: Limits) -> Result<(), Diagnostics> {
+    let (bytes, most) = (signature.input_bytes(), limits.memory);
+    if bytes <= most {
+        return Ok(());
+    }
+    let message = format!("the inputs take {bytes} bytes of memory, but a model may take {most}");
+    Err(vec![Limits::MEMORY.exceeded(message).at(Loc::Unknown)])
 }
 
 /// All inputs in order: those that are given, the others random. Open extents must be bound.

@@ -103,7 +103,8 @@ impl Driver {
         })?;
         let name = path.display().to_string();
         let weights = side_file(path, options)?;
-        let (mut module, diagnostics) = text::parse(&text, &name, self.ops(), weights.as_ref());
+        let (mut module, diagnostics) =
+            text::parse_within(&text, &name, self.ops(), weights.as_ref(), session.limits);
         session.add_text(&name, text);
         split_errors(diagnostics, session)?;
         self.bind(&mut module, options.bindings.clone(), session)?;
@@ -150,6 +151,7 @@ fn load_onnx(
         dims: bindings.dims,
         constants: options.constants.clone(),
         arguments: options.arguments.clone(),
+        limits: session.limits,
     };
     let (module, warnings) = onnx::import(path, &options)?;
     session.diagnostics.extend(warnings);

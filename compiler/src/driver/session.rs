@@ -1,8 +1,9 @@
-//! What one command gathers on its way: source texts for messages, and the messages themselves.
+//! What one command gathers on its way: source texts for messages, the messages themselves, and
+//! the limits that hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lepid_ir::core::{Diagnostics, Symbol};
+use lepid_ir::core::{Diagnostics, Limits, Symbol};
 
 /// Texts by file name, and messages that do not stop the command.
 #[derive(Default)]
@@ -12,6 +13,8 @@ pub struct Session {
     models: BTreeSet<Symbol>,
     /// Warnings and notes, in the order of their finding.
     pub diagnostics: Diagnostics,
+    /// What a model may take.
+    pub limits: Limits,
 }
 
 impl Session {

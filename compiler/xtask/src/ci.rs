@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::check_models;
 use crate::check_ops;
+use crate::fuzz;
 use crate::models;
 use crate::packages;
 use crate::onnx_suite;
@@ -77,6 +78,11 @@ const STEPS: &[Step] = &[
     Step {
         name: "C programs, valgrind",
         run: c_programs,
+        when: When::NotQuick,
+    },
+    Step {
+        name: "fuzz",
+        run: fuzz,
         when: When::NotQuick,
     },
     Step {
@@ -227,6 +233,13 @@ fn c_programs() -> Outcome {
         .args(["test", "--release", "--package", "lepid", "--test", "c_api"])
         .env("LEPID_VALGRIND", "1");
     outcome(&mut command)
+}
+
+fn fuzz() -> Outcome {
+    match fuzz::replay() {
+        Ok(()) => Outcome::Passed,
+        Err(error) => Outcome::Failed(error),
+    }
 }
 
 fn tidy() -> Outcome {

@@ -109,6 +109,10 @@ codes! {
     MISMATCH = "E0703", "outputs differ from the reference";
     /// An argument of the command line cannot be used.
     ARGUMENT = "E0704", "argument cannot be used";
+    /// The model would take more than a limit allows: bytes of memory, nodes, levels of nesting. A
+    /// small file can ask for any amount, so that each has a limit, which is meant to be far above
+    /// what real models need. The help names the option that raises it.
+    LIMIT = "E0705", "a limit is exceeded";
     /// The file is not a package: it does not begin as one. `lepid compile MODEL -o FILE.lepid` makes
     /// packages; models (`.onnx`) and IR texts (`.lir`) are compiled when they are run.
     NOT_A_PACKAGE = "E0801", "file is not a package";

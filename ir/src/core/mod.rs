@@ -7,6 +7,7 @@ mod codes;
 mod diagnostic;
 mod entity;
 mod intern;
+mod limits;
 mod loc;
 mod module;
 mod op_def;
@@ -25,6 +26,7 @@ pub use codes::{CODES, Code, CodeInfo};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use entity::{Block, Op, Region, Value};
 pub use intern::Symbol;
+pub use limits::{LimitInfo, Limits, parse_limit};
 pub use loc::{Loc, Span};
 pub use module::{Module, Use, ValueDef};
 pub use op_def::{

@@ -345,7 +345,7 @@ impl Module {
     pub fn set_operand(&mut self, op: Op, index: usize, value: Value) {
         let old = std::mem::replace(&mut self.ops[op].operands[index], value);
         let place = Use { op, operand: index };
-        self.values[old].uses.retain(|u| *u != place);
+        self.drop_use(old, place);
         self.values[value].uses.push(place);
     }
 
@@ -468,8 +468,17 @@ impl Module {
 
     fn drop_operands(&mut self, op: Op) {
         let operands = std::mem::take(&mut self.ops[op].operands);
-        for value in operands {
-            self.values[value].uses.retain(|u| u.op != op);
+        for (operand, value) in operands.into_iter().enumerate() {
+            self.drop_use(value, Use { op, operand });
+        }
+    }
+
+    /// From the end, since ops are mostly erased in the order opposite to their making: a value may
+    /// have as many uses as there are ops.
+    fn drop_use(&mut self, value: Value, place: Use) {
+        let uses = &mut self.values[value].uses;
+        if let Some(index) = uses.iter().rposition(|u| *u == place) {
+            uses.swap_remove(index);
         }
     }
 

@@ -46,7 +46,6 @@ impl Random {
             Elem::Bool => Num::Int(i128::from(self.below(2))),
             _ => Num::Int(i128::from(self.below(4))),
         });
-        let nums: Vec<Num> = nums.collect();
         Tensor::from_nums(elem, shape.iter().copied(), nums)
     }
 }

@@ -4,18 +4,13 @@ use std::collections::{BTreeSet, HashSet};
 
 use crate::core::attr::unquote;
 use crate::core::{
-    Attr, Code, Diagnostic, Diagnostics, Dim, Elem, ExtType, Loc, Native, Num, Symbol, Tensor,
-    TensorType, Type, TypeKind, nearest,
+    Attr, Code, Diagnostic, Diagnostics, Dim, Elem, ExtType, Limits, Loc, Native, Num, Symbol,
+    Tensor, TensorType, Type, TypeKind, nearest,
 };
 use crate::text::Weights;
 use crate::text::lexer::shorten;
 use crate::text::syntax::{self, Literal, LiteralKind, Name, TypeSyntax};
 use crate::with_native;
-
-/// The most bytes that one tensor in the text may expand to: a few characters can state any size.
-const MAX_TENSOR_BYTES: u64 = 1 << 28;
-/// The most bytes that all tensors of one text may expand to.
-const MAX_TEXT_BYTES: u64 = 1 << 31;
 
 /// A text full of errors is not worth more searches for what was meant.
 const MAX_SUGGESTIONS: usize = 100;
@@ -28,19 +23,22 @@ pub(crate) struct Reader<'a> {
     pub(crate) funcs: HashSet<String>,
     /// Those of them that are whole.
     pub(crate) built: HashSet<String>,
+    /// Bytes that the constants so far take: a few characters can state any size.
     expanded: u64,
+    limits: Limits,
     suggestions: usize,
     pub(crate) diagnostics: Diagnostics,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(file: Symbol, weights: Option<&'a Weights>) -> Reader<'a> {
+    pub(crate) fn new(file: Symbol, weights: Option<&'a Weights>, limits: Limits) -> Reader<'a> {
         Reader {
             file,
             weights,
             funcs: HashSet::new(),
             built: HashSet::new(),
             expanded: 0,
+            limits,
             suggestions: 0,
             diagnostics: Vec::new(),
         }
@@ -273,10 +271,15 @@ impl<'a> Reader<'a> {
         }
         let bytes = count.saturating_mul(read.elem.bytes() as u64);
         self.expanded = self.expanded.saturating_add(bytes);
-        if bytes > MAX_TENSOR_BYTES || self.expanded > MAX_TEXT_BYTES {
-            let message = format!("`{read}` is too large to stand in the text");
-            let diagnostic = self.error(Code::LITERAL, ty.span, message);
-            return self.report(diagnostic.with_help("put it into the side file: `resource<…>`"));
+        if self.expanded > self.limits.constants {
+            let message = format!(
+                "with `{read}` the constants in the text take more than {} bytes",
+                self.limits.constants
+            );
+            let diagnostic = Limits::CONSTANTS.exceeded(message).at(self.loc(ty.span));
+            return self.report(
+                diagnostic.with_note("large ones belong into the side file: `resource<…>`"),
+            );
         }
         with_native!(read.elem, T => {
             let mut elements: Vec<T> = Vec::with_capacity(values.len());

@@ -17,8 +17,8 @@
 use std::collections::BTreeSet;
 
 use crate::core::{
-    Code, Diagnostic, Diagnostics, Loc, Module, PrintOptions, Registry, Resources, Span, Symbol,
-    print_module, same_modules, verify,
+    Code, Diagnostic, Diagnostics, Limits, Loc, Module, PrintOptions, Registry, Resources, Span,
+    Symbol, print_module, same_modules, verify,
 };
 
 mod attrs;
@@ -69,6 +69,17 @@ pub fn parse(
     registry: &Registry,
     weights: Option<&Weights>,
 ) -> (Module, Diagnostics) {
+    parse_within(text, file, registry, weights, Limits::default())
+}
+
+/// Reads a module within limits of the caller's.
+pub fn parse_within(
+    text: &str,
+    file: &str,
+    registry: &Registry,
+    weights: Option<&Weights>,
+    limits: Limits,
+) -> (Module, Diagnostics) {
     let file = Symbol::new(file);
     if u32::try_from(text.len()).is_err() {
         let start = Loc::Span(Span {
@@ -91,7 +102,7 @@ pub fn parse(
     let Some(tree) = tree else {
         return (Module::new(), diagnostics);
     };
-    let (module, found) = resolve::resolve(text, &tree, file, registry, weights);
+    let (module, found) = resolve::resolve(text, &tree, file, registry, weights, limits);
     let newlines: Vec<usize> = text.match_indices('\n').map(|(at, _)| at).collect();
     let line = |d: &Diagnostic| {
         let start = d.primary.span().map_or(0, |s| s.start as usize);

@@ -8,8 +8,8 @@ use indexmap::IndexMap;
 
 use crate::core::verify::result_type_error;
 use crate::core::{
-    Attr, Block, Builder, Code, Diagnostics, Module, OpDef, Region, Registry, Symbol, Trait, Type,
-    Value,
+    Attr, Block, Builder, Code, Diagnostics, Limits, Module, OpDef, Region, Registry, Symbol,
+    Trait, Type, Value,
 };
 use crate::text::Weights;
 use crate::text::lexer::shorten;
@@ -24,12 +24,13 @@ pub(crate) fn resolve(
     name: Symbol,
     registry: &Registry,
     weights: Option<&Weights>,
+    limits: Limits,
 ) -> (Module, Diagnostics) {
     let mut resolver = Resolver {
         text,
         registry,
         module: Module::new(),
-        reader: Reader::new(name, weights),
+        reader: Reader::new(name, weights, limits),
         scopes: Scopes::default(),
         placeholders: None,
     };

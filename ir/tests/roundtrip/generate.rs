@@ -1,10 +1,11 @@
 //! Random modules over all registered ops, driven by their tables.
 
 use lepid_ir::core::{
-    Attr, AttrKind, Block, Builder, Bytes, Dim, Elem, ExtType, Module, OpDef, Region, Registry,
-    Symbol, Tensor, Trait, Type, TypeKind, Value,
+    Attr, AttrKind, Block, Builder, Dim, Elem, Module, OpDef, Region, Registry, Symbol, Tensor,
+    Trait, Type, Value,
 };
 use lepid_ir::dialects::core::{Func, Return, Yield, constant};
+use lepid_ir::generate::Choices;
 
 use crate::{Any, Isolated};
 
@@ -12,13 +13,13 @@ const MAX_DEPTH: usize = 3;
 
 /// A module that is made of the choices: fewer or smaller ones make it simpler.
 pub(crate) fn module(registry: &Registry, choices: &[u8]) -> Module {
-    let mut random = Choices { left: choices };
+    let mut random = Choices::new(choices);
     let mut module = Module::new();
     if random.below(3) == 1 {
         module.name = Some(random.name());
     }
     for index in 0..=random.below(3) {
-        let types: Vec<Type> = (0..random.below(5)).map(|_| random.ty(0)).collect();
+        let types: Vec<Type> = (0..random.below(5)).map(|_| random.ty(MAX_DEPTH)).collect();
         let mut attrs = Vec::new();
         if random.below(2) == 1 {
             let names = types.iter().map(|_| Attr::from(random.name().as_str()));
@@ -157,7 +158,7 @@ impl Maker<'_, '_> {
             let block: Block = b.module.new_block(region, label);
             let mut values = outside.clone();
             for _ in 0..self.random.below(3) {
-                let ty = self.random.ty(0);
+                let ty = self.random.ty(MAX_DEPTH);
                 values.push(b.module.add_block_arg(block, ty));
             }
             let mut inner = Builder::at_end(b.module, block);
@@ -176,7 +177,7 @@ impl Maker<'_, '_> {
             AttrKind::Float => Attr::Float(random.float()),
             AttrKind::Str => Attr::from(random.name().as_str()),
             AttrKind::Elem => Attr::Elem(random.elem()),
-            AttrKind::Type => Attr::Type(random.ty(0)),
+            AttrKind::Type => Attr::Type(random.ty(MAX_DEPTH)),
             AttrKind::Func => {
                 Attr::Func(Symbol::new(&self.callees[random.below(self.callees.len())]))
             }
@@ -186,141 +187,5 @@ impl Maker<'_, '_> {
             AttrKind::Strs => random.list(|r| Attr::from(r.name().as_str())),
             AttrKind::Dims => random.list(|r| Attr::dim(r.dim())),
         }
-    }
-}
-
-/// A source of decisions that shrinks well: at its end, all of them are 0.
-struct Choices<'c> {
-    left: &'c [u8],
-}
-
-impl Choices<'_> {
-    fn byte(&mut self) -> u8 {
-        match self.left.split_first() {
-            Some((&first, rest)) => {
-                self.left = rest;
-                first
-            }
-            None => 0,
-        }
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        match n {
-            0..=256 => usize::from(self.byte()) % n,
-            _ => usize::from(u16::from_le_bytes([self.byte(), self.byte()])) % n,
-        }
-    }
-
-    fn bits(&mut self) -> u64 {
-        u64::from_le_bytes(std::array::from_fn(|_| self.byte()))
-    }
-
-    fn some<T: Copy>(&mut self, items: &[T]) -> Vec<T> {
-        items
-            .iter()
-            .copied()
-            .filter(|_| self.below(3) == 1)
-            .collect()
-    }
-
-    fn list(&mut self, mut item: impl FnMut(&mut Self) -> Attr) -> Attr {
-        Attr::List((0..self.below(4)).map(|_| item(self)).collect())
-    }
-
-    fn name(&mut self) -> Symbol {
-        let names = [
-            "N", "x", "max", "a b", "é", "\"", "\\", "\n\t", "", "f32", "x3xf32", "segment0", "//",
-            ">",
-        ];
-        Symbol::new(names[self.below(names.len())])
-    }
-
-    fn int(&mut self) -> i64 {
-        match self.below(4) {
-            0 => self.below(4) as i64,
-            1 => -(self.below(4) as i64),
-            2 => [i64::MIN, i64::MAX][self.below(2)],
-            _ => self.bits() as i64,
-        }
-    }
-
-    fn float(&mut self) -> f64 {
-        match self.below(3) {
-            0 => self.below(4) as f64 * 0.5,
-            1 => [
-                f64::NAN,
-                -0.0,
-                f64::INFINITY,
-                f64::NEG_INFINITY,
-                f64::MAX,
-                5e-324,
-            ][self.below(6)],
-            _ => f64::from_bits(self.bits()),
-        }
-    }
-
-    fn elem(&mut self) -> Elem {
-        match self.below(2) {
-            0 => Elem::F32,
-            _ => Elem::ALL[self.below(Elem::ALL.len())],
-        }
-    }
-
-    fn dim(&mut self) -> Dim {
-        match self.below(6) {
-            4 => Dim::Sym(self.name()),
-            5 => Dim::Unknown,
-            n => Dim::Known(n as u64),
-        }
-    }
-
-    fn ty(&mut self, depth: usize) -> Type {
-        if self.below(8) != 7 || depth == MAX_DEPTH {
-            let dims: Vec<Dim> = (0..self.below(4)).map(|_| self.dim()).collect();
-            return Type::tensor(self.elem(), dims);
-        }
-        let params = ["bits", "axis", "of"];
-        let params = params[..self.below(4)].iter().map(|p| {
-            let value = match self.below(4) {
-                0 => Attr::Int(self.int()),
-                1 => Attr::Type(self.ty(depth + 1)),
-                2 => Attr::Elem(self.elem()),
-                _ => self.list(|r| Attr::Float(r.float())),
-            };
-            (Symbol::new(p), value)
-        });
-        let params = params.collect();
-        Type::new(TypeKind::Ext(ExtType {
-            dialect: Symbol::new("test"),
-            name: Symbol::new("some"),
-            params,
-        }))
-    }
-
-    /// Any bits for floats, any valid storage for the rest.
-    fn tensor(&mut self) -> Tensor {
-        let elem = self.elem();
-        let shape: Vec<usize> = (0..self.below(4)).map(|_| self.below(4)).collect();
-        let count: usize = shape.iter().product();
-        let same = self.below(3) == 0;
-        let mut first: Vec<u8> = Vec::new();
-        let mut bytes: Vec<u8> = Vec::new();
-        for _ in 0..count {
-            let mut one: Vec<u8> = (0..elem.bytes()).map(|_| self.byte()).collect();
-            match elem {
-                Elem::Bool => one[0] &= 1,
-                Elem::U4 => one[0] &= 0xf,
-                Elem::U2 => one[0] &= 0x3,
-                Elem::I2 => one[0] = (((one[0] as i8) << 6) >> 6) as u8,
-                Elem::I4 => one[0] = (((one[0] as i8) << 4) >> 4) as u8,
-                _ => {}
-            }
-            if first.is_empty() {
-                first.clone_from(&one);
-            }
-            bytes.extend(if same { &first } else { &one });
-        }
-        Tensor::new(elem, shape, Bytes::from_vec(bytes))
     }
 }

@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 
 use lepid_ir::core::{
-    Code, Cost, Diagnostic, Diagnostics, Dim, Loc, Module, Op, OpView, Registry, Symbol, nearest,
+    Code, Cost, Diagnostic, Diagnostics, Dim, Limits, Loc, Module, Op, OpView, Registry, Symbol,
+    nearest,
 };
 use lepid_ir::dialects::core::{Call, Func};
 use lepid_passes::core::{
     Alias, Legality, Observer, PassDef, PassEnv, PassManager, PassRegistry, Pipeline, Report, Step,
 };
 
+use crate::memory;
 use crate::{EmitCx, Package, Provenance, Signature, Target, TargetOptions};
 
 /// How to compile.
@@ -25,6 +27,8 @@ pub struct CompileOptions {
     pub dims: BTreeMap<Symbol, u64>,
     /// Whether the verifier runs after each pass.
     pub verify_each: bool,
+    /// What the compiled function may take.
+    pub limits: Limits,
 }
 
 /// What compiling stands on.
@@ -69,6 +73,7 @@ pub fn compile(
     let func = main_function(&module, options.func.as_deref())?;
     require_numbers(target, &module, func)?;
     keep_called(&mut module, func);
+    memory::check_values(&module, options.limits)?;
     let mut manager = PassManager {
         env: &pass_env,
         verify_each: options.verify_each,
@@ -78,6 +83,7 @@ pub fn compile(
     let report = manager.run(&mut module, &pipeline)?;
     let func = main_function(&module, options.func.as_deref())?;
     check_legality(target, &module)?;
+    memory::check_total(&module, func, options.limits)?;
     let cx = EmitCx {
         func,
         options: &options.target,

@@ -4,6 +4,7 @@
 //! [`Target`]; `targets/reference` is the smallest example.
 
 mod compile;
+mod memory;
 mod package;
 mod target;
 mod view;

@@ -181,7 +181,7 @@ fn agree(found: &[Tensor], expected: &[Tensor], scale: Scale) -> Result<(), Stri
 }
 
 /// A few units in the last place of the element, as sums and approximations lose them.
-fn tolerance(elem: Elem) -> f64 {
+pub fn tolerance(elem: Elem) -> f64 {
     match elem {
         Elem::F64 => 1e-10,
         Elem::F32 => 1e-5,

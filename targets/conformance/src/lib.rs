@@ -10,7 +10,7 @@ mod check;
 mod tables;
 
 pub use case::Case;
-pub use check::{Outcome, assert_family, check};
+pub use check::{Outcome, assert_family, check, tolerance};
 pub use tables::{FAMILIES, cases, family};
 
 /// Makes one test per family of cases. Ops in `unsupported` may be refused with E0401; any other

@@ -288,7 +288,14 @@ impl Cx<'_, '_, '_, '_> {
         Ok(self.b.module.results(op).to_vec())
     }
 
+    /// A constant that stands in the file.
+    pub(super) fn stored(&mut self, tensor: Tensor) -> OpResult<Value> {
+        constant(self.b, tensor)
+    }
+
+    /// A constant that is made here.
     pub(super) fn constant(&mut self, tensor: Tensor) -> OpResult<Value> {
+        self.importer.spend(tensor.bytes().len() as u64)?;
         constant(self.b, tensor)
     }
 }

@@ -31,15 +31,18 @@ pub(super) fn mark(b: &Builder<'_>) -> Option<Mark> {
     }
 }
 
-/// Folds the ops made since the mark, and replaces folded values among `values`.
-pub(super) fn fold(b: &mut Builder<'_>, mark: Option<Mark>, values: &mut [Value]) -> OpResult<()> {
+/// Folds the ops made since the mark, and replaces folded values among `values`. Gives the bytes
+/// of the constants that come of it.
+pub(super) fn fold(b: &mut Builder<'_>, mark: Option<Mark>, values: &mut [Value]) -> OpResult<u64> {
+    let mut bytes = 0;
     let Some(mark) = mark else {
-        return Ok(());
+        return Ok(bytes);
     };
     let mut folded: BTreeMap<Value, Value> = BTreeMap::new();
     for op in ops_since(b.module, &mark) {
         match fold_op(b.module, op) {
             Some(results) => {
+                bytes += results.iter().map(|t| t.bytes().len() as u64).sum::<u64>();
                 let old = b.module.results(op).to_vec();
                 let new = replace(b.module, op, results)?;
                 folded.extend(old.into_iter().zip(new));
@@ -56,7 +59,7 @@ pub(super) fn fold(b: &mut Builder<'_>, mark: Option<Mark>, values: &mut [Value]
             *value = constant(b, tensor)?;
         }
     }
-    Ok(())
+    Ok(bytes)
 }
 
 /// An integer scalar or vector that is no constant, but whose entries are known nevertheless.

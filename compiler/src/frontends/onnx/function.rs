@@ -5,13 +5,11 @@ use std::collections::BTreeMap;
 use lepid_ir::core::{Builder, Code, OpError, Value};
 
 use super::graph::{Importer, Opsets, Scope, Slot, domain};
+use super::order::subgraphs;
 use super::proto::{AttributeProto, FunctionProto, GraphProto, NodeProto};
 
 /// The functions of a model by domain, name and overload.
 pub(super) type FunctionTable<'a> = BTreeMap<(&'a str, &'a str, &'a str), &'a FunctionProto>;
-
-/// Functions may call functions; a deeper nest than this is a circle.
-const DEPTH_LIMIT: usize = 64;
 
 pub(super) fn table(functions: &[FunctionProto]) -> FunctionTable<'_> {
     let row = |f| (key(f), f);
@@ -34,16 +32,16 @@ pub(super) fn find<'a>(
     functions.get(&key).copied()
 }
 
-impl Importer<'_> {
+impl<'a> Importer<'a> {
     /// Lowers the nodes of a function at the builder's point; gives its outputs.
     pub(super) fn call(
         &mut self,
         b: &mut Builder<'_>,
-        function: &FunctionProto,
+        function: &'a FunctionProto,
         node: &NodeProto,
         inputs: &[Option<Value>],
     ) -> Result<Vec<Value>, Option<OpError>> {
-        if self.depth == DEPTH_LIMIT {
+        if self.calls.iter().any(|&f| std::ptr::eq(f, function)) {
             return Err(Some(OpError::with_code(
                 Code::ONNX_GRAPH,
                 format!("function `{}` calls itself", function.name),
@@ -80,14 +78,38 @@ impl Importer<'_> {
         };
         let nodes: Vec<NodeProto> = function.node.iter().map(|n| bound.node(n)).collect();
         let loc = b.loc().clone();
-        self.depth += 1;
+        // Each call copies the function, of which a node may be large.
+        self.nodes = self.nodes.saturating_add(weight(function));
+        self.enter().map_err(Some)?;
+        self.calls.push(function);
         self.nodes(b, &nodes, &mut scope);
+        self.calls.pop();
         self.depth -= 1;
         b.at(loc);
         // Whatever failed inside has been reported there.
         let value = |name: &String| scope.value(b, name).ok_or(None);
         function.output.iter().map(value).collect()
     }
+}
+
+/// What a call copies beside plain nodes, in nodes.
+fn weight(function: &FunctionProto) -> u64 {
+    /// List entries that cost as much as a node.
+    const ENTRIES: usize = 256;
+    let entries = function.opset_import.len() + function.node.iter().map(entries).sum::<usize>();
+    (entries / ENTRIES) as u64
+}
+
+/// The entries of all lists among the attributes of a node.
+fn entries(node: &NodeProto) -> usize {
+    let own = node.attribute.iter().map(|a| {
+        let data = a.t.as_ref().map_or(0, |t| {
+            t.float_data.len() + t.int32_data.len() + t.int64_data.len() + t.double_data.len()
+        });
+        data + a.ints.len() + a.floats.len() + a.strings.len() + a.tensors.len()
+    });
+    let inner = subgraphs(node).flat_map(|graph| &graph.node).map(entries);
+    own.sum::<usize>() + inner.sum::<usize>()
 }
 
 /// What a call gives its function.

@@ -1,9 +1,10 @@
 //! The walk over a graph: names, order, one node after the other.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use lepid_ir::core::{
-    Builder, Code, Diagnostic, Diagnostics, Loc, OpError, OpResult, Symbol, Tensor, Value,
+    Builder, Code, Diagnostic, Diagnostics, Limits, Loc, OpError, OpResult, Symbol, Tensor, Value,
 };
 use lepid_ir::dialects::core::constant;
 
@@ -12,7 +13,7 @@ use super::fold;
 use super::function::{self, FunctionTable};
 use super::ops;
 use super::order::{label, node_loc, order};
-use super::proto::{GraphProto, NodeProto, OperatorSetIdProto};
+use super::proto::{FunctionProto, GraphProto, NodeProto, OperatorSetIdProto};
 use super::statics::Statics;
 use super::weights::Weights;
 
@@ -26,16 +27,17 @@ pub(super) enum Slot {
     Failed,
 }
 
-/// The version of each operator domain; the default domain is the empty name.
+/// The version of each operator domain; the default domain is the empty name. All graphs of a
+/// function share them.
 #[derive(Clone, Default)]
-pub(super) struct Opsets(BTreeMap<String, i64>);
+pub(super) struct Opsets(Rc<BTreeMap<String, i64>>);
 
 impl Opsets {
     pub(super) fn new(imports: &[OperatorSetIdProto]) -> Opsets {
         let rows = imports
             .iter()
             .map(|o| (domain(&o.domain).to_string(), o.version));
-        Opsets(rows.collect())
+        Opsets(Rc::new(rows.collect()))
     }
 
     /// The version that a node of that domain is written in.
@@ -115,15 +117,17 @@ pub(super) struct Importer<'a> {
     pub(super) sequences: BTreeMap<Value, Vec<Value>>,
     /// Which inputs decide shapes.
     pub(super) statics: Statics,
-    /// How many functions of the model the walk stands in.
-    pub(super) depth: usize,
-    /// How many nodes may still be lowered: functions that call functions twice each, or loops in
+    /// The functions of the model that the walk stands in, the innermost last.
+    pub(super) calls: Vec<&'a FunctionProto>,
+    /// How many functions and subgraphs the walk stands in.
+    pub(super) depth: u64,
+    /// How many nodes have been lowered: functions that call functions twice each, or loops in
     /// loops, grow beyond all bounds from a small file.
-    pub(super) nodes_left: usize,
+    pub(super) nodes: u64,
+    /// Bytes of the constants that the walk has made.
+    pub(super) constants: u64,
+    pub(super) limits: Limits,
 }
-
-/// See [`Importer::nodes_left`].
-pub(super) const NODE_LIMIT: usize = 1 << 18;
 
 impl Importer<'_> {
     /// Reads the initialisers of a graph into the scope.
@@ -211,17 +215,15 @@ impl Importer<'_> {
         node: &NodeProto,
         scope: &mut Scope<'_>,
     ) -> Result<Vec<Value>, Option<OpError>> {
-        self.nodes_left = match self.nodes_left {
-            0 => return Err(None),
-            1 => {
-                self.nodes_left = 0;
-                return Err(Some(OpError::with_code(
-                    Code::ONNX_GRAPH,
-                    format!("functions and loops expand to more than {NODE_LIMIT} nodes"),
-                )));
-            }
-            n => n - 1,
-        };
+        let most = self.limits.nodes;
+        if self.nodes >= most {
+            // It is reported once, by the first node that is too many.
+            let first = self.nodes != u64::MAX;
+            self.nodes = u64::MAX;
+            let message = format!("functions and loops expand to more than {most} nodes");
+            return Err(first.then(|| Limits::NODES.exceeded(message)));
+        }
+        self.nodes += 1;
         let mut inputs = Vec::with_capacity(node.input.len());
         for name in &node.input {
             inputs.push(match name.as_str() {
@@ -270,8 +272,23 @@ impl Importer<'_> {
                 ),
             )));
         }
-        fold::fold(b, mark, &mut values)?;
+        let folded = fold::fold(b, mark, &mut values)?;
+        self.spend(folded)?;
         Ok(values)
+    }
+
+    /// Counts the bytes of constants that no file holds: nodes ask for windows and grids of any size.
+    pub(super) fn spend(&mut self, bytes: u64) -> OpResult<()> {
+        let most = self.limits.constants;
+        self.constants = self.constants.saturating_add(bytes);
+        match self.constants <= most {
+            true => Ok(()),
+            false => {
+                let message =
+                    format!("the constants that nodes ask for take more than {most} bytes");
+                Err(Limits::CONSTANTS.exceeded(message))
+            }
+        }
     }
 
     /// Refuses sequences among values that leave a region or the model.
@@ -287,6 +304,30 @@ impl Importer<'_> {
 
     /// Lowers a subgraph at the builder's point; `args` are its inputs. Gives its outputs.
     pub(super) fn subgraph(
+        &mut self,
+        b: &mut Builder<'_>,
+        graph: &GraphProto,
+        args: &[Value],
+        outer: &Scope<'_>,
+    ) -> OpResult<Vec<Value>> {
+        self.enter()?;
+        let values = self.subgraph_inside(b, graph, args, outer);
+        self.depth -= 1;
+        values
+    }
+
+    /// Goes down one level of functions and subgraphs. Whoever leaves it counts it back.
+    pub(super) fn enter(&mut self) -> OpResult<()> {
+        let most = self.limits.depth;
+        if self.depth >= most {
+            let message = format!("functions and subgraphs are nested deeper than {most} levels");
+            return Err(Limits::DEPTH.exceeded(message));
+        }
+        self.depth += 1;
+        Ok(())
+    }
+
+    fn subgraph_inside(
         &mut self,
         b: &mut Builder<'_>,
         graph: &GraphProto,
@@ -319,7 +360,7 @@ impl Importer<'_> {
 /// The diagnostic for an error in the lowering of a node.
 fn at_node(error: OpError, node: &NodeProto) -> Diagnostic {
     // Rules of our own ops that are broken here are broken by the model.
-    let code = match error.code.0.starts_with("E06") {
+    let code = match error.code.0.starts_with("E06") || error.code == Code::LIMIT {
         true => error.code,
         false => Code::ONNX_NODE,
     };

@@ -6,7 +6,7 @@ use std::path::Path;
 use lepid_ir::core::{Attr, Builder, Code, Diagnostic, Diagnostics, Loc, Module, Symbol, Type};
 use lepid_ir::dialects::core::{Func, Return};
 
-use super::graph::{Importer, NODE_LIMIT, Opsets, Scope, Slot, domain};
+use super::graph::{Importer, Opsets, Scope, Slot, domain};
 use super::order::{label, node_loc, subgraphs};
 use super::proto::{GraphProto, ModelProto, NodeProto};
 use super::statics::Statics;
@@ -78,8 +78,11 @@ fn lower(model: &ModelProto, folder: Option<&Path>, options: &ImportOptions) -> 
         found,
         sequences: BTreeMap::new(),
         statics: Statics::default(),
+        calls: Vec::new(),
         depth: 0,
-        nodes_left: NODE_LIMIT,
+        nodes: 0,
+        constants: 0,
+        limits: options.limits,
     };
     let module = importer.main(graph, opsets, options);
     // A function reports its mistakes at each of its calls.

@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use bytes::Bytes;
-use lepid_ir::core::{Code, Diagnostic, Diagnostics, Dim, Loc, Module, Symbol, Tensor};
+use lepid_ir::core::{Code, Diagnostic, Diagnostics, Dim, Limits, Loc, Module, Symbol, Tensor};
 use prost::Message;
 
 use crate::frontends::mapped::map_file;
@@ -47,6 +47,7 @@ pub struct ImportOptions {
     /// Values that inputs have in the coming run. Those that decide shapes become constants, since
     /// code is made for shapes; the attribute `constants` of `main` names all that have.
     pub arguments: BTreeMap<String, Tensor>,
+    pub limits: Limits,
 }
 
 /// A value for an input.

@@ -39,10 +39,15 @@ struct Tally {
 }
 
 struct Failure {
-    path: PathBuf,
+    /// The first few inputs.
+    paths: Vec<PathBuf>,
     reason: String,
     count: usize,
 }
+
+/// Inputs that are kept of one kind of failure: a panic has one place, but what differs from the
+/// interpreter may do so for many reasons.
+const MOST_KEPT: usize = 4;
 
 pub(crate) fn run<S: Subject>(subject: &S, arguments: &Arguments) -> Result<ExitCode, String> {
     println!(
@@ -194,28 +199,30 @@ fn hear(line: &str, tally: &Mutex<Tally>) -> bool {
     false
 }
 
-/// Keeps the first input of each kind of failure.
+/// Keeps the first inputs of each kind of failure.
 fn fail(tally: &mut Tally, path: PathBuf, reason: String) {
-    match tally.failures.get_mut(&signature(&reason)) {
-        Some(known) => {
-            known.count += 1;
-            // It shows nothing new; if it stays, it does no harm.
-            let _ = fs::remove_file(path);
-        }
-        None => {
-            let count = 1;
-            let failure = Failure {
-                path,
-                reason,
-                count,
-            };
-            tally.failures.insert(signature(&failure.reason), failure);
-        }
+    let most = if reason.contains("panicked at ") {
+        1
+    } else {
+        MOST_KEPT
+    };
+    let known = tally.failures.entry(signature(&reason));
+    let known = known.or_insert_with(|| Failure {
+        paths: Vec::new(),
+        reason,
+        count: 0,
+    });
+    known.count += 1;
+    if known.paths.len() < most {
+        known.paths.push(path);
+    } else {
+        // It shows nothing new; if it stays, it does no harm.
+        let _ = fs::remove_file(path);
     }
 }
 
-/// What failures with one cause have in common: the place of a panic, or the message without its
-/// numbers and names.
+/// What failures with one cause have in common: the place of a panic, or the beginning of the
+/// message without its numbers and names.
 fn signature(reason: &str) -> String {
     if let Some((_, rest)) = reason.split_once("panicked at ") {
         return rest
@@ -224,6 +231,10 @@ fn signature(reason: &str) -> String {
             .unwrap_or_default()
             .to_owned();
     }
+    let reason = match reason.split_once(": ") {
+        Some((kind, _)) if !reason.starts_with("ends the process") => kind,
+        _ => reason,
+    };
     let mut quoted = false;
     let plain = |c: &char| {
         quoted ^= *c == '`';
@@ -240,21 +251,22 @@ fn ending(status: ExitStatus, stderr: &str) -> String {
     format!("ends the process ({status}): {}", told.unwrap_or_default())
 }
 
-/// Makes the input of a failure smaller while it fails the same way, and prints what to do.
+/// Makes the inputs of a failure smaller while they fail the same way, and prints what to do.
 fn report<S: Subject>(
     subject: &S,
     arguments: &Arguments,
     signature: &str,
     failure: &Failure,
 ) -> Result<(), String> {
-    let path = &failure.path;
-    let cannot = |error| format!("cannot read {}: {error}", path.display());
-    let original = fs::read(path).map_err(cannot)?;
-    let small = smallest(subject, arguments, signature, original.clone())?;
-    fs::write(path, &small).map_err(cannot)?;
     println!("{} times: {}", failure.count, failure.reason);
-    println!("  {} bytes of {}", small.len(), original.len());
-    println!("  cargo xtask fuzz {} --replay {}", S::NAME, path.display());
+    for path in &failure.paths {
+        let cannot = |error| format!("cannot read {}: {error}", path.display());
+        let original = fs::read(path).map_err(cannot)?;
+        let small = smallest(subject, arguments, signature, original.clone())?;
+        fs::write(path, &small).map_err(cannot)?;
+        let replay = format!("cargo xtask fuzz {} --replay {}", S::NAME, path.display());
+        println!("  {replay}   ({} bytes of {})", small.len(), original.len());
+    }
     Ok(())
 }
 

@@ -49,8 +49,14 @@ pub(crate) fn silence_panics() {
 
 /// Examines an input; a panic is a failure.
 pub(crate) fn examine(subject: &impl Subject, input: &[u8]) -> Verdict {
-    match panic::catch_unwind(AssertUnwindSafe(|| subject.examine(input))) {
+    match caught(|| subject.examine(input)) {
         Ok(verdict) => verdict,
-        Err(_) => Verdict::Failed(LAST_PANIC.with(|last| last.borrow().clone())),
+        Err(panic) => Verdict::Failed(panic),
     }
+}
+
+/// Gives the message of a panic as an error.
+pub(crate) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    let ran = panic::catch_unwind(AssertUnwindSafe(run));
+    ran.map_err(|_| LAST_PANIC.with(|last| last.borrow().clone()))
 }

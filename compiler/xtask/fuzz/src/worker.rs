@@ -42,10 +42,13 @@ pub(crate) fn work<S: Subject>(subject: &mut S, task: &Task<'_>) -> Result<ExitC
     let mut rejected: BTreeMap<String, usize> = BTreeMap::new();
     for run in task.first..task.first + task.count {
         let mut random = Random::new(task.seed, run);
-        let input = subject.make(&mut random);
+        let (input, made) = match subject::caught(|| subject.make(&mut random)) {
+            Ok(input) => (input, None),
+            Err(panic) => (Vec::new(), Some(Verdict::Failed(panic))),
+        };
         current.set(run, &input).map_err(failed)?;
         turn.fetch_add(1, Ordering::Relaxed);
-        match subject::examine(subject, &input) {
+        match made.unwrap_or_else(|| subject::examine(subject, &input)) {
             Verdict::Rejected(class) => *rejected.entry(class).or_default() += 1,
             Verdict::Accepted => {
                 accepted += 1;

@@ -1,13 +1,13 @@
 //! Reference kernels that compute element by element or only move elements.
 
-use crate::core::{Dim, Elem, Native, Num, OpError, OpResult, Shape, Tensor};
+use crate::core::{Dim, Elem, Limits, Native, Num, OpError, OpResult, Shape, Tensor};
 use crate::dialects::tensor::binary::Direction;
 use crate::dialects::tensor::dynamic::PadMode;
 use crate::dialects::tensor::shapes;
 use crate::with_native;
 
 /// The largest tensor that the reference makes. A model that asks for more has a broken shape.
-const MAX_BYTES: usize = 1 << 34;
+const MAX_BYTES: usize = Limits::MEMORY.default as usize;
 
 /// The number of elements of a new tensor; an error if it is absurdly large.
 pub fn checked_count(elem: Elem, shape: impl IntoIterator<Item = u64>) -> OpResult<usize> {

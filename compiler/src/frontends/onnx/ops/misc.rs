@@ -32,7 +32,7 @@ fn constant(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     } else {
         return Err(unsupported("strings and sparse tensors are not supported"));
     };
-    one(cx.constant(value)?)
+    one(cx.stored(value)?)
 }
 
 fn identity(cx: &mut Cx<'_, '_, '_, '_>) -> Values {

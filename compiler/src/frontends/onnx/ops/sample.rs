@@ -29,6 +29,9 @@ fn affine_grid(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
         .map(|&n| u64::try_from(n).ok())
         .collect();
     let spatial = spatial.ok_or_else(|| invalid("a size is negative"))?;
+    if !matches!(spatial.len(), 2 | 3) {
+        return Err(invalid(format!("the size has {} extents", size.len())));
+    }
     let count = spatial.iter().try_fold(1u64, |a, &b| a.checked_mul(b));
     let count = count.filter(|&n| n <= GRID_LIMIT);
     let count = count.ok_or_else(|| unsupported("the grid is too large"))?;

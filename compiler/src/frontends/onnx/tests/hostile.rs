@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use lepid_ir::core::Limits;
 use prost::Message;
 
 use super::*;
@@ -340,6 +341,135 @@ fn functions_that_double_do_not_explode() {
         graph.node[0].domain = "f".into();
     }
     assert!(refused(&model).contains("expand to more than"));
+}
+
+#[test]
+fn text_that_is_not_utf8_is_an_error() {
+    let bytes = relu().encode_to_vec();
+    let place = bytes.windows(4).position(|w| w == b"Relu").unwrap();
+    let mut broken = bytes;
+    broken[place] = 0xff;
+    let text = import_file(&broken, &[]).err().unwrap();
+    assert!(text.starts_with("E0601"), "{text}");
+}
+
+/// `If` nodes inside of each other, with that many levels.
+fn nested(levels: usize) -> ModelProto {
+    let mut inner = graph(&[], &[], &[node("Relu", &["x"], &["r"])], &["r"]);
+    for level in 0..levels {
+        let name = format!("r{level}");
+        let branch = node("If", &["c"], &[&name])
+            .graph("then_branch", inner.clone())
+            .graph(
+                "else_branch",
+                graph(&[], &[], &[node("Abs", &["x"], &["a"])], &["a"]),
+            );
+        inner = graph(&[], &[], &[branch], &[&name]);
+    }
+    let output = inner.output[0].name.clone();
+    let inputs = [value("x", F32, &[2.into()]), value("c", 9, &[])];
+    model(17, &inputs, &[], &inner.node, &[&output])
+}
+
+#[test]
+fn nested_graphs_are_read_as_deep_as_the_limit() {
+    imported(&nested(30));
+    let options = ImportOptions {
+        limits: Limits {
+            depth: 20,
+            ..Limits::default()
+        },
+        ..ImportOptions::default()
+    };
+    assert!(import_model(&nested(20), None, &options).is_ok());
+    let found = import_model(&nested(21), None, &options).err().unwrap();
+    assert!(
+        messages(&found).contains("E0705: `If` node")
+            && messages(&found).contains("nested deeper than 20 levels"),
+        "{}",
+        messages(&found)
+    );
+    assert!(found[0].help.as_ref().unwrap().contains("--max-depth"));
+}
+
+#[test]
+fn a_nesting_bomb_is_an_error() {
+    // The decoder stops long before the stack does.
+    let text = import_file(&nested(400).encode_to_vec(), &[]);
+    let text = text.err().unwrap();
+    assert!(text.starts_with("E0601"), "{text}");
+}
+
+#[test]
+fn the_number_of_nodes_is_limited() {
+    let options = ImportOptions {
+        limits: Limits {
+            nodes: 0,
+            ..Limits::default()
+        },
+        ..ImportOptions::default()
+    };
+    let found = import_model(&relu(), None, &options).err().unwrap();
+    assert!(messages(&found).contains("E0705"), "{}", messages(&found));
+}
+
+#[test]
+fn names_that_stand_for_two_things_are_errors() {
+    let x = || value("x", F32, &[2.into()]);
+    let nodes = [node("Relu", &["x"], &["y"])];
+    let weights = [floats("w", &[1], &[1.0]), floats("w", &[1], &[2.0])];
+    let cases = [
+        model(17, &[x(), x()], &[], &nodes, &["y"]),
+        model(17, &[x()], &weights, &nodes, &["y"]),
+        model(17, &[x()], &[], &[node("Relu", &["x"], &["x"])], &["x"]),
+    ];
+    for case in cases {
+        let text = refused(&case);
+        assert!(
+            text.contains("E0605") && text.contains("defined twice"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_grid_of_many_axes_takes_no_memory() {
+    let mut size = vec![1; 100_000];
+    size[2] = 1 << 20;
+    let nodes = [node("AffineGrid", &["t", "s"], &["y"])];
+    let theta = value("t", F32, &[1.into(), 2.into(), 3.into()]);
+    let text = refused(&model(20, &[theta], &[longs("s", &size)], &nodes, &["y"]));
+    assert!(text.contains("the size has 100000 extents"), "{text}");
+}
+
+#[test]
+fn many_large_windows_take_no_memory() {
+    let nodes: Vec<NodeProto> = (0..1000)
+        .map(|i| node("HannWindow", &["n"], &[&format!("y{i}")]))
+        .collect();
+    let size = longs("n", &[1 << 20]);
+    let text = refused(&model(17, &[], &[size], &nodes, &["y0"]));
+    assert!(
+        text.starts_with("E0705: `HannWindow` node")
+            && text.contains("constants that nodes ask for take more than"),
+        "{text}"
+    );
+}
+
+#[test]
+fn many_readers_of_one_value_do_not_take_long() {
+    // Ops that nothing reads are erased; the list of the readers of `x` must not be searched whole
+    // for each.
+    let nodes: Vec<NodeProto> = (0..60_000)
+        .map(|i| node("Relu", &["x"], &[&format!("y{i}")]))
+        .collect();
+    imported(&model(
+        17,
+        &[value("x", F32, &[2.into()])],
+        &[],
+        &nodes,
+        &["y0"],
+    ));
 }
 
 #[test]
