@@ -100,7 +100,11 @@ impl Job {
         let dims = example.dims.iter().map(|(n, d)| format!("--dim={n}={d}"));
         let dims: Vec<String> = dims.collect();
         let mut command = lepid(folder.path());
-        command.arg("run").arg(&model).args(&dims).arg("--output=@out.npz");
+        command
+            .arg("run")
+            .arg(&model)
+            .args(&dims)
+            .arg("--output=@out.npz");
         command.arg(SAME_LEVEL);
         let mut inputs = Vec::new();
         let mut random = Random::new(7);

@@ -18,7 +18,11 @@ fn digits() -> PathBuf {
 
 fn lepid(folder: &Path, arguments: &[&str]) -> std::process::Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lepid"));
-    command.current_dir(folder).args(arguments).output().unwrap()
+    command
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 fn options() -> CompileOptions {
@@ -43,7 +47,10 @@ fn the_same_model_gives_the_same_bytes_in_any_folder() {
     assert!(files[0] == files[1]);
     // The library makes the same, and nothing of the machine goes in unasked.
     let library = folders[0].path().join("library.lepid");
-    let package = Model::load(digits()).unwrap().compile(&options().portable()).unwrap();
+    let package = Model::load(digits())
+        .unwrap()
+        .compile(&options().portable())
+        .unwrap();
     package.save(&library).unwrap();
     assert!(fs::read(&library).unwrap() == files[0]);
     let source = &package.provenance().sources[0];
@@ -55,8 +62,13 @@ fn a_level_is_the_same_whoever_asks_for_it() {
     let folder = tempfile::tempdir().unwrap();
     let compile = |file: &str, level: &str, variable: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lepid"));
-        command.current_dir(folder.path()).arg("compile").arg(digits());
-        command.args(["--dim=N=2", "-o", file]).arg(format!("--target-option=isa={level}"));
+        command
+            .current_dir(folder.path())
+            .arg("compile")
+            .arg(digits());
+        command
+            .args(["--dim=N=2", "-o", file])
+            .arg(format!("--target-option=isa={level}"));
         let output = command.env("LEPID_CPU_ISA", variable).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         let package = Package::open(folder.path().join(file)).unwrap();
@@ -74,7 +86,12 @@ fn a_package_runs_without_the_model() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("model.onnx");
     fs::copy(digits(), &model).unwrap();
-    let arguments = ["compile", "model.onnx", "--dim=N=2", "--target-option=isa=native"];
+    let arguments = [
+        "compile",
+        "model.onnx",
+        "--dim=N=2",
+        "--target-option=isa=native",
+    ];
     assert!(lepid(folder.path(), &arguments).status.success());
     let run = |file: &str, to: &str, more: &[&str]| {
         let to = format!("--output=@{to}");
@@ -93,14 +110,24 @@ fn a_package_runs_without_the_model() {
 fn damaged_packages_are_refused_wherever_the_damage_is() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("model.lepid");
-    Model::load(digits()).unwrap().compile(&options()).unwrap().save(&file).unwrap();
+    Model::load(digits())
+        .unwrap()
+        .compile(&options())
+        .unwrap()
+        .save(&file)
+        .unwrap();
     let whole = fs::read(&file).unwrap();
     let damaged = folder.path().join("damaged.lepid");
     let check = |bytes: &[u8], what: &str| {
         fs::write(&damaged, bytes).unwrap();
-        let error = Package::open(&damaged).err().unwrap_or_else(|| panic!("{what} is taken"));
+        let error = Package::open(&damaged)
+            .err()
+            .unwrap_or_else(|| panic!("{what} is taken"));
         let code = error.diagnostics()[0].code.0;
-        assert!(["E0801", "E0802", "E0803"].contains(&code), "{what}: {error}");
+        assert!(
+            ["E0801", "E0802", "E0803"].contains(&code),
+            "{what}: {error}"
+        );
     };
     for at in (0..512).chain((512..whole.len()).step_by(whole.len() / 200)) {
         let mut bytes = whole.clone();
@@ -119,7 +146,12 @@ fn damaged_packages_are_refused_wherever_the_damage_is() {
 fn sessions_of_one_program_run_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("model.lepid");
-    Model::load(digits()).unwrap().compile(&options()).unwrap().save(&file).unwrap();
+    Model::load(digits())
+        .unwrap()
+        .compile(&options())
+        .unwrap()
+        .save(&file)
+        .unwrap();
     let program = Program::open(&file).unwrap();
     let expected: Vec<Tensor> = (0..4)
         .map(|seed| {
@@ -145,7 +177,12 @@ fn sessions_of_one_program_run_at_once() {
 
 #[test]
 fn runs_read_and_write_where_the_caller_is() {
-    let program = Model::load(digits()).unwrap().compile(&options()).unwrap().program().unwrap();
+    let program = Model::load(digits())
+        .unwrap()
+        .compile(&options())
+        .unwrap()
+        .program()
+        .unwrap();
     let mut session = Session::new(&program, &SessionOptions::default()).unwrap();
     let image = image(9);
     let expected = session.run(&[image.clone()]).unwrap().remove(0);

@@ -113,10 +113,15 @@ int main(int count, char **names) {
     }
     for (size_t i = 0; i < outputs; i++) {
         const void *one, *two;
+        const int64_t *dims;
         size_t bytes;
         describe("output", lepid_output(program, i));
         check(lepid_get_output(sessions[0], i, &one, &bytes), sessions[0]);
         check(lepid_get_output(sessions[1], i, &two, NULL), sessions[1]);
+        check(lepid_get_output_dims(sessions[0], i, &dims), sessions[0]);
+        if (lepid_output(program, i)->rank > 0 && dims[0] != lepid_output(program, i)->dims[0]) {
+            fail("outputs", "their extents are others than stated");
+        }
         if (memcmp(one, two, bytes)) {
             fail("outputs", "one thread and two give different bytes");
         }

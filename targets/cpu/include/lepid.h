@@ -122,6 +122,9 @@ lepid_status lepid_run(lepid_session *session);
 lepid_status lepid_get_output(lepid_session *session, size_t index, const void **data,
                               size_t *bytes);
 
+/* The extents of an output of the last run, `rank` numbers. They stay as long as the output does. */
+lepid_status lepid_get_output_dims(lepid_session *session, size_t index, const int64_t **dims);
+
 /* What was wrong with the last call on this session that failed; "" if none did. It stays until the
  * next call on the session. */
 const char *lepid_last_error(const lepid_session *session);

@@ -501,6 +501,27 @@ pub(crate) unsafe extern "C" fn lepid_get_output(
 }
 
 /// # Safety
+/// The pointers are null or valid.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn lepid_get_output_dims(
+    session: *mut Session,
+    index: usize,
+    dims: *mut *const i64,
+) -> Status {
+    let get = |s: &mut Session| {
+        s.output(index)?;
+        // SAFETY: as the caller says.
+        let Some(dims) = (unsafe { dims.as_mut() }) else {
+            return Err(argument("there is no place for the output's extents"));
+        };
+        *dims = s.program.outputs()[index].dims;
+        Ok(())
+    };
+    // SAFETY: as the caller says.
+    unsafe { with(session, get) }
+}
+
+/// # Safety
 /// The pointer is null or to a session.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn lepid_last_error(session: *const Session) -> *const c_char {

@@ -244,9 +244,14 @@ mod tests {
     fn package(constants: Constants) -> Package {
         let mut resources = Resources::default();
         let numbers = (0..80).map(|i| Num::Float(f64::from(i)));
-        resources.key(&Tensor::from_nums(lepid_ir::core::Elem::F32, [2, 40], numbers));
+        resources.key(&Tensor::from_nums(
+            lepid_ir::core::Elem::F32,
+            [2, 40],
+            numbers,
+        ));
         let weights = Weights::from(&resources);
-        let (mut module, found) = text::parse(TEXT, "net.lir", &dialects::registry(), Some(&weights));
+        let (mut module, found) =
+            text::parse(TEXT, "net.lir", &dialects::registry(), Some(&weights));
         assert!(found.is_empty(), "{}", found[0].message);
         module.name = Some(Symbol::new("net"));
         let func = module.funcs().next().unwrap();
@@ -273,7 +278,9 @@ mod tests {
 
     fn constant(package: &Package) -> Tensor {
         let ops = package.module.walk();
-        let values = ops.iter().filter_map(|&op| package.module.results(op).first());
+        let values = ops
+            .iter()
+            .filter_map(|&op| package.module.results(op).first());
         let mut constants = values.filter_map(|&v| package.module.constant_value(v));
         constants.next().unwrap().clone()
     }
