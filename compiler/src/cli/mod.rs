@@ -159,10 +159,7 @@ pub(crate) fn main(driver: &Driver) -> ExitCode {
     let cli = Cli::parse();
     let mut cx = Cx {
         driver,
-        session: Session {
-            limits: cli.limits.limits(),
-            ..Session::default()
-        },
+        session: Session::within(cli.limits.limits()),
         json: cli.json,
         verbose: cli.verbose,
         result: serde_json::Map::new(),

@@ -18,6 +18,14 @@ pub struct Session {
 }
 
 impl Session {
+    /// A session in which a model may take no more than this.
+    pub fn within(limits: Limits) -> Session {
+        Session {
+            limits,
+            ..Session::default()
+        }
+    }
+
     /// Remembers the text under the name that spans use.
     pub fn add_text(&mut self, file: &str, text: impl Into<String>) {
         self.texts.insert(Symbol::new(file), text.into());

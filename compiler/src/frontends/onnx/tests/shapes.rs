@@ -1,7 +1,5 @@
 //! Shapes: overrides, names, and vectors that are computed from shapes.
 
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::frontends::onnx::Constant;
 use lepid_ir::core::Symbol;
@@ -67,7 +65,7 @@ fn options_that_name_nothing_are_refused() {
         shapes: [("z".to_string(), vec![])].into(),
         dims: [("M".to_string(), 7)].into(),
         constants: [("k".to_string(), Constant::Tensor(i64s(&[1], &[0])))].into(),
-        arguments: BTreeMap::new(),
+        ..ImportOptions::default()
     };
     let found = import_model(&reshaped_by_its_own_shape(), None, &options)
         .err()
