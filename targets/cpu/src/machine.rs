@@ -23,19 +23,20 @@ pub(crate) fn best() -> Isa {
         .unwrap_or(Isa::Scalar)
 }
 
-/// The processor features of a level that this machine lacks.
+/// The processor features of a level that this machine lacks: of those that its kernels use, and
+/// that code is generated for.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn missing(level: Isa) -> Vec<&'static str> {
-    macro_rules! lacking {
+    macro_rules! features {
         ($($name:tt)*) => {
-            [$(($name, is_x86_feature_detected!($name))),*]
+            vec![$(($name, is_x86_feature_detected!($name))),*]
         };
     }
-    let basic = lacking!("sse3" "ssse3" "sse4.1" "sse4.2" "popcnt");
-    let wide = lacking!("avx" "avx2" "bmi1" "bmi2" "f16c" "fma" "lzcnt");
     let wanted = match level {
-        Isa::Scalar => basic.to_vec(),
-        Isa::Avx2 => [&basic[..], &wide[..]].concat(),
+        Isa::Scalar => Vec::new(),
+        Isa::Avx2 => {
+            features!("sse3" "ssse3" "sse4.1" "sse4.2" "popcnt" "avx" "avx2" "f16c" "fma")
+        }
     };
     let lacking = wanted.into_iter().filter(|(_, has)| !has);
     lacking.map(|(name, _)| name).collect()

@@ -2,7 +2,7 @@
 
 use lepid_ir::core::{Attr, Builder, Elem, OpDef, OpResult, Value};
 use lepid_ir::dialects::nn::*;
-use lepid_ir::dialects::tensor::{Add, Div, Erf, Exp, Mul, Sqrt, Sub, Tanh, build};
+use lepid_ir::dialects::tensor::{Add, Div, Erf, Exp, Max, Min, Mul, Sqrt, Sub, Tanh, build};
 
 use crate::case::{Case, Scale, build as case};
 
@@ -172,6 +172,24 @@ pub(super) fn cases() -> Vec<Case> {
             Ok(vec![v[0], y])
         },
     );
+    for elem in ["f32", "f64", "f16"] {
+        let zeros = [
+            format!("5x{elem} = -0.0 0 -0.0 0 -0.0"),
+            format!("5x{elem} = 0 -0.0 -0.0 0 0"),
+        ];
+        // Infinities tell the sign of a zero.
+        add(
+            &format!("one over the extremes of two zeros, {elem}"),
+            &[&zeros[0], &zeros[1]],
+            |b, v| {
+                let one = build::splat_like(b, v[0], 1.0)?;
+                let most = b.one(&Max, v, &[])?;
+                let least = b.one(&Min, v, &[])?;
+                let most = b.one(&Div, &[one, most], &[])?;
+                Ok(vec![most, b.one(&Div, &[one, least], &[])?])
+            },
+        );
+    }
     add("mixed elements", &["5x7xi32", "5x7xf32"], |b, v| {
         let x = build::cast(b, v[0], Elem::F32)?;
         let y = b.one(&Mul, &[x, v[1]], &[])?;

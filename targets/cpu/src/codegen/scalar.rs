@@ -240,8 +240,8 @@ fn float_op(g: &mut Gen<'_>, view: OpView<'_>, ty: Elem, x: &[Value], lanes: Lan
         "tensor.sub" => g.b.ins().fsub(x[0], x[1]),
         "tensor.mul" => g.b.ins().fmul(x[0], x[1]),
         "tensor.div" => g.b.ins().fdiv(x[0], x[1]),
-        "tensor.max" => extreme(g, FloatCC::GreaterThan, x[0], x[1], lanes),
-        "tensor.min" => extreme(g, FloatCC::LessThan, x[0], x[1], lanes),
+        "tensor.max" => g.b.ins().fmax(x[0], x[1]),
+        "tensor.min" => g.b.ins().fmin(x[0], x[1]),
         "tensor.neg" => g.b.ins().fneg(x[0]),
         "tensor.abs" => g.b.ins().fabs(x[0]),
         "tensor.sqrt" => g.b.ins().sqrt(x[0]),
@@ -369,12 +369,6 @@ fn function(g: &mut Gen<'_>, view: OpView<'_>, ty: Elem, x: &[Value], lanes: Lan
             }
         }
     }
-}
-
-/// `x` where `x cc y` or `x` is NaN, else `y`: the larger or smaller, NaN if either is.
-fn extreme(g: &mut Gen<'_>, cc: FloatCC, x: Value, y: Value, lanes: Lanes) -> Value {
-    let chosen = pick(g, cc, x, y, x, y, lanes);
-    pick(g, FloatCC::Unordered, x, x, x, chosen, lanes)
 }
 
 /// `yes` where `x cc y`, else `no`.
@@ -701,7 +695,8 @@ pub(crate) fn neutral(g: &mut Gen<'_>, kind: Reduction, ty: Elem, lanes: Lanes) 
     spread(g, value, lanes)
 }
 
-/// One more step of a reduction.
+/// One more step of a reduction. Sums and products of integers keep more bits than the element has;
+/// who stores them rounds.
 pub(crate) fn combine(
     g: &mut Gen<'_>,
     kind: Reduction,
@@ -713,17 +708,11 @@ pub(crate) fn combine(
     let signed = ty.is_signed_int();
     match (kind, ty.is_float()) {
         (Reduction::Sum, true) => g.b.ins().fadd(sum, x),
-        (Reduction::Sum, false) => {
-            let next = g.b.ins().iadd(sum, x);
-            round(g, next, ty)
-        }
+        (Reduction::Sum, false) => g.b.ins().iadd(sum, x),
         (Reduction::Prod, true) => g.b.ins().fmul(sum, x),
-        (Reduction::Prod, false) => {
-            let next = g.b.ins().imul(sum, x);
-            round(g, next, ty)
-        }
-        (Reduction::Max, true) => extreme(g, FloatCC::GreaterThan, sum, x, lanes),
-        (Reduction::Min, true) => extreme(g, FloatCC::LessThan, sum, x, lanes),
+        (Reduction::Prod, false) => g.b.ins().imul(sum, x),
+        (Reduction::Max, true) => g.b.ins().fmax(sum, x),
+        (Reduction::Min, true) => g.b.ins().fmin(sum, x),
         (Reduction::Max, false) if signed => g.b.ins().smax(sum, x),
         (Reduction::Max, false) => g.b.ins().umax(sum, x),
         (Reduction::Min, false) if signed => g.b.ins().smin(sum, x),

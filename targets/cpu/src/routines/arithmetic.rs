@@ -104,15 +104,9 @@ macro_rules! int {
                 self
             }
             fn narrow(wide: $t, elem: Elem) -> $t {
-                match elem {
-                    Elem::I4 => ((wide & 0xf) ^ 8).wrapping_sub(8),
-                    Elem::U4 => wide & 0xf,
-                    Elem::I2 => ((wide & 3) ^ 2).wrapping_sub(2),
-                    Elem::U2 => wide & 3,
-                    Elem::F64 | Elem::F32 | Elem::F16 | Elem::BF16 | Elem::Bool => wide,
-                    Elem::I64 | Elem::I32 | Elem::I16 | Elem::I8 => wide,
-                    Elem::U64 | Elem::U32 | Elem::U16 | Elem::U8 => wide,
-                }
+                // Fewer bits than the storage has are extended by their sign.
+                let unused = <$t>::BITS - elem.bits();
+                (wide << unused) >> unused
             }
             fn wide(num: Num) -> $t {
                 <$t as Native>::from_num(num)
@@ -180,6 +174,15 @@ mod tests {
         ];
         assert!(list.windows(2).all(|w| w[0].key() < w[1].key()));
         assert!(list.iter().all(|x| x.key() < (-f32::NAN).key()));
+    }
+
+    #[test]
+    fn few_bits_wrap_and_keep_their_sign() {
+        assert_eq!(<i8 as Number>::narrow(9, Elem::I4), -7);
+        assert_eq!(<i8 as Number>::narrow(-3, Elem::I2), 1);
+        assert_eq!(<u8 as Number>::narrow(0x9d, Elem::U4), 0xd);
+        assert_eq!(<u8 as Number>::narrow(7, Elem::U2), 3);
+        assert_eq!(<i64 as Number>::narrow(i64::MIN, Elem::I64), i64::MIN);
     }
 
     #[test]
