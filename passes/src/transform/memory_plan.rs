@@ -12,6 +12,7 @@
 //! interference graph.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use lepid_ir::core::{Attr, Block, Module, Op, Value};
 use lepid_ir::dialects::core::Func;
@@ -215,7 +216,6 @@ fn walk(
             start(module, arg, *clock, intervals);
         }
     }
-    let entered = *clock;
     for op in module.ops_in(block) {
         *clock += 1;
         for &operand in module.operands(op) {
@@ -228,25 +228,37 @@ fn walk(
                 start(module, result, *clock, intervals);
             }
         }
-        for inner in inner_blocks(module, op) {
-            walk(module, inner, clock, intervals, false);
+        let inner = inner_blocks(module, op);
+        let entered = *clock;
+        for &block in &inner {
+            walk(module, block, clock, intervals, false);
         }
+        keep_while_run(module, &inner, entered..*clock, intervals);
         for &result in module.results(op) {
             extend(module, result, *clock, intervals);
         }
     }
     *clock += 1;
-    if !outermost {
-        // A loop may run the block again: what it reads from outside, and its own arguments, live
-        // until it ends.
-        for interval in intervals.values_mut() {
-            if interval.first <= entered && interval.last > entered {
-                interval.last = interval.last.max(*clock);
-            }
+}
+
+/// An op may run its blocks again and again, the condition of a loop after the body, too: what
+/// they read from outside, and their own arguments, live until all of them have ended.
+fn keep_while_run(
+    module: &Module,
+    blocks: &[Block],
+    run: Range<usize>,
+    intervals: &mut BTreeMap<Value, Interval>,
+) {
+    if blocks.is_empty() {
+        return;
+    }
+    for interval in intervals.values_mut() {
+        if interval.first <= run.start && interval.last > run.start {
+            interval.last = interval.last.max(run.end);
         }
-        for &arg in module.block_args(block) {
-            extend(module, arg, *clock, intervals);
-        }
+    }
+    for &arg in blocks.iter().flat_map(|&block| module.block_args(block)) {
+        extend(module, arg, run.end, intervals);
     }
 }
 

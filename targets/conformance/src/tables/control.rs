@@ -57,6 +57,26 @@ pub(super) fn cases() -> Vec<Case> {
         ));
     }
     out.push(case(
+        "while, with a limit that only the condition reads",
+        Scale::Output,
+        &["5xf32", "7xf32"],
+        |b, v| {
+            // Five, but only at run time.
+            let ones = build::with_scalar(b, &Mul, v[0], 0.0)?;
+            let ones = build::with_scalar(b, &Add, ones, 1.0)?;
+            let count = build::reduce(b, ones, "sum", &[0])?;
+            let limit = build::cast(b, count, Elem::I64)?;
+            let zero = build::scalar(b, Elem::I64, 0.0)?;
+            counted_loop(b, limit, zero, v[1], |b, x| {
+                let top = build::reduce(b, x, "max", &[0])?;
+                let below = build::binary(b, &Sub, x, top)?;
+                let total = build::reduce(b, below, "sum", &[0])?;
+                let share = build::with_scalar(b, &Mul, total, -0.1)?;
+                build::binary(b, &Add, below, share)
+            })
+        },
+    ));
+    out.push(case(
         "while in while",
         Scale::Output,
         &["i64 = 3", "9xf32"],
