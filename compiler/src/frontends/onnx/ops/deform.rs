@@ -64,7 +64,7 @@ impl Extents {
     }
 
     fn taps(&self) -> u64 {
-        self.kernel[0] * self.kernel[1]
+        self.kernel[0].saturating_mul(self.kernel[1])
     }
 }
 
@@ -73,7 +73,7 @@ fn deform_conv(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     let (x, w) = (cx.input(0)?, cx.input(1)?);
     let columns = columns(cx, &e, x)?;
     // Batch, group, what a kernel reads, place.
-    let depth = e.channels / e.groups * e.taps();
+    let depth = (e.channels / e.groups).saturating_mul(e.taps());
     let places = e.out[0].times(e.out[1]);
     let group = Dim::Known(e.groups);
     let columns = cx.reshape(columns, &[e.batch, group, Dim::Known(depth), places])?;

@@ -10,7 +10,6 @@ mod determinant;
 mod elementwise;
 mod found;
 mod index;
-mod linear_attention;
 mod loss;
 mod matmul;
 mod maxima;
@@ -19,6 +18,7 @@ mod norm;
 mod patch;
 mod quant;
 mod rearrange;
+mod recurrence;
 mod recurrent;
 mod reduce;
 mod region;
@@ -74,7 +74,6 @@ const FAMILIES: &[&[Row]] = &[
     elementwise::ROWS,
     found::ROWS,
     index::ROWS,
-    linear_attention::ROWS,
     loss::ROWS,
     matmul::ROWS,
     misc::ROWS,
@@ -82,6 +81,7 @@ const FAMILIES: &[&[Row]] = &[
     patch::ROWS,
     quant::ROWS,
     rearrange::ROWS,
+    recurrence::ROWS,
     recurrent::ROWS,
     reduce::ROWS,
     region::ROWS,

@@ -52,7 +52,7 @@ fn col2im(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
         ));
     };
     let size = block.iter().try_fold(1u64, |n, &b| n.checked_mul(b as u64));
-    let size = size.filter(|&n| n <= 4096 && rows % n == 0);
+    let size = size.filter(|&n| n <= 2048 && rows % n == 0);
     let size = size.ok_or_else(|| invalid("the rows of the input do not fit the blocks"))?;
     let mut places = vec![batch, Dim::Known(rows)];
     let mut extra = Vec::new();
@@ -145,7 +145,7 @@ fn max_unpool(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     }
     let mut more = Vec::new();
     for (stated, own) in stated.iter().zip(&full) {
-        let missing = stated - own.known().unwrap_or(0) as i64;
+        let missing = stated.saturating_sub(own.known().unwrap_or(0) as i64);
         if missing < 0 {
             return Err(invalid("the stated shape is too small"));
         }

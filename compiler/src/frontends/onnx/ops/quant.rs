@@ -64,6 +64,12 @@ pub(super) fn for_blocks(
 ) -> OpResult<Value> {
     let Blocks { axis, block, total } = blocks;
     let mut flat = cx.dims(parameter)?;
+    if axis >= flat.len() {
+        return Err(invalid(format!(
+            "scales of rank {} have no axis {axis} of blocks",
+            flat.len()
+        )));
+    }
     let mut wide = flat.clone();
     wide.insert(axis + 1, Dim::Known(block));
     let axes: Vec<usize> = (0..wide.len()).filter(|&a| a != axis + 1).collect();

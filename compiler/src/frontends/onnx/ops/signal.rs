@@ -63,7 +63,10 @@ fn mel_weights(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     let high = known_number(cx, 4, "the upper edge")?;
     let elem = elem_type(cx.int("output_datatype", 1)? as i32)?;
     let limit = 0.0..=WINDOW_LIMIT as f64;
-    if !limit.contains(&(bins * length)) || !limit.contains(&length) || bins < 0.0 {
+    if ![bins, length, bins * length]
+        .iter()
+        .all(|n| limit.contains(n))
+    {
         return Err(unsupported("a matrix of this size is not supported"));
     }
     let lines = (length / 2.0).floor() as usize + 1;

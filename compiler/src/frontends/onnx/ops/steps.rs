@@ -47,7 +47,10 @@ impl Cx<'_, '_, '_, '_> {
 
     /// 0, 1, 2, … up to the extent of an axis of `x`, as a vector.
     pub(super) fn places(&mut self, x: Value, axis: usize) -> OpResult<Value> {
-        let dim = self.dims(x)?[axis];
+        let dims = self.dims(x)?;
+        let dim = *dims
+            .get(axis)
+            .ok_or_else(|| invalid(format!("rank {} has no axis {axis}", dims.len())))?;
         if dim != Dim::Unknown {
             return build::iota(self.b, &[dim], 0, Elem::I64);
         }

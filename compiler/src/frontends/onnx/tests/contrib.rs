@@ -52,6 +52,31 @@ fn a_convolution_with_channels_last_is_one_with_channels_first() {
 }
 
 #[test]
+fn groups_are_normed_with_channels_last() {
+    let weights = [
+        floats("s", &[4], &[1.0, 2.0, 3.0, 4.0]),
+        floats("b", &[4], &[0.0, 1.0, 0.0, -1.0]),
+        floats("skip", &[1, 4], &[0.5, 0.0, -0.5, 1.0]),
+        floats("first", &[1, 4, 1, 1], &[0.5, 0.0, -0.5, 1.0]),
+    ];
+    let nodes = [
+        node("Transpose", &["x"], &["t"]).ints("perm", &[0, 2, 3, 1]),
+        microsoft("SkipGroupNorm", &["t", "s", "b", "skip"], &["u", "sum"])
+            .int("groups", 2)
+            .int("activation", 1),
+        node("Transpose", &["u"], &["a"]).ints("perm", &[0, 3, 1, 2]),
+        node("Add", &["x", "first"], &["y"]),
+        node("GroupNormalization", &["y", "s", "b"], &["n"]).int("num_groups", 2),
+        node("Sigmoid", &["n"], &["gate"]),
+        node("Mul", &["n", "gate"], &["b1"]),
+    ];
+    let input = value("x", F32, &known(&[1, 4, 3, 2]));
+    let model = with_domain(&[input], &weights, &nodes, &["a", "b1"]);
+    let y = run(&model, &[wave(&[1, 4, 3, 2])]);
+    assert_close(&y[0], &[1, 4, 3, 2], &y[1].to_f64s());
+}
+
+#[test]
 fn packed_heads_are_heads_apart() {
     let inputs = [value("packed", F32, &known(&[1, 4, 2, 3, 5]))];
     let apart = |i: i64, to: &'static str| {
@@ -165,6 +190,39 @@ fn what_is_found_in_a_constant_is_a_constant() {
         &["y"],
     ));
     assert_eq!(output_dims(&module, 0), [Dim::Known(1), Dim::Known(2)]);
+}
+
+#[test]
+fn queries_and_keys_are_normed_before_they_meet() {
+    let grouped = |inputs: &[&str], to: &str| {
+        microsoft("GroupQueryAttention", inputs, &[to])
+            .int("num_heads", 1)
+            .int("kv_num_heads", 1)
+    };
+    let norm = |x: &str, scale: &str, to: &str| {
+        node("SimplifiedLayerNormalization", &[x, scale], &[to]).float("epsilon", 1e-6)
+    };
+    let mut inputs = vec!["x", "x", "x", "", "", "l", "t"];
+    inputs.extend([""; 7]);
+    inputs.extend(["s", "r"]);
+    let nodes = [
+        grouped(&inputs, "a"),
+        norm("x", "s", "q"),
+        norm("x", "r", "k"),
+        grouped(&["q", "k", "x", "", "", "l", "t"], "b"),
+    ];
+    let mut total = longs("t", &[3]);
+    total.dims.clear();
+    let weights = [
+        longs("l", &[2]),
+        total,
+        floats("s", &[4], &[1.0, 2.0, -1.0, 0.5]),
+        floats("r", &[4], &[2.0, 1.0, 1.0, -1.0]),
+    ];
+    let input = value("x", F32, &known(&[1, 3, 4]));
+    let model = with_domain(&[input], &weights, &nodes, &["a", "b"]);
+    let y = run(&model, &[wave(&[1, 3, 4])]);
+    assert_close(&y[0], &[1, 3, 4], &y[1].to_f64s());
 }
 
 #[test]

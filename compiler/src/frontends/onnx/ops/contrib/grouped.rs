@@ -29,8 +29,6 @@ fn check(cx: &Cx<'_, '_, '_, '_>) -> OpResult<()> {
             cx.flag("sliding_window_cache")?,
             "a cache of the window alone",
         ),
-        (cx.optional(14).is_some(), "a norm of queries and keys"),
-        (cx.optional(16).is_some(), "`query_seqlens`"),
         (cx.int("qk_output", 0)? != 0, "the output of the scores"),
     ];
     match refused.iter().find(|(found, _)| *found) {
@@ -42,6 +40,10 @@ fn check(cx: &Cx<'_, '_, '_, '_>) -> OpResult<()> {
 fn grouped(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     check(cx)?;
     let Heads { mut q, mut k, v } = given_heads(cx)?;
+    if let (Some(of_q), Some(of_k)) = (cx.optional(14), cx.optional(15)) {
+        q = normed(cx, q, of_q, "q_norm_epsilon")?;
+        k = normed(cx, k, of_k, "k_norm_epsilon")?;
+    }
     let past = past_lengths(cx, q)?;
     let positions = positions(cx, q, past)?;
     if cx.flag("do_rotary")? {
@@ -89,12 +91,24 @@ fn given_heads(cx: &mut Cx<'_, '_, '_, '_>) -> OpResult<Heads> {
     })
 }
 
+/// The features of each head over the root of the mean of their squares.
+fn normed(cx: &mut Cx<'_, '_, '_, '_>, x: Value, scale: Value, own: &str) -> OpResult<Value> {
+    let shared = cx.float("qk_norm_epsilon", 1e-6)?;
+    let epsilon = cx.opt_float(own)?.unwrap_or(shared);
+    let attrs = [("axis", 3.into()), ("epsilon", epsilon.into())];
+    cx.op(&nn::RmsNorm, &[x, scale], &attrs)
+}
+
 /// How many tokens of each batch the cache held before: all of them, without the new ones.
 fn past_lengths(cx: &mut Cx<'_, '_, '_, '_>, q: Value) -> OpResult<Value> {
     let last = cx.input(5)?;
     let last = cx.cast(last, Elem::I64)?;
     let last = cx.reshape(last, &[cx.dims(q)?[0]])?;
-    let queries = build::dim(cx.b, q, 2)?;
+    let queries = match cx.optional(16) {
+        // The rest of the queries is padding.
+        Some(given) => cx.cast(given, Elem::I64)?,
+        None => build::dim(cx.b, q, 2)?,
+    };
     let one = cx.number(Elem::I64, 1.0)?;
     let total = cx.binary(&tensor::Add, last, one)?;
     let before = cx.binary(&tensor::Sub, total, queries)?;
@@ -115,7 +129,9 @@ fn cached(cx: &mut Cx<'_, '_, '_, '_>, heads: Heads, past: Value) -> OpResult<(V
     let (Some(past_k), Some(past_v)) = (cx.optional(3), cx.optional(4)) else {
         return Ok((heads.k, heads.v));
     };
-    let room = cx.dims(past_k)?[2];
+    let [_, _, room, _] = cx.dims(past_k)?[..] else {
+        return Err(invalid("the cache must have four axes"));
+    };
     if room == Dim::Known(0) {
         return Ok((heads.k, heads.v));
     }
@@ -125,7 +141,8 @@ fn cached(cx: &mut Cx<'_, '_, '_, '_>, heads: Heads, past: Value) -> OpResult<(V
     let entry = cx.entries(total).and_then(|e| e.first().copied());
     let both = tensor::shapes::plus(room, cx.dims(heads.k)?[2]);
     // One batch has as many keys as the longest, so that nothing is left between old and new.
-    let gapless = cx.dims(heads.q)?[0] == Dim::Known(1)
+    let gapless = cx.optional(16).is_none()
+        && cx.dims(heads.q)?[0] == Dim::Known(1)
         && both != Dim::Unknown
         && entry.is_some_and(|e| e == Entry::from(both));
     if gapless {

@@ -21,6 +21,7 @@ pub(in super::super) const ROWS: &[Row] = &[
         1,
         gather_block_quantized,
     ),
+    row("com.microsoft::MatMulBnb4", 1, matmul_of_codes),
     row(
         "com.microsoft::MatMulIntegerToFloat",
         1,
@@ -144,7 +145,7 @@ fn count(cx: &Cx<'_, '_, '_, '_>, name: &str) -> OpResult<u64> {
     let n = cx.required(name, cx.opt_int(name)?)?;
     u64::try_from(n)
         .ok()
-        .filter(|n| (1..=1 << 40).contains(n))
+        .filter(|n| (1..=1 << 31).contains(n))
         .ok_or_else(|| invalid(format!("attribute `{name}` is {n}")))
 }
 
@@ -201,6 +202,84 @@ fn zero_points(cx: &mut Cx<'_, '_, '_, '_>, bits: u64, by_block: [Dim; 2]) -> Op
     let end = blocks.known().unwrap_or(0) as i64;
     let zeros = build::slice_axis(cx.b, zeros, 1, 0, end)?;
     cx.cast(zeros, elem)
+}
+
+/// What the sixteen codes of NF4 stand for: quantiles of a normal distribution.
+const NORMAL_CODES: [f32; 16] = [
+    -1.0,
+    -0.696_192_8,
+    -0.525_073_05,
+    -0.394_917_5,
+    -0.284_441_38,
+    -0.184_773_43,
+    -0.091_050_036,
+    0.0,
+    0.079_580_3,
+    0.160_930_2,
+    0.246_112_3,
+    0.337_915_24,
+    0.440_709_83,
+    0.562_617,
+    0.722_956_84,
+    1.0,
+];
+
+/// What the lower eight codes of FP4 stand for; the upper eight are their negatives.
+const FLOAT_CODES: [f32; 8] = [
+    0.0,
+    0.005_208_333_5,
+    0.666_666_7,
+    1.0,
+    0.333_333_34,
+    0.5,
+    0.166_666_67,
+    0.25,
+];
+
+/// The product with a matrix of codes of four bits, the high half of a byte first; each block of
+/// codes has its greatest magnitude as the scale.
+fn matmul_of_codes(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
+    let (x, packed, scales) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
+    let block = count(cx, "block_size")?;
+    let (columns, depth) = (count(cx, "N")?, count(cx, "K")?);
+    let codes: Vec<f32> = match cx.int("quant_type", 1)? {
+        0 => {
+            let negative = FLOAT_CODES.iter().map(|x| -x);
+            FLOAT_CODES.iter().copied().chain(negative).collect()
+        }
+        1 => NORMAL_CODES.to_vec(),
+        other => return Err(invalid(format!("attribute `quant_type` is {other}"))),
+    };
+    let elem = cx.elem(x)?;
+    let table = cx.constant(Tensor::from_vec(Elem::F32, [codes.len()], codes))?;
+    let total = columns * depth;
+    let blocks = total.div_ceil(block);
+    let mask = cx.number(Elem::U8, 15.0)?;
+    let shifts = cx.constant(Tensor::from_f64s(Elem::U8, [2], [4.0, 0.0]))?;
+    let packed = build::unsqueeze(cx.b, packed, &[1])?;
+    let numbers = cx.binary(&tensor::Shr, packed, shifts)?;
+    let numbers = cx.binary(&tensor::And, numbers, mask)?;
+    let numbers = cx.reshape(numbers, &[Dim::Known(total.next_multiple_of(2))])?;
+    let numbers = build::slice_axis(cx.b, numbers, 0, 0, total as i64)?;
+    let numbers = cx.cast(numbers, Elem::I64)?;
+    let values = build::gather(cx.b, table, numbers, 0)?;
+    let values = cx.cast(values, elem)?;
+    let scales = cx.reshape(scales, &[Dim::Known(blocks)])?;
+    let blocks = Blocks {
+        axis: 0,
+        block,
+        total,
+    };
+    let scales = for_blocks(cx, scales, blocks)?;
+    let weight = cx.binary(&tensor::Mul, values, scales)?;
+    let weight = match cx.int("transB", 1)? != 0 {
+        true => {
+            let weight = cx.reshape(weight, &[Dim::Known(columns), Dim::Known(depth)])?;
+            cx.transpose(weight, &[1, 0])?
+        }
+        false => cx.reshape(weight, &[Dim::Known(depth), Dim::Known(columns)])?,
+    };
+    one(product(cx, x, weight)?)
 }
 
 /// Slices of a table in few bits, as floats. An index that is out of range gives zeros.

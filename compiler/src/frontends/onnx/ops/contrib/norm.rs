@@ -4,8 +4,9 @@ use lepid_ir::core::{Elem, OpResult, Value};
 use lepid_ir::dialects::tensor::build;
 use lepid_ir::dialects::{nn, tensor};
 
-use super::super::{Row, row};
-use crate::frontends::onnx::cx::{Cx, unsupported};
+use super::super::{Row, one, row};
+use super::fused::{channels_first, channels_last};
+use crate::frontends::onnx::cx::{Cx, invalid, unsupported};
 
 type Values = OpResult<Vec<Value>>;
 
@@ -17,6 +18,11 @@ pub(in super::super) const ROWS: &[Row] = &[
         1,
         embed_layer_norm,
     ),
+    row("com.microsoft::GroupNorm", 1, |cx| {
+        let x = cx.input(0)?;
+        one(group_norm(cx, x)?)
+    }),
+    row("com.microsoft::SkipGroupNorm", 1, skip_group_norm),
     row("com.microsoft::SkipLayerNormalization", 1, skip_layer_norm),
     row(
         "com.microsoft::SkipSimplifiedLayerNormalization",
@@ -64,12 +70,18 @@ fn sum(cx: &mut Cx<'_, '_, '_, '_>, bias: usize) -> OpResult<Value> {
     }
 }
 
+fn last_axis(cx: &Cx<'_, '_, '_, '_>, x: Value) -> OpResult<usize> {
+    let rank = cx.rank(x)?;
+    rank.checked_sub(1)
+        .ok_or_else(|| invalid("a scalar has no features"))
+}
+
 /// Layer normalisation of `x + skip + bias`; the fourth output is that sum.
 fn skip_layer_norm(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     let sum = sum(cx, 4)?;
     let mut operands = vec![sum, cx.input(2)?];
     operands.extend(cx.optional(3));
-    let attrs = attrs(cx, cx.rank(sum)? - 1, 1e-12)?;
+    let attrs = attrs(cx, last_axis(cx, sum)?, 1e-12)?;
     let y = cx.op(&nn::LayerNorm, &operands, &attrs)?;
     // The second and third are for training.
     Ok(vec![y, y, y, sum])
@@ -78,7 +90,7 @@ fn skip_layer_norm(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
 fn skip_simplified_layer_norm(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     let sum = sum(cx, 3)?;
     let scale = cx.input(2)?;
-    let attrs = attrs(cx, cx.rank(sum)? - 1, 1e-12)?;
+    let attrs = attrs(cx, last_axis(cx, sum)?, 1e-12)?;
     let y = cx.op(&nn::RmsNorm, &[sum, scale], &attrs)?;
     Ok(vec![y, y, y, sum])
 }
@@ -115,4 +127,49 @@ fn embed_layer_norm(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     };
     let count = build::reduce(cx.b, kept, "sum", &[1])?;
     Ok(vec![y, count, sum])
+}
+
+/// Group normalisation, with the channels last unless told otherwise, then SiLU where it is asked
+/// for.
+fn group_norm(cx: &mut Cx<'_, '_, '_, '_>, x: Value) -> OpResult<Value> {
+    let groups = cx.required("groups", cx.opt_int("groups")?)?;
+    let last = cx.int("channels_last", 1)? != 0;
+    let x = if last { channels_first(cx, x)? } else { x };
+    let elem = cx.elem(x)?;
+    let scale = cx.cast(cx.input(1)?, elem)?;
+    let bias = cx.cast(cx.input(2)?, elem)?;
+    let attrs = [
+        ("groups", groups.into()),
+        ("epsilon", cx.float("epsilon", 1e-5)?.into()),
+    ];
+    let y = cx.op(&nn::GroupNorm, &[x, scale, bias], &attrs)?;
+    let y = match cx.int("activation", 0)? {
+        0 => y,
+        1 => cx.op(&nn::Silu, &[y], &[])?,
+        other => return Err(invalid(format!("attribute `activation` is {other}"))),
+    };
+    match last {
+        true => channels_last(cx, y),
+        false => Ok(y),
+    }
+}
+
+/// Of `x + skip + bias`, and that sum. A skip of two axes has one number for each channel.
+fn skip_group_norm(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
+    let (x, mut skip) = (cx.input(0)?, cx.input(3)?);
+    let last = cx.int("channels_last", 1)? != 0;
+    let spatial = if last { [1, 2] } else { [2, 3] };
+    if cx.rank(skip)? == 2 {
+        skip = build::unsqueeze(cx.b, skip, &spatial)?;
+    }
+    let mut sum = cx.binary(&tensor::Add, x, skip)?;
+    if let Some(bias) = cx.optional(4) {
+        let bias = if last {
+            bias
+        } else {
+            build::unsqueeze(cx.b, bias, &[1, 2])?
+        };
+        sum = cx.binary(&tensor::Add, sum, bias)?;
+    }
+    Ok(vec![group_norm(cx, sum)?, sum])
 }

@@ -1,6 +1,6 @@
-//! Attention as a recurrence over a state.
+//! Layers that hand a state from call to call.
 
-use lepid_ir::core::{Dim, Elem, OpResult, Value};
+use lepid_ir::core::{Attr, Dim, Elem, OpResult, Value};
 use lepid_ir::dialects::nn;
 use lepid_ir::dialects::tensor::{self, build};
 
@@ -11,9 +11,95 @@ use crate::frontends::onnx::cx::{Cx, invalid, unsupported};
 type Values = OpResult<Vec<Value>>;
 
 pub(super) const ROWS: &[Row] = &[
+    row("CausalConvWithState", 27, causal_conv),
     row("LinearAttention", 27, linear_attention),
+    row("com.microsoft::CausalConvWithState", 1, causal_conv),
     row("com.microsoft::LinearAttention", 1, linear_attention),
 ];
+
+/// What of the operators is not read: attributes that must keep their defaults.
+fn only_defaults(cx: &Cx<'_, '_, '_, '_>, names: &[(&str, i64)]) -> OpResult<()> {
+    for &(name, default) in names {
+        let given = cx.int(name, default)?;
+        if given != default {
+            return Err(unsupported(format!("`{name}` of {given} is not supported")));
+        }
+    }
+    Ok(())
+}
+
+/// A convolution of each channel with the positions before it; those before the first are the
+/// state. The new state is the last positions.
+fn causal_conv(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
+    only_defaults(
+        cx,
+        &[
+            ("ndim", 1),
+            ("channels_last", 0),
+            ("state_window", 0),
+            ("state_length", 0),
+            ("state_update_capacity", 0),
+            ("input_channels", 0),
+            ("input_channel_offset", 0),
+        ],
+    )?;
+    let (x, w) = (cx.input(0)?, cx.input(1)?);
+    let [Dim::Known(channels), _, Dim::Known(taps @ 1..)] = cx.dims(w)?[..] else {
+        return Err(invalid("the weight must have three known extents"));
+    };
+    if cx.rank(x)? != 3 {
+        return Err(invalid("the input must have three axes"));
+    }
+    let dilation = cx.int("dilation", 1)?;
+    let reach = (taps as i64 - 1).checked_mul(dilation);
+    let Some(reach) = reach.filter(|n| dilation >= 1 && *n <= 1 << 32) else {
+        return Err(invalid(format!("attribute `dilation` is {dilation}")));
+    };
+    let all = match cx.optional(3) {
+        Some(state) => build::concat(cx.b, &[state, x], 2)?,
+        None => build::pad(cx.b, x, 0.0, &[0, 0, reach], &[0, 0, 0])?,
+    };
+    // The sum of half floats and its activation round once.
+    let elem = cx.elem(x)?;
+    let wide = if elem == Elem::F64 { elem } else { Elem::F32 };
+    let mut operands = vec![cx.cast(all, wide)?, cx.cast(w, wide)?];
+    if let Some(bias) = cx.optional(2) {
+        operands.push(cx.cast(bias, wide)?);
+    }
+    let attrs = [
+        ("stride", [1i64][..].into()),
+        ("dilation", [dilation][..].into()),
+        ("pad", [0i64, 0][..].into()),
+        ("groups", Attr::Int(channels as i64)),
+    ];
+    let y = cx.op(&nn::Conv, &operands, &attrs)?;
+    let y = match cx.string("activation", "none")?.as_str() {
+        "none" => y,
+        "silu" | "swish" => cx.op(&nn::Silu, &[y], &[])?,
+        other => return Err(invalid(format!("attribute `activation` is `{other}`"))),
+    };
+    let y = cx.cast(y, elem)?;
+    let y = match cx.dims(x)?[2] {
+        Dim::Unknown => y,
+        length => {
+            let dims = cx.dims(y)?;
+            cx.reshape(y, &[dims[0], dims[1], length])?
+        }
+    };
+    Ok(vec![y, last_positions(cx, all, reach)?])
+}
+
+/// The last positions along axis 2.
+fn last_positions(cx: &mut Cx<'_, '_, '_, '_>, x: Value, count: i64) -> OpResult<Value> {
+    if let Some(length) = cx.dims(x)?[2].known() {
+        return build::slice_axis(cx.b, x, 2, length as i64 - count, length as i64);
+    }
+    let length = build::dim(cx.b, x, 2)?;
+    let first = build::with_scalar(cx.b, &tensor::Sub, length, count as f64)?;
+    let places = build::iota(cx.b, &[Dim::Known(count as u64)], 0, Elem::I64)?;
+    let places = cx.binary(&tensor::Add, places, first)?;
+    build::gather(cx.b, x, places, 2)
+}
 
 /// What a step does with the state `S`, which maps a key to a value.
 #[derive(Copy, Clone, PartialEq)]
@@ -50,9 +136,7 @@ struct Sequences {
 /// `S = exp(decay) · S + beta · k ⊗ (v - Sᵀ k)` and `y = scale · Sᵀ q`, token after token.
 fn linear_attention(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     let rule = Rule::parse(&cx.string("update_rule", "gated_delta")?)?;
-    if cx.int("state_window", 0)? != 0 {
-        return Err(unsupported("a window of states is not supported"));
-    }
+    only_defaults(cx, &[("state_window", 0)])?;
     let sequences = sequences(cx, rule)?;
     let state = match cx.optional(3) {
         Some(state) => state,
