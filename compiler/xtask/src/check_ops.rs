@@ -54,6 +54,8 @@ struct Case {
     rtol: f64,
     /// Outputs of whole numbers may differ by a step.
     atol: f64,
+    /// Targets that have no code for it yet.
+    pending: Vec<String>,
     #[serde(flatten)]
     reference: Reference,
 }
@@ -67,6 +69,14 @@ struct Outcome {
     max_rel_error: Option<f64>,
     /// Why it does not pass.
     failure: Option<String>,
+    /// The target refuses it, as is known.
+    pending: bool,
+}
+
+impl Outcome {
+    fn failed(&self) -> bool {
+        self.failure.is_some() && !self.pending
+    }
 }
 
 pub(crate) fn main(options: &Options) -> Result<ExitCode> {
@@ -80,7 +90,8 @@ pub(crate) fn main(options: &Options) -> Result<ExitCode> {
     for case in &cases {
         for target in &options.targets {
             let outcome = check(&lepid, case, target);
-            if outcome.failure.is_some() {
+            let listed = case.pending.contains(target);
+            if outcome.failed() || (listed && !outcome.pending) {
                 println!("{}", row(&outcome));
             }
             outcomes.push(outcome);
@@ -115,9 +126,14 @@ fn check(lepid: &Path, case: &Case, target: &str) -> Outcome {
         operator: case.operator.clone(),
         target: target.to_owned(),
         max_rel_error,
+        pending: failure.as_ref().is_some_and(|f| f.contains(REFUSED))
+            && case.pending.iter().any(|p| p == target),
         failure,
     }
 }
+
+/// The code of an op that a target has no code for.
+const REFUSED: &str = "E0401";
 
 fn row(outcome: &Outcome) -> String {
     let result = match (&outcome.failure, outcome.max_rel_error) {
@@ -128,15 +144,16 @@ fn row(outcome: &Outcome) -> String {
 }
 
 fn summarise(options: &Options, outcomes: &[Outcome]) -> Result<ExitCode> {
-    let failed = outcomes.iter().filter(|o| o.failure.is_some()).count();
+    let failed = outcomes.iter().filter(|o| o.failed()).count();
+    let pending = outcomes.iter().filter(|o| o.pending).count();
     let by_error = |a: &&Outcome, b: &&Outcome| {
         let error = |o: &Outcome| o.max_rel_error.unwrap_or(0.0);
         error(a).total_cmp(&error(b))
     };
     let passed = || outcomes.iter().filter(|o| o.failure.is_none());
     println!(
-        "\n{} runs equal to ONNX Runtime, {failed} not",
-        outcomes.len() - failed
+        "\n{} runs equal to ONNX Runtime, {failed} not, {pending} wait for code of their target",
+        passed().count()
     );
     if let Some(worst) = passed().max_by(by_error) {
         println!("the largest error that passed:\n{}", row(worst));
