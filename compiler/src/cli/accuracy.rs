@@ -69,6 +69,7 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let compiled = args.target.compile(job.module, func, &[], cx)?;
     let options = LoadOptions {
         threads: threads(args.threads),
+        dynamic_bytes: cx.session.limits.memory,
         ..LoadOptions::default()
     };
     let mut executable = load_package(target, &compiled.package, &options)?;

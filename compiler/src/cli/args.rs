@@ -494,9 +494,10 @@ pub(super) fn threads(asked: Option<usize>) -> usize {
 }
 
 /// How to load a package for runs that are looked at, not timed.
-pub(super) fn plain_load(threads: Option<usize>) -> LoadOptions {
+pub(super) fn plain_load(threads: Option<usize>, cx: &Cx<'_>) -> LoadOptions {
     LoadOptions {
         threads: self::threads(threads),
+        dynamic_bytes: cx.session.limits.memory,
         ..LoadOptions::default()
     }
 }

@@ -138,6 +138,7 @@ fn prepare<'d>(args: &Args, cx: &mut Cx<'d>) -> Result<Ready<'d>, Failure> {
     let options = LoadOptions {
         threads: threads(args.threads),
         profile: false,
+        dynamic_bytes: cx.session.limits.memory,
     };
     let executable = load_package(prepared.target, &prepared.package, &options)?;
     let load = start.elapsed();

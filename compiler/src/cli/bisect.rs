@@ -50,7 +50,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let job = Job::load(&args.model, &args.inputs, cx)?;
     let func = args.model.func.as_deref();
-    let trial = args.target.trial(func, plain_load(args.threads), cx)?;
+    let trial = args.target.trial(func, plain_load(args.threads, cx), cx)?;
     let progress = spinner();
     let mut watch = args.target.ir.watch(cx);
     let search = Bisect {

@@ -168,7 +168,7 @@ fn other_job(model: &ModelArgs, first: &Job, seed: u64, cx: &mut Cx<'_>) -> Resu
 /// Compiles and runs one side, and writes its values if that is asked for.
 fn execute(args: &Args, side: &Side<'_>, job: &Job, cx: &mut Cx<'_>) -> Result<Named, Failure> {
     let func = side.model.func.as_deref();
-    let trial = side.target.trial(func, plain_load(args.threads), cx)?;
+    let trial = side.target.trial(func, plain_load(args.threads, cx), cx)?;
     let module = job.module.clone();
     let package = side.target.compile(module, func, &[], cx)?.package;
     let outputs = trial.execute(&package, &job.inputs)?;
@@ -205,7 +205,7 @@ fn per_op(args: &Args, job: &Job, errors: &mut Diagnostics, cx: &mut Cx<'_>) -> 
         inputs: &job.inputs,
         seen: &seen,
     };
-    let trial = args.target.trial(None, plain_load(args.threads), cx)?;
+    let trial = args.target.trial(None, plain_load(args.threads, cx), cx)?;
     let progress = ProgressBar::new(cut::steps(&job.module, func).len() as u64);
     let tolerance = args.tolerance.tolerance();
     let checks = per_op::check(&trial, &run, tolerance, &mut || progress.inc(1));

@@ -43,6 +43,7 @@ pub(super) fn gather(
     let options = LoadOptions {
         threads,
         profile: true,
+        dynamic_bytes: cx.session.limits.memory,
     };
     let mut executable = load_package(ready.target, package, &options)?;
     executable.run(&ready.inputs)?;

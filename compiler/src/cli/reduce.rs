@@ -71,7 +71,7 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
         module: job.module,
         inputs: job.inputs,
     };
-    let load = plain_load(args.threads);
+    let load = plain_load(args.threads, cx);
     let trial = args.target.trial(Some(&case.func), load, cx)?;
     let property = property(args, &trial, &case)?;
     if !property.holds(&trial, &case)? {

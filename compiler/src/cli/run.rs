@@ -67,7 +67,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     check_outputs(args)?;
     let ready = Prepared::new(&args.model, &args.inputs, &args.target, cx)?;
-    let options = plain_load(args.threads);
+    let options = plain_load(args.threads, cx);
     let target = ready.target;
     let mut executable = load_package(target, &ready.package, &options)?;
     let ops = count_ops(&ready.package.module);

@@ -7,9 +7,14 @@
 //!
 //! `slots` has one number per value of the body, in the order of [`values`]: a byte offset, or -1
 //! for what does not lie in the arena (arguments, constants and what is computed from them, results
-//! that go straight to an output). A reshape shares the place of its operand. Two values that are
+//! that go straight to an output). A reshape shares the place of its operand, and so
+//! does a broadcast to unknown extents that only loops read. Two values that are
 //! alive together never overlap. Offsets are given greedily, the largest values first, over the
 //! interference graph.
+//!
+//! How much a value of unknown extents takes is known only while the program runs: it gets no
+//! offset but one of a few buffers that the run time makes room in, as -2 for the first, -3 for the
+//! second and so on. [`Storage`] reads the numbers.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -58,6 +63,63 @@ pub struct Plan {
     pub slots: Vec<i64>,
 }
 
+/// Where a number of `slots` puts a value.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Storage {
+    /// In none of the memories that are planned.
+    Elsewhere,
+    /// At a byte offset of the arena.
+    Arena(u64),
+    /// In the buffer of that number, whose size is known only at run time.
+    Slot(u64),
+}
+
+impl Storage {
+    /// Reads a number of `slots`.
+    pub fn of(number: i64) -> Storage {
+        match number {
+            0.. => Storage::Arena(number as u64),
+            -1 => Storage::Elsewhere,
+            _ => Storage::Slot((-2 - number) as u64),
+        }
+    }
+
+    /// The number in `slots`.
+    fn number(self) -> i64 {
+        match self {
+            Storage::Elsewhere => -1,
+            Storage::Arena(offset) => offset as i64,
+            Storage::Slot(slot) => -2 - slot as i64,
+        }
+    }
+}
+
+/// Whether the extents of a value are known only at run time.
+pub fn is_open(module: &Module, value: Value) -> bool {
+    let ty = module.value_type(value).as_tensor();
+    ty.is_some_and(|ty| ty.dims.iter().any(|d| d.known().is_none()))
+}
+
+/// Whether an op gives the elements of its first operand another shape, and its result lies where
+/// the operand does.
+pub fn is_view(module: &Module, op: Op) -> bool {
+    match module.op_name(op) {
+        "tensor.dyn_reshape" | "tensor.reshape" => true,
+        "tensor.dyn_broadcast" => is_stretched(module, op),
+        _ => false,
+    }
+}
+
+/// Whether a broadcast need not be stored: all that read it are nests of unknown extents, which
+/// can read one element over and over.
+pub fn is_stretched(module: &Module, op: Op) -> bool {
+    let result = module.results(op)[0];
+    let mut uses = module.uses(result).iter();
+    module.op_name(op) == "tensor.dyn_broadcast"
+        && is_open(module, result)
+        && uses.all(|u| module.op_name(u.op) == "kernel.nest")
+}
+
 /// The values of a function's body that a plan speaks of, outside of nests, in program order:
 /// each block's arguments, then each op's results followed by what its regions define.
 pub fn values(module: &Module, func: Op) -> Vec<Value> {
@@ -87,11 +149,11 @@ fn inner_blocks(module: &Module, op: Op) -> Vec<Block> {
         .collect()
 }
 
-/// The value whose place `value` shares: itself, unless it is a reshape.
+/// The value whose place `value` shares: itself, unless it is a view of another.
 pub fn storage(module: &Module, value: Value) -> Value {
     let mut at = value;
     while let Some(op) = module.defining_op(at)
-        && module.op_name(op) == "tensor.reshape"
+        && is_view(module, op)
     {
         at = module.operands(op)[0];
     }
@@ -99,7 +161,8 @@ pub fn storage(module: &Module, value: Value) -> Value {
 }
 
 /// The results of a function that are computed where the caller wants them: result number i has
-/// the storage `direct[i]`, if it has one of its own that no other result took before.
+/// the storage `direct[i]`, if it has one of its own that no other result took before. The caller
+/// has no place for what it does not know the extents of.
 pub fn direct_outputs(module: &Module, func: Op) -> Vec<Option<Value>> {
     let mut taken: Vec<Value> = Vec::new();
     let block = Func::block(module.view(func));
@@ -110,6 +173,8 @@ pub fn direct_outputs(module: &Module, func: Op) -> Vec<Option<Value>> {
             let op = module.defining_op(root)?;
             let own = module.op_block(op) == Some(block)
                 && !is_constant_expression(module, root)
+                && !is_open(module, root)
+                && !is_open(module, value)
                 && module
                     .regions(op)
                     .iter()
@@ -127,7 +192,26 @@ pub fn direct_outputs(module: &Module, func: Op) -> Vec<Option<Value>> {
 struct Interval {
     first: usize,
     last: usize,
+    /// Not known of a value of unknown extents.
+    bytes: Option<u64>,
+}
+
+/// An interval of a value whose size is known.
+#[derive(Copy, Clone)]
+struct SizedInterval {
+    first: usize,
+    last: usize,
     bytes: u64,
+}
+
+impl SizedInterval {
+    fn of(interval: Interval) -> Option<SizedInterval> {
+        Some(SizedInterval {
+            first: interval.first,
+            last: interval.last,
+            bytes: interval.bytes?,
+        })
+    }
 }
 
 /// How long a value needs its place, in ticks of the [`timeline`].
@@ -139,16 +223,18 @@ pub struct Life {
     pub bytes: u64,
 }
 
-/// The lives of all values of a function that have a place of their own, in the order of their
-/// ids.
+/// The lives of all values of a function that have a place of their own in the arena, in the order
+/// of their ids.
 pub fn lives(module: &Module, func: Op) -> Vec<Life> {
     let lives = intervals(module, func).into_iter();
     lives
-        .map(|(value, i)| Life {
-            value,
-            first: i.first,
-            last: i.last,
-            bytes: i.bytes,
+        .filter_map(|(value, i)| {
+            Some(Life {
+                value,
+                first: i.first,
+                last: i.last,
+                bytes: i.bytes?,
+            })
         })
         .collect()
 }
@@ -184,16 +270,22 @@ fn intervals(module: &Module, func: Op) -> BTreeMap<Value, Interval> {
 pub fn plan(module: &Module, func: Op) -> Plan {
     let intervals = intervals(module, func);
     let offsets = place(&intervals);
-    let arena_bytes = intervals
-        .iter()
-        .map(|(value, i)| offsets[value] + i.bytes)
-        .max()
-        .unwrap_or(0);
+    let buffers = place_open(&intervals);
+    let ends = offsets.iter().map(|(value, offset)| {
+        let bytes = intervals[value].bytes.unwrap_or(0);
+        offset + bytes
+    });
+    let arena_bytes = ends.max().unwrap_or(0);
     let slots = values(module, func)
         .into_iter()
         .map(|value| {
             let root = storage(module, value);
-            offsets.get(&root).map_or(-1, |&offset| offset as i64)
+            let storage = match (offsets.get(&root), buffers.get(&root)) {
+                (Some(&offset), _) => Storage::Arena(offset),
+                (None, Some(&buffer)) => Storage::Slot(buffer),
+                (None, None) => Storage::Elsewhere,
+            };
+            storage.number()
         })
         .collect();
     Plan {
@@ -265,20 +357,25 @@ fn keep_while_run(
 /// Whether the results of an op need no place of their own.
 fn is_stored_elsewhere(module: &Module, op: Op) -> bool {
     let results = module.results(op);
-    module.op_name(op) == "tensor.reshape"
+    is_view(module, op)
         || results.iter().all(|&r| is_constant_expression(module, r))
 }
 
 fn start(module: &Module, value: Value, at: usize, intervals: &mut BTreeMap<Value, Interval>) {
-    let ty = module.value_type(value);
-    let bytes = ty
-        .as_tensor()
-        .and_then(|t| Some(t.element_count()? * t.elem.bytes() as u64));
+    let Some(ty) = module.value_type(value).as_tensor() else {
+        return;
+    };
+    let bytes = match is_open(module, value) {
+        true => Some(None),
+        false => ty
+            .element_count()
+            .map(|n| Some((n * ty.elem.bytes() as u64).max(1))),
+    };
     if let Some(bytes) = bytes {
         let interval = Interval {
             first: at,
             last: at,
-            bytes: bytes.max(1),
+            bytes,
         };
         intervals.insert(value, interval);
     }
@@ -290,12 +387,39 @@ fn extend(module: &Module, value: Value, at: usize, intervals: &mut BTreeMap<Val
     }
 }
 
+/// A buffer for each value of unknown extents, so that no two that are alive together share one.
+fn place_open(intervals: &BTreeMap<Value, Interval>) -> BTreeMap<Value, u64> {
+    let mut by_start: Vec<(Value, Interval)> = intervals
+        .iter()
+        .filter(|(_, i)| i.bytes.is_none())
+        .map(|(&v, &i)| (v, i))
+        .collect();
+    by_start.sort_by_key(|(value, i)| (i.first, *value));
+    // When the last value of each buffer ends.
+    let mut ends: Vec<usize> = Vec::new();
+    let mut buffers = BTreeMap::new();
+    for (value, interval) in by_start {
+        let free = ends.iter().position(|&end| end < interval.first);
+        let buffer = free.unwrap_or_else(|| {
+            ends.push(0);
+            ends.len() - 1
+        });
+        ends[buffer] = interval.last;
+        buffers.insert(value, buffer as u64);
+    }
+    buffers
+}
+
 /// Offsets without overlap of what is alive together.
 fn place(intervals: &BTreeMap<Value, Interval>) -> BTreeMap<Value, u64> {
     let mut graph: UnGraphMap<Value, ()> = UnGraphMap::new();
-    let mut by_start: Vec<(Value, Interval)> = intervals.iter().map(|(&v, &i)| (v, i)).collect();
+    let known = intervals.iter();
+    let mut by_start: Vec<(Value, SizedInterval)> = known
+        .filter_map(|(&v, &i)| Some((v, SizedInterval::of(i)?)))
+        .collect();
     by_start.sort_by_key(|(value, i)| (i.first, *value));
-    let mut alive: Vec<(Value, Interval)> = Vec::new();
+    let bytes: BTreeMap<Value, u64> = by_start.iter().map(|(v, i)| (*v, i.bytes)).collect();
+    let mut alive: Vec<(Value, SizedInterval)> = Vec::new();
     for &(value, interval) in &by_start {
         graph.add_node(value);
         alive.retain(|(_, other)| other.last >= interval.first);
@@ -312,7 +436,7 @@ fn place(intervals: &BTreeMap<Value, Interval>) -> BTreeMap<Value, u64> {
             .neighbors(value)
             .filter_map(|other| {
                 let at = *offsets.get(&other)?;
-                Some((at, at + intervals[&other].bytes))
+                Some((at, at + bytes[&other]))
             })
             .collect();
         taken.sort_unstable();

@@ -82,13 +82,20 @@ pub struct LoadOptions {
     pub threads: usize,
     /// Whether `Executable::profile` will be asked.
     pub profile: bool,
+    /// Bytes that values may take together whose extents depend on data. A run that needs more
+    /// ends in a diagnostic.
+    pub dynamic_bytes: u64,
 }
+
+/// The default of [`LoadOptions::dynamic_bytes`].
+pub const DYNAMIC_BYTES: u64 = 4 << 30;
 
 impl Default for LoadOptions {
     fn default() -> LoadOptions {
         LoadOptions {
             threads: 1,
             profile: false,
+            dynamic_bytes: DYNAMIC_BYTES,
         }
     }
 }

@@ -78,6 +78,19 @@ pub(crate) fn build(
     operands: &[&str],
     body: impl FnOnce(&mut Builder<'_>, &[Value]) -> OpResult<Vec<Value>>,
 ) -> Case {
+    match try_build(name, scale, operands, body) {
+        Ok(case) => case,
+        Err(error) => panic!("the case `{name}` cannot be built: {error}"),
+    }
+}
+
+/// The same for a case that may turn out not to be one.
+pub(crate) fn try_build(
+    name: &str,
+    scale: Scale,
+    operands: &[&str],
+    body: impl FnOnce(&mut Builder<'_>, &[Value]) -> OpResult<Vec<Value>>,
+) -> OpResult<Case> {
     let mut random = Random::new(operands.len() as u64 + name.len() as u64);
     let mut module = Module::new();
     let mut inputs = Vec::new();
@@ -108,15 +121,12 @@ pub(crate) fn build(
         Return::build(&mut b, &results, &[])?;
         OpResult::Ok(())
     })();
-    if let Err(error) = result {
-        panic!("the case `{name}` cannot be built: {error}");
-    }
-    Case {
+    result.map(|()| Case {
         name: name.to_string(),
         module,
         inputs,
         scale,
-    }
+    })
 }
 
 /// Reads `[KIND ]TYPE[ = NUMBERS]`. Kinds of floats: `pos` positive, `unit` in (-1, 1), `wide` with

@@ -120,7 +120,7 @@ fn execute(
     for threads in [1, 2] {
         let options = LoadOptions {
             threads,
-            profile: false,
+            ..LoadOptions::default()
         };
         let loaded = target.load(package, &options);
         let mut executable = loaded.map_err(|e| format!("does not load: {e}"))?;

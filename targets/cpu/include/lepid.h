@@ -76,9 +76,9 @@ typedef struct lepid_tensor_info {
     const char *name;
     lepid_elem elem;
     uint32_t rank;
-    /* `rank` extents, outermost first. */
+    /* `rank` extents, outermost first; -1 for one that depends on data. */
     const int64_t *dims;
-    /* The size of all elements. */
+    /* The size of all elements; 0 if it depends on data. */
     uint64_t bytes;
 } lepid_tensor_info;
 
@@ -111,7 +111,7 @@ lepid_status lepid_set_input(lepid_session *session, size_t index, const void *d
 lepid_status lepid_bind_input(lepid_session *session, size_t index, const void *data, size_t bytes);
 /* Lets runs write an output there. The memory must be aligned for its elements, overlap no input and
  * no other output, and stay until the last run or another setting; NULL gives it back to the
- * session. */
+ * session. An output whose size depends on data cannot be bound. */
 lepid_status lepid_bind_output(lepid_session *session, size_t index, void *data, size_t bytes);
 
 /* Runs once. All inputs must be set. */

@@ -6,6 +6,8 @@
 use lepid_ukernels::{Pool, Table};
 
 use crate::engine::Profiler;
+use crate::faults::FaultReport;
+use crate::slots::Slots;
 use crate::support::Support;
 
 /// The argument of every generated function. Generated code reads the fields by their offsets.
@@ -16,7 +18,8 @@ pub(crate) struct Ctx {
     /// Constants and packed weights.
     pub(crate) weights: *const u8,
     pub(crate) inputs: *const *const u8,
-    pub(crate) outputs: *const *mut u8,
+    /// The program itself writes where outputs are whose extents it finds.
+    pub(crate) outputs: *mut *mut u8,
     /// Microkernels of the machine's best instruction set.
     pub(crate) kernels: *const Table,
     /// Routines that no microkernel and no generated loop does.
@@ -33,7 +36,16 @@ pub(crate) struct Ctx {
     pub(crate) step: usize,
     /// Null, or where `Support::tick` adds up times.
     pub(crate) profiler: *mut Profiler,
+    /// Extents that are known only at run time; written by the program.
+    pub(crate) cells: *mut i64,
+    /// Addresses of the values that have such extents, by slot.
+    pub(crate) slot_pointers: *const *mut u8,
+    /// What makes room in the slots.
+    pub(crate) slots: *mut Slots,
+    /// What is at fault, if the entry says that something is.
+    pub(crate) report: FaultReport,
 }
 
-/// The entry of a generated program: runs all tasks in order, as part 0 of 1.
-pub(crate) type MainFn = unsafe extern "C" fn(ctx: *mut Ctx, part: usize, parts: usize);
+/// The entry of a generated program: runs all tasks in order, as part 0 of 1. Gives 0, or the
+/// number of the fault that ended the run.
+pub(crate) type MainFn = unsafe extern "C" fn(ctx: *mut Ctx, part: usize, parts: usize) -> i64;

@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 
 use lepid_ukernels::AlignedBuf;
 
-use crate::engine::{CodePlace, Image, Instance, Meta, Refusal};
+use crate::engine::{CodePlace, Image, Instance, InstanceOptions, Meta, Refusal};
 use crate::interface::INTERFACE;
 use crate::linked::{ABI_VERSION, LinkedProgram, MAGIC, TensorInfo, elem_of};
 
@@ -130,7 +130,12 @@ impl Session {
         let meta: Meta = serde_json::from_slice(meta)
             .map_err(|error| argument(format!("the program is damaged: {error}")))?;
         let image = Image::new(meta, CodePlace::Linked(code))?;
-        let instance = Instance::new(&image, threads, false)?;
+        let instance = InstanceOptions {
+            threads,
+            profile: false,
+            dynamic_bytes: u64::MAX,
+        };
+        let instance = Instance::new(&image, instance)?;
         Ok(Session {
             image,
             instance,
@@ -175,6 +180,11 @@ impl Session {
             self.outputs[index].bound = None;
             return Ok(());
         }
+        if infos.get(index).is_some_and(is_open) {
+            let name = name(&infos[index]);
+            let message = format!("the size of output `{name}` depends on data");
+            return Err(argument(message));
+        }
         let info = check_data("output", infos, index, data, len)?;
         check_alignment(info, data)?;
         self.outputs[index].bound = Some(data);
@@ -205,22 +215,57 @@ impl Session {
         // when the places were set; callers vouch that they do not overlap.
         unsafe {
             let weights = slice(self.program.weights, self.program.weights_len);
-            self.instance.run(&self.image, weights, &inputs, &outputs);
+            let outcome = self.instance.run(&self.image, weights, &inputs, &outputs);
+            outcome.map_err(|report| {
+                let site = self.image.meta.sites.get(report.site);
+                let op = site.map_or("an op", |site| &site.name);
+                Failure(Status::Run, report.message(op))
+            })
         }
-        Ok(())
     }
 
-    fn output(&self, index: usize) -> Result<(*const u8, u64), Failure> {
+    fn output(&self, index: usize) -> Result<Found<'_>, Failure> {
         let infos = self.program.outputs();
         let (Some(output), Some(info)) = (self.outputs.get(index), infos.get(index)) else {
             return Err(out_of_range("output", index, infos.len()));
         };
-        match (output.bound, &output.owned) {
-            (Some(data), _) => Ok((data, info.bytes)),
-            (None, Some(buffer)) => Ok((buffer.as_ptr(), info.bytes)),
-            (None, None) => Err(argument("there was no run yet")),
+        let no_run = || argument("there was no run yet");
+        if is_open(info) {
+            let rank = info.rank as usize;
+            let found = self.instance.open_output(&self.image, index, rank);
+            let (data, dims) = found.ok_or_else(no_run)?;
+            let size = elem_of(info.elem).map_or(1, |elem| elem.bytes());
+            let bytes = dims.iter().map(|&n| n as u64).product::<u64>() * size as u64;
+            return Ok(Found { data, bytes, dims });
         }
+        let data = match (output.bound, &output.owned) {
+            (Some(data), _) => data.cast_const(),
+            (None, Some(buffer)) => buffer.as_ptr(),
+            (None, None) => return Err(no_run()),
+        };
+        Ok(Found {
+            data,
+            bytes: info.bytes,
+            dims: extents(info),
+        })
     }
+}
+
+/// An output of the last run.
+struct Found<'a> {
+    data: *const u8,
+    bytes: u64,
+    dims: &'a [i64],
+}
+
+fn extents(info: &TensorInfo) -> &'static [i64] {
+    // SAFETY: the object holds as many extents as it says.
+    unsafe { slice(info.dims, u64::from(info.rank)) }
+}
+
+/// Whether the size depends on data.
+fn is_open(info: &TensorInfo) -> bool {
+    extents(info).iter().any(|&n| n < 0)
 }
 
 fn room(bytes: usize) -> Result<AlignedBuf, Failure> {
@@ -484,7 +529,11 @@ pub(crate) unsafe extern "C" fn lepid_get_output(
     bytes: *mut usize,
 ) -> Status {
     let get = |s: &mut Session| {
-        let (found, len) = s.output(index)?;
+        let Found {
+            data: found,
+            bytes: len,
+            ..
+        } = s.output(index)?;
         // SAFETY: as the caller says.
         let (data, bytes) = unsafe { (data.as_mut(), bytes.as_mut()) };
         let Some(data) = data else {
@@ -509,12 +558,12 @@ pub(crate) unsafe extern "C" fn lepid_get_output_dims(
     dims: *mut *const i64,
 ) -> Status {
     let get = |s: &mut Session| {
-        s.output(index)?;
+        let found = s.output(index)?.dims.as_ptr();
         // SAFETY: as the caller says.
         let Some(dims) = (unsafe { dims.as_mut() }) else {
             return Err(argument("there is no place for the output's extents"));
         };
-        *dims = s.program.outputs()[index].dims;
+        *dims = found;
         Ok(())
     };
     // SAFETY: as the caller says.

@@ -10,8 +10,10 @@ use lepid_ukernels::{AlignedBuf, Isa, Pool};
 use serde::{Deserialize, Serialize};
 
 use crate::abi::{Ctx, MainFn};
+use crate::faults::FaultReport;
 use crate::interface::INTERFACE;
 use crate::machine::{self, MACHINE};
+use crate::slots::Slots;
 use crate::support::SUPPORT;
 
 /// What a program needs to know of itself: the section `meta` of a package, as JSON.
@@ -32,6 +34,21 @@ pub(crate) struct Meta {
     pub(crate) zeros: usize,
     /// For each task the number of its op in `Module::walk` order.
     pub(crate) ops: Vec<usize>,
+    /// Extents that are known only at run time, and buffers for values that have such extents.
+    pub(crate) cells: usize,
+    pub(crate) slots: usize,
+    /// Each op that a run may find at fault.
+    pub(crate) sites: Vec<Site>,
+    /// For each output of unknown extents its first cell.
+    pub(crate) open_outputs: Vec<Option<usize>>,
+}
+
+/// An op that a run may find at fault.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Site {
+    /// Its number in `Module::walk` order.
+    pub(crate) op: usize,
+    pub(crate) name: String,
 }
 
 /// Why a program cannot be run here.
@@ -143,10 +160,31 @@ pub(crate) struct Instance {
     scratch_stride: usize,
     pool: Box<Pool>,
     profiler: Option<Box<Profiler>>,
+    cells: Vec<i64>,
+    slots: Slots,
+    /// Where the outputs of the last run lie.
+    outputs: Vec<*mut u8>,
+}
+
+// SAFETY: the places of outputs are the caller's or in the slots, which move with the instance.
+unsafe impl Send for Instance {}
+
+/// What an instance is made for.
+#[derive(Copy, Clone)]
+pub(crate) struct InstanceOptions {
+    pub(crate) threads: usize,
+    pub(crate) profile: bool,
+    /// What values of unknown extents may take together.
+    pub(crate) dynamic_bytes: u64,
 }
 
 impl Instance {
-    pub(crate) fn new(image: &Image, threads: usize, profile: bool) -> Result<Instance, Refusal> {
+    pub(crate) fn new(image: &Image, options: InstanceOptions) -> Result<Instance, Refusal> {
+        let InstanceOptions {
+            threads,
+            profile,
+            dynamic_bytes,
+        } = options;
         let pool = Box::new(Pool::new(threads));
         let scratch_stride = image.meta.scratch_bytes.max(64);
         let scratch_bytes = scratch_stride.saturating_mul(pool.threads());
@@ -161,6 +199,9 @@ impl Instance {
                     times: vec![(Duration::ZERO, 0); image.meta.tasks.len()],
                 })
             }),
+            cells: vec![0; image.meta.cells],
+            slots: Slots::new(image.meta.slots, dynamic_bytes),
+            outputs: Vec::new(),
         })
     }
 
@@ -173,18 +214,34 @@ impl Instance {
         self.profiler.as_ref().map_or(&[], |p| &p.times)
     }
 
-    /// Runs the program once.
+    /// Where the last run has put an output of unknown extents, and its extents; `None` of others.
+    /// It stays there until the next run, if it lies in an input as long as that.
+    pub(crate) fn open_output(
+        &self,
+        image: &Image,
+        output: usize,
+        rank: usize,
+    ) -> Option<(*const u8, &[i64])> {
+        let first = image.meta.open_outputs.get(output).copied().flatten()?;
+        let place = self.outputs.get(output)?;
+        Some((place.cast_const(), self.cells.get(first..)?.get(..rank)?))
+    }
+
+    /// Runs the program once. `Err` tells which op could not do its work on these inputs.
     ///
     /// # Safety
     /// `weights` are those of the program, aligned to 64 bytes; inputs and outputs are as many, as
-    /// large and as aligned as its signature says, and outputs overlap nothing.
+    /// large and as aligned as its signature says, and outputs overlap nothing. An output of unknown
+    /// extents has no place: its pointer is not used.
     pub(crate) unsafe fn run(
         &mut self,
         image: &Image,
         weights: &[u8],
         inputs: &[*const u8],
         outputs: &[*mut u8],
-    ) {
+    ) -> Result<(), FaultReport> {
+        self.outputs.clear();
+        self.outputs.extend_from_slice(outputs);
         let profiler = match &mut self.profiler {
             Some(profiler) => std::ptr::from_mut(profiler.as_mut()),
             None => std::ptr::null_mut(),
@@ -193,7 +250,7 @@ impl Instance {
             arena: self.arena.as_mut_ptr(),
             weights: weights.as_ptr(),
             inputs: inputs.as_ptr(),
-            outputs: outputs.as_ptr(),
+            outputs: self.outputs.as_mut_ptr(),
             kernels: image.kernels,
             support: &SUPPORT,
             tasks: image.tasks.as_ptr(),
@@ -203,12 +260,20 @@ impl Instance {
             zeros: image.zeros.as_ptr().cast(),
             step: 0,
             profiler,
+            cells: self.cells.as_mut_ptr(),
+            slot_pointers: self.slots.pointers(),
+            slots: &mut self.slots,
+            report: FaultReport::default(),
         };
         // SAFETY: `main` is the program's entry; all memories have the sizes that the program was
         // generated for, and the caller vouches for inputs and outputs.
-        unsafe {
+        let fault = unsafe {
             let main: MainFn = std::mem::transmute(image.main);
-            main(&mut ctx, 0, 1);
+            main(&mut ctx, 0, 1)
+        };
+        match fault {
+            0 => Ok(()),
+            _ => Err(ctx.report),
         }
     }
 }
@@ -289,8 +354,18 @@ mod tests {
             scratch_bytes: 0,
             zeros: 0,
             ops: vec![0],
+            cells: 0,
+            slots: 0,
+            sites: Vec::new(),
+            open_outputs: Vec::new(),
         }
     }
+
+    const PLAIN: InstanceOptions = InstanceOptions {
+        threads: 1,
+        profile: false,
+        dynamic_bytes: 0,
+    };
 
     fn refusal(meta: Meta) -> Refusal {
         match Image::new(meta, CodePlace::Bytes(&[0xcc; 64])) {
@@ -338,7 +413,7 @@ mod tests {
             },
             CodePlace::Bytes(&[0xcc; 64]),
         );
-        let instance = image.and_then(|image| Instance::new(&image, 1, false));
+        let instance = image.and_then(|image| Instance::new(&image, PLAIN));
         assert!(matches!(instance.map(drop), Err(Refusal::Memory(_))));
     }
 }

@@ -14,6 +14,7 @@ mod codegen;
     reason = "shared with the run time of linked programs, some of it only used there"
 )]
 mod engine;
+mod faults;
 mod header;
 mod interface;
 mod isa;
@@ -26,9 +27,11 @@ mod library;
 mod linked;
 mod machine;
 mod object;
+mod open_legality;
 mod places;
 mod routines;
 mod run;
+mod slots;
 mod support;
 mod weights;
 
@@ -43,6 +46,8 @@ use lepid_target_api::{
     Constants, EmitCx, Legality, LoadError, Package, Program, Provenance, Section, Target,
     TargetInfo, TargetOption,
 };
+
+use crate::codegen::lowering::is_open_op;
 
 /// The target `cpu`.
 pub struct Cpu;
@@ -123,6 +128,10 @@ impl Target for Cpu {
         let weights = code.weights.pack(module).map_err(fail)?;
         let walk = module.walk();
         let number = |op| walk.iter().position(|&o| o == op).unwrap_or(0);
+        let site = |op| engine::Site {
+            op: number(op),
+            name: module.op_name(op).to_string(),
+        };
         let meta = engine::Meta {
             interface: interface::INTERFACE,
             machine: machine::MACHINE.to_string(),
@@ -133,6 +142,10 @@ impl Target for Cpu {
             scratch_bytes: code.scratch_bytes,
             zeros: code.zeros,
             ops: code.ops.iter().map(|&op| number(op)).collect(),
+            cells: code.cells,
+            slots: code.slots,
+            sites: code.sites.iter().map(|&op| site(op)).collect(),
+            open_outputs: code.open_outputs.clone(),
         };
         let meta = serde_json::to_vec(&meta).map_err(|e| fail(e.to_string()))?;
         let mut sections = vec![
@@ -231,6 +244,11 @@ fn section(name: &'static str, data: Vec<u8>) -> Section {
 }
 
 fn legality(op: OpView<'_>) -> Legality {
+    if is_open_op(op)
+        && let Some(decided) = open_legality::legality(op)
+    {
+        return decided;
+    }
     let name = op.name();
     let rank = |i: usize| op.operand_tensor(i).rank();
     let all_f32 = || {
@@ -251,9 +269,6 @@ fn legality(op: OpView<'_>) -> Legality {
     match name {
         "core.call" => Legality::Unsupported("the pass `inline` puts calls in place".into()),
         _ if name.starts_with("core.") || name.starts_with("kernel.") => Legality::Native,
-        _ if name.starts_with("tensor.dyn_") || name == "tensor.dim" => Legality::Unsupported(
-            "its shape depends on data, or on a dimension without a value".into(),
-        ),
         "tensor.if" | "tensor.while" | "tensor.reshape" | "tensor.reduce" | "tensor.contract"
         | "tensor.window" => Legality::Native,
         "tensor.broadcast" | "tensor.transpose" | "tensor.slice" | "tensor.reverse"

@@ -6,6 +6,7 @@ use std::mem::{offset_of, size_of};
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_module::{DataDescription, DataId, Linkage, Module, default_libcall_names};
 use cranelift_object::{ObjectBuilder, ObjectModule};
+use lepid_ir::core::Dim;
 use lepid_target_api::{Port, Signature};
 
 use crate::codegen::program::Code;
@@ -155,14 +156,14 @@ impl Writer<'_> {
         let size = size_of::<TensorInfo>();
         let mut infos = Constant::new(size * ports.len());
         for (i, port) in ports.iter().enumerate() {
-            let known = port
-                .ty
-                .as_tensor()
-                .and_then(|t| Some((t.elem, t.known_dims()?)));
-            let Some((elem, dims)) = known else {
-                return Err(format!("`{}` has no fixed shape", port.name));
+            let Some(ty) = port.ty.as_tensor() else {
+                return Err(format!("`{}` is no tensor", port.name));
             };
-            let bytes = dims.iter().product::<usize>() * elem.bytes();
+            let elem = ty.elem;
+            // An extent that only a run knows is -1, and the size of the whole then 0.
+            let extent = |dim: &Dim| dim.known().map_or(-1, |n| n as i64);
+            let dims: Vec<i64> = ty.dims.iter().map(extent).collect();
+            let bytes = ty.element_count().unwrap_or(0) * elem.bytes() as u64;
             let mut name = Constant::new(0);
             // A zero ends a name in C.
             name.bytes = port.name.replace('\0', "").into_bytes();
@@ -181,7 +182,7 @@ impl Writer<'_> {
             );
             infos.half(at + offset_of!(TensorInfo, rank), dims.len() as u32);
             infos.address(at + offset_of!(TensorInfo, dims), extents);
-            infos.number(at + offset_of!(TensorInfo, bytes), bytes as u64);
+            infos.number(at + offset_of!(TensorInfo, bytes), bytes);
         }
         self.constant(list, infos)
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use lepid_ir::core::{Module, Op, Value};
 use lepid_ir::dialects::core::Func;
 use lepid_passes::transform::lower::nn_to_kernel::is_constant_expression;
-use lepid_passes::transform::memory_plan::{direct_outputs, storage, values};
+use lepid_passes::transform::memory_plan::{Storage, direct_outputs, storage, values};
 
 use crate::weights::{Layout, Weights};
 
@@ -20,12 +20,16 @@ pub(crate) enum Place {
     Input(usize),
     /// The output of that number.
     Output(usize),
+    /// The slot of that number, for a value of unknown extents.
+    Slot(usize),
 }
 
 /// The places of a function's values, from its memory plan.
 pub(crate) struct Places<'m> {
     module: &'m Module,
     known: HashMap<Value, Place>,
+    /// How many slots there are.
+    pub(crate) slots: usize,
     /// For each result of the function whether it is computed in its output.
     pub(crate) direct: Vec<Option<Value>>,
 }
@@ -34,10 +38,16 @@ impl<'m> Places<'m> {
     pub(crate) fn new(module: &'m Module, func: Op) -> Places<'m> {
         let view = module.view(func);
         let mut known = HashMap::new();
+        let mut slots = 0;
         for (value, slot) in values(module, func).into_iter().zip(Func::slots(view)) {
-            if let Ok(offset) = usize::try_from(slot) {
-                known.insert(value, Place::Arena(offset));
-            }
+            match Storage::of(slot) {
+                Storage::Elsewhere => None,
+                Storage::Arena(offset) => known.insert(value, Place::Arena(offset as usize)),
+                Storage::Slot(number) => {
+                    slots = slots.max(number as usize + 1);
+                    known.insert(value, Place::Slot(number as usize))
+                }
+            };
         }
         for (i, &arg) in Func::args(view).iter().enumerate() {
             known.insert(arg, Place::Input(i));
@@ -51,6 +61,7 @@ impl<'m> Places<'m> {
         Places {
             module,
             known,
+            slots,
             direct,
         }
     }

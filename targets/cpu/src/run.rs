@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use lepid_ir::core::{Bytes, Code, Diagnostic, Loc, Op, Tensor, Type};
+use lepid_ir::core::{Bytes, Code, Diagnostic, Elem, Loc, Op, Tensor, Type};
 use lepid_target_api::{
     Executable, LoadError, LoadOptions, OpTime, Package, Program, Signature, TensorView,
     TensorViewMut, check_outputs,
 };
 use lepid_ukernels::AlignedBuf;
 
-use crate::engine::{CodePlace, Image, Instance, Meta, Refusal};
+use crate::engine::{CodePlace, Image, Instance, InstanceOptions, Meta, Refusal};
 
 /// What kernels may ask of the address of weights, inputs and outputs at most.
 const ALIGN: usize = 64;
@@ -18,6 +18,8 @@ const ALIGN: usize = 64;
 pub(crate) struct Loaded {
     signature: Signature,
     ops: Vec<Op>,
+    /// Where each op that may be found at fault is from.
+    sites: Vec<Loc>,
     image: Image,
     weights: Bytes,
 }
@@ -32,26 +34,44 @@ pub(crate) fn load(package: &Package) -> Result<Loaded, LoadError> {
     let meta: Meta = serde_json::from_slice(section("meta")?.as_slice())
         .map_err(|e| damaged(&format!("section `meta`: {e}")))?;
     let weights = section("weights")?;
-    let ports = package
-        .signature
-        .inputs
-        .iter()
-        .chain(&package.signature.outputs);
-    if ports.clone().any(|port| byte_count(port.ty).is_none()) {
-        return Err(damaged("an input or output has no size"));
-    }
+    check_ports(&package.signature, &meta).map_err(damaged)?;
     let walk = package.module.walk();
+    let sites = meta.sites.iter().map(|site| {
+        let op = walk.get(site.op).copied()?;
+        Some(package.module.loc(op).clone())
+    });
+    let sites: Option<Vec<Loc>> = sites.collect();
     let ops: Option<Vec<Op>> = meta.ops.iter().map(|&i| walk.get(i).copied()).collect();
     let image = Image::new(meta, CodePlace::Bytes(section("code")?.as_slice()));
     Ok(Loaded {
         signature: package.signature.clone(),
         ops: ops.ok_or_else(|| damaged("a task names an op that is not there"))?,
+        sites: sites.ok_or_else(|| damaged("a fault names an op that is not there"))?,
         image: image.map_err(refused)?,
         weights: match is_aligned(weights.as_slice(), ALIGN) {
             true => weights.clone(),
             false => copied(weights.as_slice())?,
         },
     })
+}
+
+/// Inputs have a size, and outputs have one or are told by cells.
+fn check_ports(signature: &Signature, meta: &Meta) -> Result<(), &'static str> {
+    if signature.inputs.iter().any(|p| byte_count(p.ty).is_none()) {
+        return Err("an input has no size");
+    }
+    for (i, port) in signature.outputs.iter().enumerate() {
+        let rank = port.ty.as_tensor().map(|t| t.rank());
+        let first = meta.open_outputs.get(i).copied().flatten();
+        let told = match (first, rank) {
+            (Some(first), Some(rank)) => first.checked_add(rank).is_some_and(|n| n <= meta.cells),
+            (None, _) | (_, None) => false,
+        };
+        if !told && byte_count(port.ty).is_none() {
+            return Err("an output has no size");
+        }
+    }
+    Ok(())
 }
 
 fn refused(refusal: Refusal) -> LoadError {
@@ -91,7 +111,12 @@ impl Program for Loaded {
     }
 
     fn session(self: Arc<Self>, options: &LoadOptions) -> Result<Box<dyn Executable>, LoadError> {
-        let instance = Instance::new(&self.image, options.threads, options.profile);
+        let instance = InstanceOptions {
+            threads: options.threads,
+            profile: options.profile,
+            dynamic_bytes: options.dynamic_bytes,
+        };
+        let instance = Instance::new(&self.image, instance);
         Ok(Box::new(Session {
             instance: instance.map_err(refused)?,
             program: self,
@@ -111,27 +136,70 @@ struct Session {
 }
 
 impl Session {
-    fn execute(&mut self, inputs: &[*const u8], outputs: &[*mut u8]) {
+    fn execute(&mut self, inputs: &[*const u8], outputs: &[*mut u8]) -> Result<(), Diagnostic> {
         let program = &self.program;
         let weights = program.weights.as_slice();
         // SAFETY: the weights are the program's and aligned; callers pass what its signature asks
         // for.
-        unsafe { self.instance.run(&program.image, weights, inputs, outputs) }
+        let outcome = unsafe { self.instance.run(&program.image, weights, inputs, outputs) };
+        outcome.map_err(|report| {
+            let site = &program.image.meta.sites[report.site];
+            report.diagnostic(&site.name, program.sites[report.site].clone())
+        })
     }
 
-    fn execute_owned(&mut self) {
+    fn execute_owned(&mut self) -> Result<(), Diagnostic> {
         let inputs: Vec<*const u8> = self.inputs.iter().map(|t| t.bytes().as_ptr()).collect();
         let mut held = std::mem::take(&mut self.outputs);
         let outputs: Vec<*mut u8> = held.iter_mut().map(|o| o.as_mut_ptr().cast()).collect();
-        self.execute(&inputs, &outputs);
+        let outcome = self.execute(&inputs, &outputs);
         self.outputs = held;
+        outcome
     }
 
+    /// Memory for the outputs whose extents are known.
     fn fresh_outputs(&self) -> Vec<Vec<u64>> {
         let ports = self.program.signature.outputs.iter();
         ports
-            .map(|port| vec![0; output_bytes(port.ty).div_ceil(8).max(1)])
+            .map(|port| match byte_count(port.ty) {
+                Some(bytes) => vec![0; bytes.div_ceil(8).max(1)],
+                None => Vec::new(),
+            })
             .collect()
+    }
+
+    /// The outputs of the last run.
+    fn take_outputs(&mut self) -> Vec<Tensor> {
+        let fresh = self.fresh_outputs();
+        let outputs = std::mem::replace(&mut self.outputs, fresh);
+        let ports = self.program.signature.outputs.iter().enumerate();
+        let tensors = outputs.into_iter().zip(ports);
+        tensors
+            .map(|(words, (i, port))| match known_output(port.ty) {
+                Some((elem, dims)) => tensor_of(elem, dims, words),
+                None => self.open_output(i),
+            })
+            .collect()
+    }
+
+    /// A copy of an output that lies where the program put it, with extents that it found.
+    fn open_output(&self, i: usize) -> Tensor {
+        let program = &self.program;
+        let ty = program.signature.outputs[i].ty.as_tensor();
+        let found = ty.and_then(|ty| {
+            let (from, dims) = self.instance.open_output(&program.image, i, ty.rank())?;
+            Some((ty.elem, from, dims))
+        });
+        let Some((elem, from, dims)) = found else {
+            lepid_ir::bug!("an output without extents was compiled");
+        };
+        let dims: Vec<usize> = dims.iter().map(|&n| n as usize).collect();
+        let bytes = dims.iter().product::<usize>() * elem.bytes();
+        let mut words = vec![0u64; bytes.div_ceil(8).max(1)];
+        // SAFETY: the program says that a dense value of these extents lies there, in memory of
+        // ours or in an input that is kept; `words` has room for it.
+        unsafe { std::ptr::copy_nonoverlapping(from, words.as_mut_ptr().cast(), bytes) };
+        tensor_of(elem, dims, words)
     }
 
     fn check_inputs(&self, found: &[Type]) -> Result<(), Diagnostic> {
@@ -165,11 +233,23 @@ fn byte_count(ty: Type) -> Option<usize> {
         .filter(|&n| n <= isize::MAX as usize)
 }
 
-fn output_bytes(ty: Type) -> usize {
-    match byte_count(ty) {
-        Some(bytes) => bytes,
-        None => lepid_ir::bug!("an output of type {ty} was compiled"),
+/// Element and extents of an output, if the caller makes room for it.
+fn known_output(ty: Type) -> Option<(Elem, Vec<usize>)> {
+    let ty = ty.as_tensor()?;
+    Some((ty.elem, ty.known_dims()?))
+}
+
+/// A tensor over the first bytes of `words`.
+fn tensor_of(elem: Elem, dims: Vec<usize>, words: Vec<u64>) -> Tensor {
+    struct Words(Vec<u64>);
+    impl AsRef<[u8]> for Words {
+        fn as_ref(&self) -> &[u8] {
+            bytemuck::cast_slice(&self.0)
+        }
     }
+    let bytes = dims.iter().product::<usize>() * elem.bytes();
+    let data = Bytes::from_owner(Arc::new(Words(words)), 0..bytes);
+    Tensor::new(elem, dims, data)
 }
 
 impl Executable for Session {
@@ -182,34 +262,8 @@ impl Executable for Session {
         self.check_inputs(&types)?;
         self.inputs = inputs.iter().map(aligned).collect();
         self.outputs = self.fresh_outputs();
-        self.execute_owned();
-        let fresh = self.fresh_outputs();
-        let outputs = std::mem::replace(&mut self.outputs, fresh);
-        let tensors = outputs.into_iter().zip(&self.program.signature.outputs);
-        Ok(tensors
-            .map(|(words, port)| {
-                let bytes = output_bytes(port.ty);
-                let (elem, dims) = match port
-                    .ty
-                    .as_tensor()
-                    .and_then(|t| Some((t.elem, t.known_dims()?)))
-                {
-                    Some(found) => found,
-                    None => lepid_ir::bug!("an output of type {} was compiled", port.ty),
-                };
-                struct Words(Vec<u64>);
-                impl AsRef<[u8]> for Words {
-                    fn as_ref(&self) -> &[u8] {
-                        bytemuck::cast_slice(&self.0)
-                    }
-                }
-                Tensor::new(
-                    elem,
-                    dims,
-                    Bytes::from_owner(Arc::new(Words(words)), 0..bytes),
-                )
-            })
-            .collect())
+        self.execute_owned()?;
+        Ok(self.take_outputs())
     }
 
     fn run_into(
@@ -252,7 +306,7 @@ impl Executable for Session {
                 None => room.bytes_mut().as_mut_ptr(),
             })
             .collect();
-        self.execute(&from, &to);
+        self.execute(&from, &to)?;
         for (room, moved) in outputs.iter_mut().zip(&moved_out) {
             if let Some(words) = moved {
                 let bytes: &[u8] = bytemuck::cast_slice(words);
@@ -269,8 +323,7 @@ impl Executable for Session {
             let message = "nothing was run before";
             return Err(Diagnostic::error(Code::RUN_FAILED, Loc::Unknown, message));
         }
-        self.execute_owned();
-        Ok(())
+        self.execute_owned()
     }
 
     fn profile(&self) -> Vec<OpTime> {

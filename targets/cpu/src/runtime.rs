@@ -15,8 +15,10 @@
 mod abi;
 mod capi;
 mod engine;
+mod faults;
 mod interface;
 mod linked;
 mod machine;
 mod routines;
+mod slots;
 mod support;

@@ -3,6 +3,8 @@
 
 use half::{bf16, f16};
 
+use crate::abi::Ctx;
+use crate::routines::measure::{MEASURE_ADDRESSES, MEASURES, Measure};
 use crate::routines::{self, Routine};
 
 /// The table of routines. Generated code reads the fields by their offsets.
@@ -19,6 +21,10 @@ pub(crate) struct Support {
     pub(crate) pow_uint: extern "C" fn(u64, u64) -> u64,
     pub(crate) copy: unsafe extern "C" fn(*mut u8, *const u8, usize),
     pub(crate) tick: unsafe extern "C" fn(*mut crate::engine::Profiler, usize),
+    /// Makes room for a value whose extents are known only now.
+    pub(crate) make_room: unsafe extern "C" fn(*mut Ctx, isize, *const i64, usize, usize) -> i64,
+    /// In the order of [`MEASURES`].
+    pub(crate) measures: [Measure; MEASURES.len()],
     /// In the order of [`routines::ROUTINES`].
     pub(crate) routines: [Routine; routines::ROUTINES.len()],
 }
@@ -66,6 +72,8 @@ pub(crate) static SUPPORT: Support = Support {
     pow_uint,
     copy,
     tick: crate::engine::tick,
+    make_room: crate::slots::make_room,
+    measures: MEASURE_ADDRESSES,
     routines: routines::ADDRESSES,
 };
 

@@ -1,7 +1,10 @@
 //! Extents at run time and what can be said of them before: the values of names in `shape`
 //! attributes, and the entries of shape vectors followed back to where they come from.
 
-use crate::core::{Dim, EvalCx, Module, Op, OpError, OpResult, OpView, Symbol, Tensor, Value};
+use crate::core::{
+    Block, Dim, EvalCx, Module, Op, OpError, OpResult, OpView, Symbol, Tensor, Value, ValueDef,
+};
+use crate::dialects::kernel::Nest;
 
 /// The numbers that `dims` stand for in this run; `None` where that is not known.
 ///
@@ -85,15 +88,31 @@ fn trace_within(module: &Module, value: Value, fuel: &mut u32) -> Option<Vec<Ent
         .element_count()
         .filter(|&n| n <= MAX_RANK && ty.rank() <= 1)? as usize;
     *fuel = fuel.saturating_sub(1);
-    let found = match (*fuel, module.defining_op(value)) {
-        (0, _) | (_, None) => None,
-        (_, Some(op)) => trace_op(module, op, value, fuel),
+    let found = match (*fuel, module.value_def(value)) {
+        (0, _) => None,
+        (_, ValueDef::Result(op, i)) if module.op_name(op) == Nest::INFO.name => {
+            let yielded = Nest::yielded(module.view(op)).get(i);
+            yielded.and_then(|&v| trace_within(module, v, fuel))
+        }
+        (_, ValueDef::Result(op, _)) => trace_op(module, op, value, fuel),
+        (_, ValueDef::Arg(block, i)) => {
+            nest_around(module, block).and_then(|nest| {
+                let outside = module.operands(nest)[i];
+                trace_within(module, outside, fuel)
+            })
+        }
     };
     Some(
         found
             .filter(|e| e.len() == count)
             .unwrap_or_else(|| vec![Entry::Unknown; count]),
     )
+}
+
+/// The nest whose body a block is.
+fn nest_around(module: &Module, block: Block) -> Option<Op> {
+    let around = module.region_op(module.block_region(block)?)?;
+    (module.op_name(around) == Nest::INFO.name).then_some(around)
 }
 
 fn trace_op(module: &Module, op: Op, value: Value, fuel: &mut u32) -> Option<Vec<Entry>> {

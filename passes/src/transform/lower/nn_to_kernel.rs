@@ -20,6 +20,7 @@ use lepid_ir::dialects::tensor::build;
 use lepid_ir::dialects::{kernel, nn, tensor};
 
 use crate::core::{Changed, PassCx, PassDef, PassResult, Values};
+use crate::transform::memory_plan::is_open;
 
 pub const PASS: PassDef = PassDef {
     name: "nn-to-kernel",
@@ -60,8 +61,13 @@ fn inside_nest(module: &Module, op: Op) -> bool {
         .is_some_and(|p| module.op_name(p) == "kernel.nest")
 }
 
-/// Whether a value is computed from constants alone.
+/// Whether a value is computed from constants alone, and its extents are known without computing
+/// it.
 pub fn is_constant_expression(module: &Module, value: Value) -> bool {
+    let ty = module.value_type(value).as_tensor();
+    if ty.is_some_and(|ty| ty.dims.iter().any(|d| d.known().is_none())) {
+        return false;
+    }
     let Some(op) = module.defining_op(value) else {
         return false;
     };
@@ -127,6 +133,9 @@ fn linear(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
         return Ok(Some(vec![y]));
     }
     let result = view.result_type(0);
+    if is_open(b.module, operands[0]) || is_open(b.module, operands[1]) {
+        return Ok(None);
+    }
     let (k, n) = {
         let w = view.operand_dims(1);
         (w[0], w[1])
@@ -225,6 +234,9 @@ fn matmul(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
         return Ok(Some(vec![b.one(&kernel::Linear, &operands, &[])?]));
     }
     let out = dims_of(view.result_type(0)).to_vec();
+    if is_open(b.module, operands[0]) || is_open(b.module, operands[1]) {
+        return Ok(None);
+    }
     let batch = &out[..out.len() - 2];
     let full = |tail: &[Dim]| -> Vec<Dim> { batch.iter().chain(tail).copied().collect() };
     let x_full = full(&xd[xd.len() - 2..]);
@@ -278,6 +290,15 @@ fn contract(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
     let result = view.result_type(0);
     let elem = result.elem().unwrap_or(Elem::F32);
     let plain = view.operand_type(0).elem() == Some(elem);
+    // Of unknown extents only the rows of the left side may be, and there is no way to name more
+    // than one of them in a shape; the target has loops for the rest.
+    if is_open(b.module, x) || is_open(b.module, y) || is_open(b.module, view.result(0)) {
+        let rows = xd.iter().zip(0..).filter(|(d, _)| d.known().is_none());
+        let only_rows = rows.map(|(_, a)| a).eq(fx.iter().copied().take(1)) && fx.len() == 1;
+        if elem != Elem::F32 || !plain || !bx.is_empty() || !only_rows || is_open(b.module, y) {
+            return Ok(None);
+        }
+    }
     let product = |d: &[Dim], a: &[usize]| a.iter().fold(Dim::Known(1), |n, &i| n.times(d[i]));
     if elem == Elem::F32 && plain {
         let order = |parts: [&[usize]; 3]| -> Vec<usize> { parts.concat() };

@@ -94,7 +94,7 @@ pub(super) fn cases() -> Vec<Case> {
     out
 }
 
-fn region(
+pub(super) fn region(
     b: &mut Builder<'_>,
     fill: impl FnOnce(&mut Builder<'_>) -> OpResult<Vec<Value>>,
 ) -> OpResult<Region> {

@@ -4,6 +4,7 @@ mod control;
 mod graphs;
 mod nests;
 mod nn;
+mod open;
 mod shapes;
 mod tensor;
 mod variants;
@@ -34,7 +35,29 @@ pub const FAMILIES: &[(&str, Family)] = &[
     ("recurrent", || both(nn::recurrent(), variants::recurrent())),
     ("resize", || both(nn::resize(), variants::resize())),
     ("graph", graphs::cases),
+    ("open", open::cases),
+    ("opened", opened),
 ];
+
+/// Uses of ops whose extents are known, with one that is not.
+fn opened() -> Vec<Case> {
+    let tables = [
+        tensor::fold(),
+        tensor::contract(),
+        shapes::shape(),
+        shapes::index(),
+        shapes::sort(),
+        shapes::dynamic(),
+        nn::activation(),
+        nn::conv(),
+        nn::pool(),
+        nn::norm(),
+        nn::product(),
+        nn::recurrent(),
+        nn::resize(),
+    ];
+    tables.into_iter().flat_map(open::opened).collect()
+}
 
 /// The cases of one family. Panics on an unknown name.
 pub fn family(name: &str) -> Vec<Case> {

@@ -11,6 +11,8 @@ use cranelift_codegen::isa::{CallConv, TargetIsa};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 
 use crate::abi::Ctx;
+use crate::codegen::extent::Extent;
+use crate::faults::{Fault, FaultReport};
 use crate::isa::Abilities;
 use crate::places::Place;
 use crate::support::Support;
@@ -25,6 +27,9 @@ pub(crate) struct Gen<'f> {
     pub(crate) part: Value,
     pub(crate) parts: Value,
     pub(crate) abilities: Abilities,
+    /// Stack memory that one call after the other uses, and how much of it the call at hand does.
+    lent: Option<StackSlot>,
+    lent_bytes: u32,
     call_conv: CallConv,
 }
 
@@ -36,7 +41,6 @@ impl<'f> Gen<'f> {
         isa: &dyn TargetIsa,
     ) -> Gen<'f> {
         let call_conv = isa.default_call_conv();
-        func.signature = task_signature(call_conv);
         let mut b = FunctionBuilder::new(func, frontend);
         let entry = b.create_block();
         b.append_block_params_for_function_params(entry);
@@ -49,14 +53,73 @@ impl<'f> Gen<'f> {
             part: params[1],
             parts: params[2],
             abilities: Abilities::of(isa),
+            lent: None,
+            lent_bytes: 0,
             call_conv,
         }
     }
 
-    /// Ends the function.
+    /// Ends the function; the entry says that nothing is at fault.
     pub(crate) fn finish(mut self, config: cranelift_codegen::isa::TargetFrontendConfig) {
-        self.b.ins().return_(&[]);
+        match self.b.func.signature.returns.is_empty() {
+            true => self.b.ins().return_(&[]),
+            false => {
+                let fine = self.int(0);
+                self.b.ins().return_(&[fine])
+            }
+        };
         self.b.finalize(config);
+    }
+
+    /// Ends the run if `condition` is not zero. Only the entry may say so.
+    pub(crate) fn fault_if(
+        &mut self,
+        condition: Value,
+        site: usize,
+        fault: Fault,
+        figures: [Value; 2],
+    ) {
+        let (fails, goes_on) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(fails);
+        self.b.ins().brif(condition, fails, &[], goes_on, &[]);
+        self.b.switch_to_block(fails);
+        self.b.seal_block(fails);
+        let fault = self.int(fault as i64);
+        let [a, b] = figures;
+        for (field, value) in [
+            (offset_of!(FaultReport, a), a),
+            (offset_of!(FaultReport, b), b),
+        ] {
+            let ctx = self.ctx;
+            self.store(value, ctx, (offset_of!(Ctx, report) + field) as i32);
+        }
+        self.return_fault(fault, site);
+        self.b.switch_to_block(goes_on);
+        self.b.seal_block(goes_on);
+    }
+
+    /// Ends the run if a support routine gave the number of a fault, whose figures it has stated.
+    pub(crate) fn fault_of(&mut self, fault: Value, site: usize) {
+        let (fails, goes_on) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(fails);
+        self.b.ins().brif(fault, fails, &[], goes_on, &[]);
+        self.b.switch_to_block(fails);
+        self.b.seal_block(fails);
+        self.return_fault(fault, site);
+        self.b.switch_to_block(goes_on);
+        self.b.seal_block(goes_on);
+    }
+
+    fn return_fault(&mut self, fault: Value, site: usize) {
+        let (ctx, site) = (self.ctx, self.int(site as i64));
+        let report = offset_of!(Ctx, report);
+        self.store(
+            fault,
+            ctx,
+            (report + offset_of!(FaultReport, fault)) as i32,
+        );
+        self.store(site, ctx, (report + offset_of!(FaultReport, site)) as i32);
+        self.b.ins().return_(&[fault]);
     }
 
     pub(crate) fn int(&mut self, value: i64) -> Value {
@@ -151,6 +214,10 @@ impl<'f> Gen<'f> {
                 let table = self.ctx_pointer(offset_of!(Ctx, outputs));
                 self.load(types::I64, table, 8 * index as i32)
             }
+            Place::Slot(number) => {
+                let table = self.ctx_pointer(offset_of!(Ctx, slot_pointers));
+                self.load(types::I64, table, 8 * number as i32)
+            }
         }
     }
 
@@ -166,6 +233,26 @@ impl<'f> Gen<'f> {
     pub(crate) fn stack(&mut self, bytes: usize) -> StackSlot {
         let data = StackSlotData::new(StackSlotKind::ExplicitSlot, bytes as u32, 4);
         self.b.create_sized_stack_slot(data)
+    }
+
+    /// Stack memory for the arguments of one call, aligned to 8 bytes. It is lent again once
+    /// [`Gen::lend_anew`] says that the call is over: an entry with a thousand calls needs little.
+    pub(crate) fn lend(&mut self, bytes: usize) -> Value {
+        let slot = match self.lent {
+            Some(slot) => slot,
+            None => self.stack(0),
+        };
+        self.lent = Some(slot);
+        let offset = self.lent_bytes;
+        self.lent_bytes += (bytes as u32).next_multiple_of(8);
+        let data = &mut self.b.func.sized_stack_slots[slot];
+        data.size = data.size.max(self.lent_bytes);
+        self.b.ins().stack_addr(types::I64, slot, offset as i32)
+    }
+
+    /// Ends the use of all that was lent.
+    pub(crate) fn lend_anew(&mut self) {
+        self.lent_bytes = 0;
     }
 
     pub(crate) fn stack_address(&mut self, slot: StackSlot) -> Value {
@@ -245,8 +332,18 @@ impl<'f> Gen<'f> {
 
     /// This part's share of `0..total` in whole units of `unit`: `[start, end)`.
     pub(crate) fn share(&mut self, total: i64, unit: i64) -> (Value, Value) {
-        let units = self.int(total.div_euclid(unit) + i64::from(total % unit != 0));
-        let total = self.int(total);
+        self.share_extent(Extent::Known(total), unit)
+    }
+
+    /// The same of a number that may be known at run time only.
+    pub(crate) fn share_extent(&mut self, total: Extent, unit: i64) -> (Value, Value) {
+        let units = match total {
+            Extent::Known(total) => {
+                self.int(total.div_euclid(unit) + i64::from(total % unit != 0))
+            }
+            Extent::Run(total) => self.div_up(total, unit),
+        };
+        let total = self.extent(total);
         let bound = |g: &mut Gen<'f>, part: Value| {
             let scaled = g.b.ins().imul(units, part);
             let at = g.b.ins().udiv(scaled, g.parts);
@@ -324,5 +421,12 @@ impl<'f> Gen<'f> {
 pub(crate) fn task_signature(call_conv: CallConv) -> Signature {
     let mut signature = Signature::new(call_conv);
     signature.params = vec![AbiParam::new(types::I64); 3];
+    signature
+}
+
+/// The same with a status: what the entry gives.
+pub(crate) fn main_signature(call_conv: CallConv) -> Signature {
+    let mut signature = task_signature(call_conv);
+    signature.returns = vec![AbiParam::new(types::I64)];
     signature
 }

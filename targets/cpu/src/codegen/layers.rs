@@ -10,6 +10,7 @@ use lepid_ukernels::args::{
 };
 
 use crate::codegen::args::{Args, Geometry, Tail};
+use crate::codegen::cells::Count;
 use crate::codegen::function::Gen;
 use crate::codegen::product::offset;
 use crate::places::Place;
@@ -155,10 +156,10 @@ pub(crate) enum RowKernel {
 }
 
 /// A row kernel on `rows` rows of `len` elements.
-#[derive(Copy, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RowMap {
     pub(crate) kernel: RowKernel,
-    pub(crate) rows: usize,
+    pub(crate) rows: Count,
     pub(crate) len: usize,
     pub(crate) x: Place,
     pub(crate) y: Place,
@@ -213,7 +214,8 @@ impl RowMap {
             RowKernel::LayerNorm { .. } | RowKernel::RmsNorm { .. } => offset_of!(NormArgs, rows),
             RowKernel::Lrn { .. } => offset_of!(LrnArgs, rows),
         };
-        let (first, end) = g.share(self.rows as i64, 1);
+        let rows = self.rows.extent(g);
+        let (first, end) = g.share_extent(rows, 1);
         let count = g.b.ins().isub(end, first);
         let (x, y) = (g.address(self.x), g.address(self.y));
         let x = offset(g, x, first, 4 * self.len);

@@ -3,14 +3,18 @@
 use lepid_ir::core::{Module, Op, OpView, Value};
 use lepid_ir::dialects::kernel::{self, PANEL};
 use lepid_ir::dialects::nn;
+use lepid_passes::transform::memory_plan::is_open;
 use lepid_ukernels::args::PoolKind;
 
 use crate::codegen::args::{Geometry, Tail};
+use crate::codegen::cells::{Cells, Count, Port};
 use crate::codegen::layers::{Depthwise, Packing, Pooling, Recurrence, RowKernel, RowMap};
 use crate::codegen::nest;
+use crate::codegen::open::OpenTask;
 use crate::codegen::product::{Product, Rows};
 use crate::codegen::routine::RoutineCall;
 use crate::places::{Place, Places};
+use crate::routines::measure;
 use crate::weights::{Layout, Weights};
 
 /// What is emitted for one op.
@@ -26,6 +30,7 @@ pub(crate) enum Task {
         results: Vec<Place>,
     },
     Routine(RoutineCall),
+    Open(OpenTask),
 }
 
 /// Work below this many elements or operations is not worth a second thread.
@@ -42,6 +47,7 @@ impl Task {
             | Task::Rows(_)
             | Task::Packing(_)
             | Task::Routine(_)
+            | Task::Open(_)
             | Task::Nest { .. } => {
                 let cost = view.def().cost(view);
                 cost.flops + cost.bytes / 4.0 > SERIAL_WORK
@@ -71,12 +77,14 @@ pub(crate) fn lower(
     module: &Module,
     op: Op,
     places: &Places<'_>,
+    cells: &Cells,
     weights: &mut Weights,
 ) -> Result<Task, String> {
     let view = module.view(op);
     let mut cx = Lowering {
         module,
         places,
+        cells,
         weights,
     };
     match view.name() {
@@ -85,6 +93,7 @@ pub(crate) fn lower(
         "kernel.matmul" => Ok(cx.matmul(view)),
         "kernel.pack" => Ok(cx.pack(view)),
         "kernel.lstm" => Ok(cx.lstm(view)),
+        name if is_open_op(view) && OpenTask::serves(name) => Ok(cx.open(view)),
         "kernel.nest" => Ok(Task::Nest {
             inputs: cx.all(view.operands()),
             results: cx.all(view.results()),
@@ -93,16 +102,28 @@ pub(crate) fn lower(
         "nn.softmax" | "nn.log_softmax" | "nn.layer_norm" | "nn.rms_norm" | "nn.lrn" => {
             Ok(cx.row_map(view))
         }
-        name => match RoutineCall::of(view, |value| cx.place(value)) {
-            Some(call) => Ok(Task::Routine(call)),
-            None => Err(format!("`{name}` has no code")),
-        },
+        name => {
+            let (operands, results) = (cx.ports(view.operands()), cx.ports(view.results()));
+            match RoutineCall::of(view, operands, results) {
+                Some(call) => Ok(Task::Routine(call)),
+                None => Err(format!("`{name}` has no code")),
+            }
+        }
     }
+}
+
+/// Whether the extents of an op are known only at run time, or follow from values.
+pub(crate) fn is_open_op(view: OpView<'_>) -> bool {
+    let mut values = view.operands().iter().chain(view.results());
+    values.any(|&v| is_open(view.module, v))
+        || measure::number(view.name()).is_some()
+        || view.name() == "tensor.dim"
 }
 
 struct Lowering<'a, 'm> {
     module: &'m Module,
     places: &'a Places<'m>,
+    cells: &'a Cells,
     weights: &'a mut Weights,
 }
 
@@ -113,6 +134,30 @@ impl Lowering<'_, '_> {
 
     fn all(&mut self, values: &[Value]) -> Vec<Place> {
         values.iter().map(|&v| self.place(v)).collect()
+    }
+
+    fn ports(&mut self, values: &[Value]) -> Vec<Port> {
+        let ports = values.iter();
+        ports
+            .map(|&value| {
+                let place = self.place(value);
+                self.cells.port(self.module, value, place)
+            })
+            .collect()
+    }
+
+    fn open(&mut self, view: OpView<'_>) -> Task {
+        Task::Open(OpenTask {
+            op: view.op,
+            operands: self.ports(view.operands()),
+            results: self.ports(view.results()),
+            figures: self.cells.figures(view),
+        })
+    }
+
+    /// The product of a value's extents up to an axis, which need not be known.
+    fn rows(&self, value: Value, end: usize) -> Count {
+        Count::of(&self.cells.sizes(self.module, value)[..end])
     }
 
     fn dims(&self, value: Value) -> Vec<usize> {
@@ -165,7 +210,7 @@ impl Lowering<'_, '_> {
                 true => Rows::Matrix { lda: x[3] },
                 false => Rows::Window(window),
             },
-            m: y[0] * y[1] * y[2],
+            m: Count::Known(y[0] * y[1] * y[2]),
             n: w[0] / groups,
             k: w[1],
             taps: w[2] * w[3],
@@ -180,7 +225,7 @@ impl Lowering<'_, '_> {
     }
 
     fn linear(&mut self, view: OpView<'_>) -> Task {
-        let x = self.dims(view.operand(0));
+        let rank = view.operand_tensor(0).rank();
         let w = self.dims(view.operand(1));
         let tail = self.tail(view);
         // A transposition costs nothing while packing.
@@ -194,7 +239,7 @@ impl Lowering<'_, '_> {
         let packed = self.weights.place(self.module, weight, layout);
         Task::Product(Product {
             rows: Rows::Matrix { lda: w[0] },
-            m: x[..x.len() - 1].iter().product(),
+            m: self.rows(view.operand(0), rank - 1),
             n: w[1],
             k: w[0],
             taps: 1,
@@ -209,17 +254,19 @@ impl Lowering<'_, '_> {
     }
 
     fn matmul(&mut self, view: OpView<'_>) -> Task {
-        let x = self.dims(view.operand(0));
-        let rank = x.len();
+        let packed = self.dims(view.operand(1));
+        let rank = packed.len() - 1;
+        let (batch, k) = (&packed[..rank - 2], packed[rank - 1]);
         let n = kernel::Matmul::columns(view) as usize;
+        let rows = &self.cells.sizes(self.module, view.operand(0))[rank - 2..rank - 1];
         Task::Product(Product {
-            rows: Rows::Matrix { lda: x[rank - 1] },
-            m: x[rank - 2],
+            rows: Rows::Matrix { lda: k },
+            m: Count::of(rows),
             n,
-            k: x[rank - 1],
+            k,
             taps: 1,
             groups: 1,
-            batch: x[..rank - 2].iter().product(),
+            batch: batch.iter().product(),
             a: self.place(view.operand(0)),
             b: self.place(view.operand(1)),
             c: self.place(view.result(0)),
@@ -296,13 +343,14 @@ impl Lowering<'_, '_> {
     }
 
     fn row_map(&mut self, view: OpView<'_>) -> Task {
-        let x = self.dims(view.operand(0));
+        let dims = view.operand_dims(0);
         // Norms work on all axes from theirs on; the others on the last.
         let axis = match view.name() {
             "nn.layer_norm" => nn::LayerNorm::axis(view) as usize,
             "nn.rms_norm" => nn::RmsNorm::axis(view) as usize,
-            _ => x.len() - 1,
+            _ => dims.len() - 1,
         };
+        let len = dims[axis..].iter().filter_map(|d| d.known());
         let kernel = match view.name() {
             "nn.softmax" => RowKernel::Softmax,
             "nn.log_softmax" => RowKernel::LogSoftmax,
@@ -324,8 +372,8 @@ impl Lowering<'_, '_> {
         };
         Task::Rows(RowMap {
             kernel,
-            rows: x[..axis].iter().product(),
-            len: x[axis..].iter().product(),
+            rows: self.rows(view.operand(0), axis),
+            len: len.product::<u64>() as usize,
             x: self.place(view.operand(0)),
             y: self.place(view.result(0)),
         })

@@ -1,11 +1,16 @@
 //! Code generation: one generated task per op, and the program that runs them in order.
 
 pub(crate) mod args;
+pub(crate) mod cells;
+pub(crate) mod extent;
 pub(crate) mod function;
 pub(crate) mod layers;
 pub(crate) mod lowering;
 pub(crate) mod nest;
+pub(crate) mod open;
 pub(crate) mod product;
 pub(crate) mod program;
 pub(crate) mod routine;
+pub(crate) mod rules;
 pub(crate) mod scalar;
+pub(crate) mod steps;

@@ -11,6 +11,7 @@ use lepid_ukernels::args::{ConvRowsArgs, GemmRowsArgs, GemvArgs, IgemmArgs};
 
 use crate::abi::Ctx;
 use crate::codegen::args::{Args, Geometry, Tail};
+use crate::codegen::cells::Count;
 use crate::codegen::function::Gen;
 use crate::places::Place;
 
@@ -24,11 +25,11 @@ pub(crate) enum Rows {
 }
 
 /// `c[M, N] = act(a · b + bias + residual)`, once per batch entry and group.
-#[derive(Copy, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Product {
     pub(crate) rows: Rows,
-    /// Output rows M of one batch entry.
-    pub(crate) m: usize,
+    /// Output rows M of one batch entry. If they are known only at run time, there is one entry.
+    pub(crate) m: Count,
     /// Columns N of one group.
     pub(crate) n: usize,
     /// Length of a sum behind one pointer, and pointers per row.
@@ -63,12 +64,19 @@ impl Product {
     }
 
     pub(crate) fn flops(&self) -> f64 {
-        2.0 * (self.m * self.n * self.k * self.taps * self.groups * self.batch) as f64
+        2.0 * (self.known_rows() * self.n * self.k * self.taps * self.groups * self.batch) as f64
+    }
+
+    /// Output rows as far as they are known, to find the entries of a batch.
+    fn known_rows(&self) -> usize {
+        self.m.known().unwrap_or(0)
     }
 
     /// Whether the matrix-vector kernel does it.
     fn is_gemv(&self) -> bool {
-        matches!(self.rows, Rows::Matrix { .. }) && self.m <= GEMV_ROWS && self.groups == 1
+        matches!(self.rows, Rows::Matrix { .. })
+            && self.m.known().is_some_and(|m| m <= GEMV_ROWS)
+            && self.groups == 1
     }
 
     /// Rows per chunk: a multiple of the tile height 6.
@@ -86,7 +94,10 @@ impl Product {
     pub(crate) fn scratch_bytes(&self) -> usize {
         match self.is_gemv() {
             true => 0,
-            false => 8 * self.taps * self.chunk().min(self.m.next_multiple_of(6)),
+            false => {
+                let rows = self.m.known().map(|m| m.next_multiple_of(6));
+                8 * self.taps * self.chunk().min(rows.unwrap_or(MOST_ROWS))
+            }
         }
     }
 
@@ -97,7 +108,8 @@ impl Product {
 
     /// Whether threads share the rows; else they share the panels.
     fn splits_rows(&self) -> bool {
-        self.batch * self.m >= 96 || self.panels() < 4
+        let rows = self.m.known().map(|m| self.batch * m);
+        rows.is_none_or(|rows| rows >= 96) || self.panels() < 4
     }
 
     pub(crate) fn emit(&self, g: &mut Gen<'_>) {
@@ -113,7 +125,8 @@ impl Product {
         };
         let args = Args::new::<GemvArgs>(g);
         let at = offset_of!(GemvArgs, epilogue);
-        args.set_int(g, offset_of!(GemvArgs, rows), self.m as i64);
+        let m = self.known_rows();
+        args.set_int(g, offset_of!(GemvArgs, rows), m as i64);
         args.set_int(g, offset_of!(GemvArgs, k), self.k as i64);
         args.set_int(g, offset_of!(GemvArgs, n), self.n as i64);
         args.set_int(g, offset_of!(GemvArgs, lda), lda as i64);
@@ -130,14 +143,14 @@ impl Product {
         args.set(g, offset_of!(GemvArgs, panel_end), columns.1);
         let (a, b, c) = (g.address(self.a), g.address(self.b), g.address(self.c));
         g.for_range(batches.0, batches.1, 1, |g, i| {
-            let a = offset(g, a, i, 4 * self.m * lda);
+            let a = offset(g, a, i, 4 * m * lda);
             let b = offset(g, b, i, 4 * self.packed());
-            let c = offset(g, c, i, 4 * self.m * self.ldc);
+            let c = offset(g, c, i, 4 * m * self.ldc);
             args.set(g, offset_of!(GemvArgs, a), a);
             args.set(g, offset_of!(GemvArgs, b), b);
             args.set(g, offset_of!(GemvArgs, c), c);
             let zero = g.int(0);
-            let residual = g.mul_int(i, (4 * self.m * self.ldc) as i64);
+            let residual = g.mul_int(i, (4 * m * self.ldc) as i64);
             self.tail.set_pointers(g, &args, at, zero, residual);
             g.kernel(offset_of!(Table, gemv_f32), &[args.address], &[]);
         });
@@ -154,7 +167,8 @@ impl Product {
         self.tail.set(g, &args, at, self.ldc);
         let fill = self.fill_args(g, table);
         let (a, b, c) = (g.address(self.a), g.address(self.b), g.address(self.c));
-        let (m, panels) = (self.m as i64, self.panels() as i64);
+        let (m, panels) = (self.m.extent(g), self.panels() as i64);
+        let entry_rows = self.known_rows();
         let (zero, whole) = (g.int(0), g.int(self.batch as i64));
         // With many batch entries each thread takes whole ones.
         let by_batch = self.batch >= 4;
@@ -163,8 +177,8 @@ impl Product {
             false => (zero, whole),
         };
         let rows = match !by_batch && self.splits_rows() {
-            true => g.share(m, 6),
-            false => (zero, g.int(m)),
+            true => g.share_extent(m, 6),
+            false => (zero, g.extent(m)),
         };
         let columns = match !by_batch && !self.splits_rows() {
             true => g.share(panels, 1),
@@ -174,7 +188,7 @@ impl Product {
         g.for_range(batches.0, batches.1, 1, |g, batch| {
             g.for_range(zero, groups, 1, |g, group| {
                 let a = match self.rows {
-                    Rows::Matrix { lda } => offset(g, a, batch, 4 * self.m * lda),
+                    Rows::Matrix { lda } => offset(g, a, batch, 4 * entry_rows * lda),
                     Rows::Window(_) => a,
                 };
                 let a = offset(g, a, group, 4 * self.k);
@@ -182,7 +196,7 @@ impl Product {
                 let which = g.mul_int(batch, self.groups as i64);
                 let which = g.add(which, group);
                 let b = offset(g, b, which, 4 * self.packed());
-                let c = offset(g, c, batch, 4 * self.m * self.ldc);
+                let c = offset(g, c, batch, 4 * entry_rows * self.ldc);
                 let step = self.chunk() as i64;
                 g.for_range(rows.0, rows.1, step, |g, first| {
                     let end = g.add_int(first, step);
@@ -192,7 +206,7 @@ impl Product {
                     args.set(g, offset_of!(IgemmArgs, rows), count);
                     let c_row = offset(g, c, first, 4 * self.ldc);
                     let residual_row = {
-                        let whole = g.mul_int(batch, self.m as i64);
+                        let whole = g.mul_int(batch, entry_rows as i64);
                         let row = g.add(whole, first);
                         g.mul_int(row, 4 * self.ldc as i64)
                     };

@@ -4,21 +4,26 @@ use std::mem::offset_of;
 
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
-use cranelift_codegen::ir::{Function, InstBuilder, Value, types};
+use cranelift_codegen::ir::{Function, Signature, types};
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_frontend::FunctionBuilderContext;
 use lepid_ir::core::{Block, Module, Op, Value as IrValue};
 use lepid_ir::dialects::core::Func;
+use lepid_ir::dialects::kernel::Nest;
+use lepid_ir::dialects::tensor::DimOf;
 use lepid_passes::transform::lower::nn_to_kernel::is_constant_expression;
-use lepid_passes::transform::memory_plan::storage;
-use lepid_ukernels::Table;
+use lepid_passes::transform::memory_plan::{is_open, is_view, storage};
 
 use crate::abi::Ctx;
-use crate::codegen::function::{Gen, task_signature};
-use crate::codegen::lowering::{Task, lower};
+use crate::codegen::cells::{Cells, Port};
+use crate::codegen::function::{Gen, main_signature, task_signature};
+use crate::codegen::lowering::{Task, is_open_op, lower};
 use crate::codegen::nest::{self, NestIo};
+use crate::codegen::steps::{
+    EmitError, Measurement, Preparation, Step, Target, emit_steps, profile,
+};
 use crate::places::{Place, Places};
-use crate::support::Support;
+use crate::routines::measure::{self, MEASURES};
 use crate::weights::Weights;
 
 /// A compiled program before it is packaged.
@@ -32,14 +37,15 @@ pub(crate) struct Code {
     pub(crate) weights: Weights,
     pub(crate) scratch_bytes: usize,
     pub(crate) zeros: usize,
+    /// Extents that are known only at run time, and buffers for values that have such extents.
+    pub(crate) cells: usize,
+    pub(crate) slots: usize,
+    /// The ops that a run may find at fault.
+    pub(crate) sites: Vec<Op>,
+    /// For each output of unknown extents its first cell.
+    pub(crate) open_outputs: Vec<Option<usize>>,
     /// Cranelift's listing of every function, if asked for.
     pub(crate) listing: String,
-}
-
-/// What went wrong, and at which op.
-pub(crate) struct EmitError {
-    pub(crate) op: Op,
-    pub(crate) message: String,
 }
 
 /// Generates the code of a function whose memory is planned.
@@ -53,6 +59,7 @@ pub(crate) fn generate(
         module,
         isa: isa.as_ref(),
         places: Places::new(module, func),
+        cells: Cells::default(),
         frontend: FunctionBuilderContext::new(),
         context: Context::new(),
         want_listing: listing,
@@ -64,6 +71,10 @@ pub(crate) fn generate(
             weights: Weights::default(),
             scratch_bytes: 0,
             zeros: 0,
+            cells: 0,
+            slots: 0,
+            sites: Vec::new(),
+            open_outputs: Vec::new(),
             listing: String::new(),
         },
     };
@@ -71,39 +82,16 @@ pub(crate) fn generate(
     let steps = emitter.block(block)?;
     let copies = emitter.output_copies(func);
     emitter.main(func, &steps, &copies)?;
+    emitter.code.cells = emitter.cells.count();
+    emitter.code.slots = emitter.places.slots;
     Ok(emitter.code)
-}
-
-/// A step of the entry function.
-enum Step {
-    /// One task, alone or on all threads.
-    Run { task: usize, parallel: bool },
-    /// A task once per number from 0 up to `count`, which it finds in the step cell.
-    Repeat {
-        task: usize,
-        count: usize,
-        parallel: bool,
-    },
-    Copy {
-        to: Place,
-        from: Place,
-        bytes: usize,
-    },
-    If {
-        condition: Place,
-        branches: [Vec<Step>; 2],
-    },
-    While {
-        before: Vec<Step>,
-        condition: Place,
-        body: Vec<Step>,
-    },
 }
 
 struct Emitter<'m> {
     module: &'m Module,
     isa: &'m dyn TargetIsa,
     places: Places<'m>,
+    cells: Cells,
     frontend: FunctionBuilderContext,
     context: Context,
     want_listing: bool,
@@ -125,10 +113,12 @@ impl<'m> Emitter<'m> {
                 .iter()
                 .all(|&r| is_constant_expression(self.module, r));
             match view.name() {
-                "core.return" | "core.yield" | "tensor.reshape" => {}
+                "core.return" | "core.yield" => {}
                 "tensor.if" => steps.push(self.branch(op)?),
                 "tensor.while" => self.repeat(op, &mut steps)?,
                 _ if computed && !view.results().is_empty() => {}
+                _ if is_open_op(view) => self.open_op(op, &mut steps)?,
+                "tensor.reshape" => {}
                 _ => self.op(op, &mut steps)?,
             }
         }
@@ -146,11 +136,8 @@ impl<'m> Emitter<'m> {
         {
             return Ok(());
         }
-        let fail = |message: String| EmitError { op, message };
-        let task = lower(module, op, &self.places, &mut self.code.weights).map_err(fail)?;
+        let task = self.lowered(op)?;
         let parallel = task.is_parallel(view);
-        self.code.scratch_bytes = self.code.scratch_bytes.max(task.scratch_bytes());
-        self.code.zeros = self.code.zeros.max(task.zeros());
         match &task {
             Task::Recurrence(r) => {
                 let step = self.function(op, |g| {
@@ -174,27 +161,7 @@ impl<'m> Emitter<'m> {
                 });
             }
             _ => {
-                let number = self.function(op, |g| {
-                    match &task {
-                        Task::Product(t) => t.emit(g),
-                        Task::Depthwise(t) => t.emit(g),
-                        Task::Pooling(t) => t.emit(g),
-                        Task::Rows(t) => t.emit(g),
-                        Task::Packing(t) => t.emit(g),
-                        Task::Routine(t) => t.emit(g),
-                        Task::Recurrence(_) => {}
-                        Task::Nest { inputs, results } => {
-                            let io = NestIo {
-                                module,
-                                op,
-                                inputs,
-                                results,
-                            };
-                            nest::emit(g, &io)?;
-                        }
-                    }
-                    Ok(())
-                })?;
+                let number = self.task(op, &task)?;
                 steps.push(Step::Run {
                     task: number,
                     parallel,
@@ -202,6 +169,143 @@ impl<'m> Emitter<'m> {
             }
         }
         Ok(())
+    }
+
+    fn lowered(&mut self, op: Op) -> Result<Task, EmitError> {
+        let task = lower(
+            self.module,
+            op,
+            &self.places,
+            &self.cells,
+            &mut self.code.weights,
+        )
+        .map_err(|message| EmitError { op, message })?;
+        self.code.scratch_bytes = self.code.scratch_bytes.max(task.scratch_bytes());
+        self.code.zeros = self.code.zeros.max(task.zeros());
+        Ok(task)
+    }
+
+    /// Compiles a task that is one function; gives its number.
+    fn task(&mut self, op: Op, task: &Task) -> Result<usize, EmitError> {
+        let module = self.module;
+        self.function(op, |g| {
+            match task {
+                Task::Product(t) => t.emit(g),
+                Task::Depthwise(t) => t.emit(g),
+                Task::Pooling(t) => t.emit(g),
+                Task::Rows(t) => t.emit(g),
+                Task::Packing(t) => t.emit(g),
+                Task::Routine(t) => t.emit(g),
+                Task::Open(t) => t.emit(g, module)?,
+                Task::Recurrence(_) => {}
+                Task::Nest { inputs, results } => {
+                    let io = NestIo {
+                        module,
+                        op,
+                        inputs,
+                        results,
+                    };
+                    nest::emit(g, &io)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// An op whose extents are known only at run time: first they are worked out and room is made
+    /// for the results.
+    fn open_op(&mut self, op: Op, steps: &mut Vec<Step>) -> Result<(), EmitError> {
+        let view = self.module.view(op);
+        if view.name() == "tensor.dim" {
+            let axis = DimOf::axis(view) as usize;
+            steps.push(Step::Extent {
+                to: self.place(view.result(0)),
+                size: self.cells.sizes(self.module, view.operand(0))[axis],
+            });
+            return Ok(());
+        }
+        let preparation = self.preparation(op);
+        let mut work = Vec::new();
+        for port in preparation.operands.iter() {
+            work.push(port.sizes.clone());
+        }
+        for target in &preparation.results {
+            work.push(target.port.sizes.clone());
+        }
+        steps.push(Step::Prepare(preparation));
+        if is_view(self.module, op) {
+            return Ok(());
+        }
+        let task = self.lowered(op)?;
+        let number = self.task(op, &task)?;
+        steps.push(Step::RunSized { task: number, work });
+        Ok(())
+    }
+
+    fn preparation(&mut self, op: Op) -> Preparation {
+        let view = self.module.view(op);
+        let measure = measure::number(view.name()).map(|number| {
+            let def = &MEASURES[number];
+            Measurement {
+                number,
+                attrs: (def.describe)(view),
+                figures: self.cells.figures(view),
+                count: (def.figures)(view),
+            }
+        });
+        Preparation {
+            op,
+            site: self.site(op),
+            operands: self.ports(view.operands()),
+            results: self.targets(view.results()),
+            measure,
+        }
+    }
+
+    /// The number of an op among those that may be found at fault; behind a nest stand the ops of
+    /// its body.
+    fn site(&mut self, op: Op) -> usize {
+        let sites = &mut self.code.sites;
+        if let Some(known) = sites.iter().position(|&s| s == op) {
+            return known;
+        }
+        let number = sites.len();
+        sites.push(op);
+        let view = self.module.view(op);
+        if view.name() == "kernel.nest" {
+            sites.extend(self.module.ops_in(Nest::block(view)));
+        }
+        number
+    }
+
+    fn port(&mut self, value: IrValue) -> Port {
+        let place = self.place(value);
+        self.cells.port(self.module, value, place)
+    }
+
+    fn ports(&mut self, values: &[IrValue]) -> Vec<Port> {
+        values.iter().map(|&v| self.port(v)).collect()
+    }
+
+    fn targets(&mut self, values: &[IrValue]) -> Vec<Target> {
+        values.iter().map(|&v| self.target(v)).collect()
+    }
+
+    fn target(&mut self, value: IrValue) -> Target {
+        let port = self.port(value);
+        let own = storage(self.module, value) == value;
+        Target {
+            cells: is_open(self.module, value).then(|| self.cells.first(self.module, value)),
+            slot: match port.place {
+                Place::Slot(slot) if own => Some(slot),
+                Place::Slot(_)
+                | Place::Arena(_)
+                | Place::Weights(_)
+                | Place::Input(_)
+                | Place::Output(_) => None,
+            },
+            port,
+        }
     }
 
     fn branch(&mut self, op: Op) -> Result<Step, EmitError> {
@@ -213,7 +317,7 @@ impl<'m> Emitter<'m> {
             let block = self.module.region_blocks(region)[0];
             let mut steps = self.block(block)?;
             let yields = self.yields(block);
-            steps.extend(self.copies(&yields, &results));
+            steps.extend(self.copies(op, &yields, &results));
             branches.push(steps);
         }
         match <[Vec<Step>; 2]>::try_from(branches) {
@@ -230,20 +334,20 @@ impl<'m> Emitter<'m> {
     fn repeat(&mut self, op: Op, steps: &mut Vec<Step>) -> Result<(), EmitError> {
         let view = self.module.view(op);
         let results = view.results().to_vec();
-        steps.extend(self.copies(view.operands(), &results));
+        steps.extend(self.copies(op, view.operands(), &results));
         let blocks: Vec<Block> = view
             .regions()
             .iter()
             .map(|&r| self.module.region_blocks(r)[0])
             .collect();
-        let mut before = self.copies(&results, self.module.block_args(blocks[0]));
+        let mut before = self.copies(op, &results, self.module.block_args(blocks[0]));
         before.extend(self.block(blocks[0])?);
         let condition = self.yields(blocks[0]);
         let condition = self.place(condition[0]);
-        let mut body = self.copies(&results, self.module.block_args(blocks[1]));
+        let mut body = self.copies(op, &results, self.module.block_args(blocks[1]));
         body.extend(self.block(blocks[1])?);
         let yields = self.yields(blocks[1]);
-        body.extend(self.copies(&yields, &results));
+        body.extend(self.copies(op, &yields, &results));
         steps.push(Step::While {
             before,
             condition,
@@ -259,13 +363,21 @@ impl<'m> Emitter<'m> {
         }
     }
 
-    fn copies(&mut self, from: &[IrValue], to: &[IrValue]) -> Vec<Step> {
+    /// Copies of what an op with regions hands on.
+    fn copies(&mut self, op: Op, from: &[IrValue], to: &[IrValue]) -> Vec<Step> {
         let pairs = from.iter().zip(to);
         pairs
-            .map(|(&from, &to)| Step::Copy {
-                bytes: bytes(self.module, to),
-                to: self.place(to),
-                from: self.place(from),
+            .map(|(&from, &to)| match is_open(self.module, to) {
+                true => Step::Assign {
+                    to: self.target(to),
+                    from: self.port(from),
+                    site: self.site(op),
+                },
+                false => Step::Copy {
+                    bytes: bytes(self.module, to),
+                    to: self.place(to),
+                    from: self.place(from),
+                },
             })
             .collect()
     }
@@ -275,7 +387,15 @@ impl<'m> Emitter<'m> {
         let returned = Func::returned(self.module.view(func)).to_vec();
         let mut steps = Vec::new();
         for (i, value) in returned.into_iter().enumerate() {
-            if self.places.direct[i] != Some(storage(self.module, value))
+            let open = is_open(self.module, value);
+            let cells = open.then(|| self.cells.first(self.module, value));
+            self.code.open_outputs.push(cells);
+            if open {
+                steps.push(Step::Publish {
+                    output: i,
+                    from: self.place(value),
+                });
+            } else if self.places.direct[i] != Some(storage(self.module, value))
                 || self.places.direct[i].is_none()
             {
                 steps.push(Step::Copy {
@@ -294,7 +414,9 @@ impl<'m> Emitter<'m> {
         op: Op,
         fill: impl FnOnce(&mut Gen<'_>) -> Result<(), String>,
     ) -> Result<usize, EmitError> {
-        let offset = self.compile(op, fill)?;
+        let signature = task_signature(self.isa.default_call_conv());
+        let fill = |g: &mut Gen<'_>| fill(g).map_err(|message| EmitError { op, message });
+        let offset = self.compile(op, signature, fill)?;
         self.code.tasks.push(offset);
         self.code.ops.push(op);
         Ok(self.code.tasks.len() - 1)
@@ -303,15 +425,15 @@ impl<'m> Emitter<'m> {
     fn compile(
         &mut self,
         op: Op,
-        fill: impl FnOnce(&mut Gen<'_>) -> Result<(), String>,
+        signature: Signature,
+        fill: impl FnOnce(&mut Gen<'_>) -> Result<(), EmitError>,
     ) -> Result<usize, EmitError> {
-        let call_conv = self.isa.default_call_conv();
         let mut function = Function::with_name_signature(
             cranelift_codegen::ir::UserFuncName::user(0, self.code.tasks.len() as u32),
-            task_signature(call_conv),
+            signature,
         );
         let mut g = Gen::new(&mut function, &mut self.frontend, self.isa);
-        fill(&mut g).map_err(|message| EmitError { op, message })?;
+        fill(&mut g)?;
         g.finish(self.isa.frontend_config());
         self.context.clear();
         self.context.func = function;
@@ -343,11 +465,12 @@ impl<'m> Emitter<'m> {
 
     /// The entry: runs the steps.
     fn main(&mut self, func: Op, steps: &[Step], copies: &[Step]) -> Result<(), EmitError> {
-        self.code.main = self.compile(func, |g| {
+        let module = self.module;
+        let signature = main_signature(self.isa.default_call_conv());
+        self.code.main = self.compile(func, signature, |g| {
             profile(g, None);
-            emit_steps(g, steps);
-            emit_steps(g, copies);
-            Ok(())
+            emit_steps(g, module, steps)?;
+            emit_steps(g, module, copies)
         })?;
         Ok(())
     }
@@ -358,93 +481,3 @@ fn bytes(module: &Module, value: IrValue) -> usize {
     count as usize * nest::elem(module, value).bytes()
 }
 
-fn emit_steps(g: &mut Gen<'_>, steps: &[Step]) {
-    for step in steps {
-        match step {
-            Step::Run { task, parallel } => {
-                emit_run(g, *task, *parallel);
-                profile(g, Some(*task));
-            }
-            Step::Repeat {
-                task,
-                count,
-                parallel,
-            } => {
-                let (zero, count) = (g.int(0), g.int(*count as i64));
-                g.for_range(zero, count, 1, |g, i| {
-                    let ctx = g.ctx;
-                    g.store(i, ctx, offset_of!(Ctx, step) as i32);
-                    emit_run(g, *task, *parallel);
-                });
-                profile(g, Some(*task));
-            }
-            Step::Copy { to, from, bytes } => {
-                if to != from && *bytes > 0 {
-                    let (to, from) = (g.address(*to), g.address(*from));
-                    g.copy(to, from, *bytes);
-                }
-            }
-            Step::If {
-                condition,
-                branches,
-            } => {
-                let address = g.address(*condition);
-                let condition = g.load(types::I8, address, 0);
-                let inverse = g.b.ins().icmp_imm_u(
-                    cranelift_codegen::ir::condcodes::IntCC::Equal,
-                    condition,
-                    0,
-                );
-                g.when(condition, |g| emit_steps(g, &branches[0]));
-                g.when(inverse, |g| emit_steps(g, &branches[1]));
-            }
-            Step::While {
-                before,
-                condition,
-                body,
-            } => {
-                let (header, inside, exit) =
-                    (g.b.create_block(), g.b.create_block(), g.b.create_block());
-                g.b.ins().jump(header, &[]);
-                g.b.switch_to_block(header);
-                emit_steps(g, before);
-                let address = g.address(*condition);
-                let more = g.load(types::I8, address, 0);
-                g.b.ins().brif(more, inside, &[], exit, &[]);
-                g.b.switch_to_block(inside);
-                g.b.seal_block(inside);
-                emit_steps(g, body);
-                g.b.ins().jump(header, &[]);
-                g.b.seal_block(header);
-                g.b.switch_to_block(exit);
-                g.b.seal_block(exit);
-            }
-        }
-    }
-}
-
-fn emit_run(g: &mut Gen<'_>, task: usize, parallel: bool) {
-    let table = g.ctx_pointer(offset_of!(Ctx, tasks));
-    let callee = g.load(types::I64, table, 8 * task as i32);
-    let ctx = g.ctx;
-    match parallel {
-        true => {
-            let pool = g.ctx_pointer(offset_of!(Ctx, pool));
-            g.kernel(offset_of!(Table, parallel), &[pool, callee, ctx], &[]);
-        }
-        false => {
-            let args: [Value; 3] = [ctx, g.int(0), g.int(1)];
-            let signature = g.signature(&[types::I64; 3], &[]);
-            g.b.ins().call_indirect(signature, callee, &args);
-        }
-    }
-}
-
-/// Books the time since the last booking on a task, if the run is profiled.
-fn profile(g: &mut Gen<'_>, task: Option<usize>) {
-    let profiler = g.ctx_pointer(offset_of!(Ctx, profiler));
-    g.when(profiler, |g| {
-        let number = g.int(task.map_or(-1, |t| t as i64));
-        g.support(offset_of!(Support, tick), &[profiler, number], &[]);
-    });
-}

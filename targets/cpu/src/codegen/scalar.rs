@@ -69,6 +69,24 @@ pub(crate) fn store(g: &mut Gen<'_>, elem: Elem, value: Value, address: Value) {
     }
 }
 
+/// Loads four `f32` side by side, or four times the same.
+pub(crate) fn load_four(g: &mut Gen<'_>, address: Value, adjacent: bool) -> Value {
+    let flags = MemFlagsData::new().with_notrap();
+    match adjacent {
+        true => g.b.ins().load(types::F32X4, flags, address, 0),
+        false => {
+            let x = g.b.ins().load(types::F32, flags, address, 0);
+            g.b.ins().splat(types::F32X4, x)
+        }
+    }
+}
+
+/// Stores four `f32` side by side.
+pub(crate) fn store_four(g: &mut Gen<'_>, value: Value, address: Value) {
+    let flags = MemFlagsData::new().with_notrap();
+    g.b.ins().store(flags, value, address, 0);
+}
+
 /// Whether an op of a nest reads all operands at the index of its result.
 pub(crate) fn is_pointwise(view: OpView<'_>) -> bool {
     view.info().has(Trait::Elementwise)

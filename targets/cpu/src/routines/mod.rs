@@ -10,6 +10,8 @@
 mod arithmetic;
 mod fft;
 mod gather;
+pub(crate) mod measure;
+mod non_zero;
 mod order;
 mod scan;
 mod scatter;
@@ -53,6 +55,7 @@ pub(crate) const ROUTINES: &[RoutineDef] = &[
     row::<gather::Gather>("tensor.gather"),
     row::<gather::GatherElements>("tensor.gather_elements"),
     row::<gather::GatherNd>("tensor.gather_nd"),
+    row::<non_zero::NonZero>("tensor.non_zero"),
     row::<scan::Scan>("tensor.scan"),
     row::<scatter::ScatterElements>("tensor.scatter_elements"),
     row::<scatter::ScatterNd>("tensor.scatter_nd"),

@@ -178,7 +178,7 @@ fn execute(package: &Package, inputs: &[Tensor]) -> Result<Vec<Tensor>, String> 
     for threads in [1, 2] {
         let options = LoadOptions {
             threads,
-            profile: false,
+            ..LoadOptions::default()
         };
         let loaded = Cpu.load(package, &options);
         let mut executable = loaded.map_err(|error| format!("does not load: {error}"))?;
