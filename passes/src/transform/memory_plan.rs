@@ -357,8 +357,7 @@ fn keep_while_run(
 /// Whether the results of an op need no place of their own.
 fn is_stored_elsewhere(module: &Module, op: Op) -> bool {
     let results = module.results(op);
-    is_view(module, op)
-        || results.iter().all(|&r| is_constant_expression(module, r))
+    is_view(module, op) || results.iter().all(|&r| is_constant_expression(module, r))
 }
 
 fn start(module: &Module, value: Value, at: usize, intervals: &mut BTreeMap<Value, Interval>) {

@@ -16,7 +16,7 @@ pub use package::{
     looks_like_package,
 };
 pub use target::{
-    DYNAMIC_BYTES, EmitCx, Executable, LoadError, LoadOptions, OpTime, Program, Target, TargetInfo, TargetOption,
-    TargetOptions, TargetRegistry, check_outputs,
+    DYNAMIC_BYTES, EmitCx, Executable, LoadError, LoadOptions, OpTime, Program, Target, TargetInfo,
+    TargetOption, TargetOptions, TargetRegistry, check_outputs,
 };
 pub use view::{Scalar, TensorView, TensorViewMut};

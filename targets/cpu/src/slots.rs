@@ -133,7 +133,12 @@ mod tests {
         assert_eq!(byte_count(&[3, 4], 4), Ok(48));
         assert_eq!(byte_count(&[0, 1 << 40], 4), Ok(0));
         assert_eq!(byte_count(&[], 8), Ok(8));
-        for bad in [&[-1, 4][..], &[1 << 40, 1 << 40], &[0, i64::MAX], &[1 << 40, 1 << 40, 0]] {
+        for bad in [
+            &[-1, 4][..],
+            &[1 << 40, 1 << 40],
+            &[0, i64::MAX],
+            &[1 << 40, 1 << 40, 0],
+        ] {
             assert!(byte_count(bad, 4).is_err());
         }
     }

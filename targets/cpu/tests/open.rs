@@ -4,9 +4,7 @@
 use lepid_ir::core::{Code, Diagnostic, Elem, Tensor};
 use lepid_ir::{dialects, text};
 use lepid_passes::core::Silent;
-use lepid_target_api::{
-    CompileEnv, CompileOptions, Executable, LoadOptions, Target, compile,
-};
+use lepid_target_api::{CompileEnv, CompileOptions, Executable, LoadOptions, Target, compile};
 use lepid_target_cpu::Cpu;
 
 fn load(source: &str, options: &LoadOptions) -> Box<dyn Executable> {
@@ -80,7 +78,10 @@ func @main(%m: tensor<4xi1>, %n: tensor<4xi1>) -> (tensor<1x?xi64>) {%a = tensor
     let y = run(source, &[mask([1, 1, 0, 0]), mask([0, 1, 0, 1])]).unwrap();
     assert_eq!(y, [i64s(&[1, 4]).reshaped([1, 2])]);
     let message = fault(source, &[mask([1, 1, 0, 0]), mask([0, 1, 1, 1])]);
-    assert!(message.contains("extents 2 and 3 do not agree"), "{message}");
+    assert!(
+        message.contains("extents 2 and 3 do not agree"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -95,12 +95,10 @@ fn trace_within(module: &Module, value: Value, fuel: &mut u32) -> Option<Vec<Ent
             yielded.and_then(|&v| trace_within(module, v, fuel))
         }
         (_, ValueDef::Result(op, _)) => trace_op(module, op, value, fuel),
-        (_, ValueDef::Arg(block, i)) => {
-            nest_around(module, block).and_then(|nest| {
-                let outside = module.operands(nest)[i];
-                trace_within(module, outside, fuel)
-            })
-        }
+        (_, ValueDef::Arg(block, i)) => nest_around(module, block).and_then(|nest| {
+            let outside = module.operands(nest)[i];
+            trace_within(module, outside, fuel)
+        }),
     };
     Some(
         found

@@ -156,11 +156,16 @@ const ROWS: &[(&str, &str, &[&str], Body)] = &[
         let columns = build::concat(b, &[v[0], v[0]], 1)?;
         Ok(vec![rows, columns])
     }),
-    ("concat of what is computed", "8x6xf32", &["4x6xf32"], |b, v| {
-        let x = b.one(&Exp, &[v[0]], &[])?;
-        let rows = build::concat(b, &[x, v[1]], 0)?;
-        Ok(vec![b.one(&Relu, &[rows], &[])?])
-    }),
+    (
+        "concat of what is computed",
+        "8x6xf32",
+        &["4x6xf32"],
+        |b, v| {
+            let x = b.one(&Exp, &[v[0]], &[])?;
+            let rows = build::concat(b, &[x, v[1]], 0)?;
+            Ok(vec![b.one(&Relu, &[rows], &[])?])
+        },
+    ),
     ("pad", "8x6xf32", &["f32"], |b, v| {
         let attrs = [("low", vec![1, 0].into()), ("high", vec![2, 3].into())];
         Ok(vec![b.one(&Pad, &[v[0], v[1]], &attrs)?])
@@ -208,32 +213,52 @@ const ROWS: &[(&str, &str, &[&str], Body)] = &[
         let op = b.create(&Fft, &[v[0], zero], &[("axis", 1.into())])?;
         Ok(b.module.results(op).to_vec())
     }),
-    ("one element of each row", "9x5xf32", &["below5 9x1xi64"], |b, v| {
-        let count = build::dim(b, v[0], 0)?;
-        let indices = first_rows(b, v[1], count)?;
-        let attrs = [("axis", 1.into())];
-        Ok(vec![b.one(&GatherElements, &[v[0], indices], &attrs)?])
-    }),
-    ("at coordinates", "below4 7x2xi64", &["4x4x3xf32"], |b, v| {
-        Ok(vec![b.one(&GatherNd, &[v[1], v[0]], &[])?])
-    }),
-    ("added at coordinates", "below4 7x1xi64", &["4x3xf32", "3xf32"], |b, v| {
-        let count = build::dim(b, v[0], 0)?;
-        let count = build::reshape(b, count, &[Dim::Known(1)])?;
-        let three = build::shape_vector(b, v[2])?;
-        let shape = build::concat(b, &[count, three], 0)?;
-        let updates = b.one(&DynBroadcast, &[v[2], shape], &[])?;
-        let attrs = [("kind", "add".into())];
-        Ok(vec![b.one(&ScatterNd, &[v[1], v[0], updates], &attrs)?])
-    }),
+    (
+        "one element of each row",
+        "9x5xf32",
+        &["below5 9x1xi64"],
+        |b, v| {
+            let count = build::dim(b, v[0], 0)?;
+            let indices = first_rows(b, v[1], count)?;
+            let attrs = [("axis", 1.into())];
+            Ok(vec![b.one(&GatherElements, &[v[0], indices], &attrs)?])
+        },
+    ),
+    (
+        "at coordinates",
+        "below4 7x2xi64",
+        &["4x4x3xf32"],
+        |b, v| Ok(vec![b.one(&GatherNd, &[v[1], v[0]], &[])?]),
+    ),
+    (
+        "added at coordinates",
+        "below4 7x1xi64",
+        &["4x3xf32", "3xf32"],
+        |b, v| {
+            let count = build::dim(b, v[0], 0)?;
+            let count = build::reshape(b, count, &[Dim::Known(1)])?;
+            let three = build::shape_vector(b, v[2])?;
+            let shape = build::concat(b, &[count, three], 0)?;
+            let updates = b.one(&DynBroadcast, &[v[2], shape], &[])?;
+            let attrs = [("kind", "add".into())];
+            Ok(vec![b.one(&ScatterNd, &[v[1], v[0], updates], &attrs)?])
+        },
+    ),
     ("set by element", "below9 5x4xi64", &["9x4xf32"], |b, v| {
         let updates = build::cast(b, v[0], Elem::F32)?;
         let attrs = [("axis", 0.into())];
-        Ok(vec![b.one(&ScatterElements, &[v[1], v[0], updates], &attrs)?])
+        Ok(vec![b.one(
+            &ScatterElements,
+            &[v[1], v[0], updates],
+            &attrs,
+        )?])
     }),
-    ("times a matrix of weights", "50x24xf32", &["const 24x33xf32"], |b, v| {
-        matmul(b, v[0], v[1])
-    }),
+    (
+        "times a matrix of weights",
+        "50x24xf32",
+        &["const 24x33xf32"],
+        |b, v| matmul(b, v[0], v[1]),
+    ),
     ("times a matrix", "50x24xf32", &["24x33xf32"], |b, v| {
         matmul(b, v[0], v[1])
     }),
@@ -259,15 +284,23 @@ const ROWS: &[(&str, &str, &[&str], Body)] = &[
         };
         Ok(vec![build::contract(b, v[0], v[1], pairs)?])
     }),
-    ("a head", "40x16xf32", &["const 16x24xf32", "const 24xf32", "const 24x5xf32"], |b, v| {
-        let h = b.one(&Linear, &[v[0], v[1], v[2]], &[])?;
-        let h = b.one(&Relu, &[h], &[])?;
-        let y = b.one(&Linear, &[h, v[3]], &[])?;
-        Ok(vec![b.one(&Softmax, &[y], &[("axis", 1.into())])?])
-    }),
-    ("linear with given weights", "9x16xf32", &["16x8xf32", "8xf32"], |b, v| {
-        Ok(vec![b.one(&Linear, &[v[0], v[1], v[2]], &[])?])
-    }),
+    (
+        "a head",
+        "40x16xf32",
+        &["const 16x24xf32", "const 24xf32", "const 24x5xf32"],
+        |b, v| {
+            let h = b.one(&Linear, &[v[0], v[1], v[2]], &[])?;
+            let h = b.one(&Relu, &[h], &[])?;
+            let y = b.one(&Linear, &[h, v[3]], &[])?;
+            Ok(vec![b.one(&Softmax, &[y], &[("axis", 1.into())])?])
+        },
+    ),
+    (
+        "linear with given weights",
+        "9x16xf32",
+        &["16x8xf32", "8xf32"],
+        |b, v| Ok(vec![b.one(&Linear, &[v[0], v[1], v[2]], &[])?]),
+    ),
     ("softmax over rows", "30x4xf32", &[], |b, v| {
         Ok(vec![b.one(&Softmax, &[v[0]], &[("axis", 0.into())])?])
     }),
@@ -278,20 +311,32 @@ const ROWS: &[(&str, &str, &[&str], Body)] = &[
     }),
     ("activations", "9x16xf32", &[], |b, v| {
         let y = b.one(&Gelu, &[v[0]], &[])?;
-        Ok(vec![b.one(&Gelu, &[y], &[("approximate", "tanh".into())])?])
+        Ok(vec![b.one(
+            &Gelu,
+            &[y],
+            &[("approximate", "tanh".into())],
+        )?])
     }),
-    ("batch norm", "5x3x4xf32", &["3xf32", "3xf32", "3xf32", "pos 3xf32"], |b, v| {
-        Ok(vec![b.one(&BatchNorm, v, &[])?])
-    }),
-    ("a convolution", "4x3x6x5xf32", &["const 2x3x3x3xf32", "const 2xf32"], |b, v| {
-        let two = |n: i64| vec![n, n].into();
-        let attrs = [
-            ("stride", two(1)),
-            ("dilation", two(1)),
-            ("pad", vec![1, 1, 1, 1].into()),
-        ];
-        Ok(vec![b.one(&Conv, &[v[0], v[1], v[2]], &attrs)?])
-    }),
+    (
+        "batch norm",
+        "5x3x4xf32",
+        &["3xf32", "3xf32", "3xf32", "pos 3xf32"],
+        |b, v| Ok(vec![b.one(&BatchNorm, v, &[])?]),
+    ),
+    (
+        "a convolution",
+        "4x3x6x5xf32",
+        &["const 2x3x3x3xf32", "const 2xf32"],
+        |b, v| {
+            let two = |n: i64| vec![n, n].into();
+            let attrs = [
+                ("stride", two(1)),
+                ("dilation", two(1)),
+                ("pad", vec![1, 1, 1, 1].into()),
+            ];
+            Ok(vec![b.one(&Conv, &[v[0], v[1], v[2]], &attrs)?])
+        },
+    ),
     ("poolings", "4x3x6x5xf32", &[], |b, v| {
         let two = |n: i64| vec![n, n].into();
         let attrs = [
@@ -341,13 +386,38 @@ fn extents_from_values() -> Vec<Case> {
     }
     let none = ["0xf32", "2xi64 = 2 1", "f32"];
     add("pad of nothing", &none, &DynPad, Some("constant"));
-    for (shape, to) in [("2x6", "3xi64 = 3 -1 2"), ("0x6", "2xi64 = 3 0"), ("1x1", "0xi64")] {
+    for (shape, to) in [
+        ("2x6", "3xi64 = 3 -1 2"),
+        ("0x6", "2xi64 = 3 0"),
+        ("1x1", "0xi64"),
+    ] {
         let x = format!("{shape}xf32");
-        add(&format!("reshape {x} by {to}"), &[&x, to], &DynReshape, None);
+        add(
+            &format!("reshape {x} by {to}"),
+            &[&x, to],
+            &DynReshape,
+            None,
+        );
     }
-    for to in ["2xi64 = 2 5", "3xi64 = 4 1 5", "1xi64 = 1", "3xi64 = 0 2 5", "1xi64 = 5"] {
-        add(&format!("broadcast to {to}"), &["2x1xf32", to], &DynBroadcast, None);
-        add(&format!("broadcast 5xi64 to {to}"), &["5xi64", to], &DynBroadcast, None);
+    for to in [
+        "2xi64 = 2 5",
+        "3xi64 = 4 1 5",
+        "1xi64 = 1",
+        "3xi64 = 0 2 5",
+        "1xi64 = 5",
+    ] {
+        add(
+            &format!("broadcast to {to}"),
+            &["2x1xf32", to],
+            &DynBroadcast,
+            None,
+        );
+        add(
+            &format!("broadcast 5xi64 to {to}"),
+            &["5xi64", to],
+            &DynBroadcast,
+            None,
+        );
     }
     for elem in ["f32", "f64", "f16", "i64", "i32", "u8"] {
         for (start, limit, delta) in [(0, 10, 1), (3, 20, 4), (5, 5, 1)] {
@@ -356,8 +426,18 @@ fn extents_from_values() -> Vec<Case> {
             add(&format!("range {operands:?}"), &operands, &DynIota, None);
         }
     }
-    add("range down", &["i32 = 9", "i32 = -4", "i32 = -3"], &DynIota, None);
-    add("range by halves", &["f32 = -1", "f32 = 2", "f32 = 0.5"], &DynIota, None);
+    add(
+        "range down",
+        &["i32 = 9", "i32 = -4", "i32 = -3"],
+        &DynIota,
+        None,
+    );
+    add(
+        "range by halves",
+        &["f32 = -1", "f32 = 2", "f32 = 0.5"],
+        &DynIota,
+        None,
+    );
     let slices = [
         ("1 -3", "99 -1", "2 1"),
         ("-1 0", "-99 99", "-2 3"),

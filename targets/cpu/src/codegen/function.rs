@@ -113,11 +113,7 @@ impl<'f> Gen<'f> {
     fn return_fault(&mut self, fault: Value, site: usize) {
         let (ctx, site) = (self.ctx, self.int(site as i64));
         let report = offset_of!(Ctx, report);
-        self.store(
-            fault,
-            ctx,
-            (report + offset_of!(FaultReport, fault)) as i32,
-        );
+        self.store(fault, ctx, (report + offset_of!(FaultReport, fault)) as i32);
         self.store(site, ctx, (report + offset_of!(FaultReport, site)) as i32);
         self.b.ins().return_(&[fault]);
     }
@@ -338,9 +334,7 @@ impl<'f> Gen<'f> {
     /// The same of a number that may be known at run time only.
     pub(crate) fn share_extent(&mut self, total: Extent, unit: i64) -> (Value, Value) {
         let units = match total {
-            Extent::Known(total) => {
-                self.int(total.div_euclid(unit) + i64::from(total % unit != 0))
-            }
+            Extent::Known(total) => self.int(total.div_euclid(unit) + i64::from(total % unit != 0)),
             Extent::Run(total) => self.div_up(total, unit),
         };
         let total = self.extent(total);

@@ -480,4 +480,3 @@ fn bytes(module: &Module, value: IrValue) -> usize {
     let count: i64 = nest::dims(module, value).iter().product();
     count as usize * nest::elem(module, value).bytes()
 }
-

@@ -65,7 +65,9 @@ impl Rules<'_, '_> {
         match view.name() {
             "core.constant" => {
                 let dims = view.result_tensor(0).dims.iter();
-                one(dims.map(|&d| number(d)).collect::<Result<Extents, String>>()?)
+                one(dims
+                    .map(|&d| number(d))
+                    .collect::<Result<Extents, String>>()?)
             }
             "kernel.nest" => self.nest(view, x),
             "tensor.broadcast" => one(self.broadcast(view, &x[0])?),
@@ -325,7 +327,8 @@ impl Rules<'_, '_> {
 
     fn contract(&mut self, view: OpView<'_>, x: &[Extents]) -> Result<Extents, String> {
         let axes = tensor::ContractAxes::of(view).map_err(|e| e.message)?;
-        let pick = |i: usize, axes: &[usize]| -> Extents { axes.iter().map(|&a| x[i][a]).collect() };
+        let pick =
+            |i: usize, axes: &[usize]| -> Extents { axes.iter().map(|&a| x[i][a]).collect() };
         self.same_all(&pick(0, &axes.contract_x), &pick(1, &axes.contract_y));
         let mut dims = self.same_all(&pick(0, &axes.batch_x), &pick(1, &axes.batch_y));
         dims.extend(pick(0, &axes.free_x));
@@ -502,6 +505,9 @@ fn last_known(view: OpView<'_>, operand: usize) -> Result<usize, String> {
     let last = view.operand_dims(operand).last().and_then(|d| d.known());
     match last {
         Some(n) => Ok(n as usize),
-        None => Err(format!("`{}` has coordinates of no known length", view.name())),
+        None => Err(format!(
+            "`{}` has coordinates of no known length",
+            view.name()
+        )),
     }
 }

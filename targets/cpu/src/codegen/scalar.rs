@@ -715,14 +715,7 @@ pub(crate) fn neutral(g: &mut Gen<'_>, kind: Reduction, ty: Elem, lanes: Lanes) 
 
 /// One more step of a reduction. Sums and products of integers keep more bits than the element has;
 /// who stores them rounds.
-pub(crate) fn combine(
-    g: &mut Gen<'_>,
-    kind: Reduction,
-    ty: Elem,
-    sum: Value,
-    x: Value,
-    lanes: Lanes,
-) -> Value {
+pub(crate) fn combine(g: &mut Gen<'_>, kind: Reduction, ty: Elem, sum: Value, x: Value) -> Value {
     let signed = ty.is_signed_int();
     match (kind, ty.is_float()) {
         (Reduction::Sum, true) => g.b.ins().fadd(sum, x),

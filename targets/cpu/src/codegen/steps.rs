@@ -142,11 +142,7 @@ pub(crate) fn emit_steps(
             } => {
                 let address = g.address(*condition);
                 let condition = g.load(types::I8, address, 0);
-                let inverse = g.b.ins().icmp_imm_u(
-                    IntCC::Equal,
-                    condition,
-                    0,
-                );
+                let inverse = g.b.ins().icmp_imm_u(IntCC::Equal, condition, 0);
                 let mut outcomes = [Ok(()), Ok(())];
                 g.when(condition, |g| {
                     outcomes[0] = emit_steps(g, module, &branches[0]);

@@ -131,7 +131,7 @@ impl NestBody<'_> {
         let neutral = scalar::neutral(g, kind, ty, at.lanes);
         if level == piece.extents.len() {
             let value = self.value(g, piece, at, source, index, &mut HashMap::new());
-            return scalar::combine(g, kind, ty, neutral, value, at.lanes);
+            return scalar::combine(g, kind, ty, neutral, value);
         }
         let extent = piece.extents[level];
         let outer = Outer {
@@ -152,7 +152,7 @@ impl NestBody<'_> {
                         let point = outer.advanced(g, piece, level, i).point(Lanes::Four, level);
                         let value =
                             self.value(g, piece, &point, source, index, &mut HashMap::new());
-                        scalar::combine(g, kind, ty, sums[k], value, Lanes::Four)
+                        scalar::combine(g, kind, ty, sums[k], value)
                     })
                     .collect()
             });
@@ -162,20 +162,20 @@ impl NestBody<'_> {
             sums[0] = g.fold_range(from, to, 4, &[first], |g, i, sum| {
                 let point = outer.advanced(g, piece, level, i).point(Lanes::Four, level);
                 let value = self.value(g, piece, &point, source, index, &mut HashMap::new());
-                vec![scalar::combine(g, kind, ty, sum[0], value, Lanes::Four)]
+                vec![scalar::combine(g, kind, ty, sum[0], value)]
             })[0];
-            let left = scalar::combine(g, kind, ty, sums[0], sums[1], Lanes::Four);
-            let right = scalar::combine(g, kind, ty, sums[2], sums[3], Lanes::Four);
-            let both = scalar::combine(g, kind, ty, left, right, Lanes::Four);
+            let left = scalar::combine(g, kind, ty, sums[0], sums[1]);
+            let right = scalar::combine(g, kind, ty, sums[2], sums[3]);
+            let both = scalar::combine(g, kind, ty, left, right);
             let lanes: Vec<Value> = (0..4).map(|l| g.b.ins().extractlane(both, l)).collect();
-            let total = lanes[1..].iter().fold(lanes[0], |sum, &x| {
-                scalar::combine(g, kind, ty, sum, x, Lanes::One)
-            });
+            let total = lanes[1..]
+                .iter()
+                .fold(lanes[0], |sum, &x| scalar::combine(g, kind, ty, sum, x));
             let (from, to) = (g.int(quads), g.int(extent));
             return g.fold_range(from, to, 1, &[total], |g, i, sum| {
                 let point = outer.advanced(g, piece, level, i).point(Lanes::One, level);
                 let value = self.value(g, piece, &point, source, index, &mut HashMap::new());
-                vec![scalar::combine(g, kind, ty, sum[0], value, Lanes::One)]
+                vec![scalar::combine(g, kind, ty, sum[0], value)]
             })[0];
         }
         g.fold_range(zero, end, 1, &[neutral], |g, i, sum| {
@@ -188,7 +188,7 @@ impl NestBody<'_> {
                     self.reduce_loops(g, piece, level + 1, &point, kind, ty, source, index, rows)
                 }
             };
-            vec![scalar::combine(g, kind, ty, sum[0], value, at.lanes)]
+            vec![scalar::combine(g, kind, ty, sum[0], value)]
         })[0]
     }
 }

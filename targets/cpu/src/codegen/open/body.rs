@@ -23,12 +23,21 @@ enum Kind {
     /// The only operand is read at a changed index.
     Moved(Vec<moves::Source>),
     /// The operand is read that begins last before the place along the axis.
-    Concat { axis: usize, starts: Vec<Extent> },
-    Pad { axes: Vec<Padding>, mode: PadMode },
+    Concat {
+        axis: usize,
+        starts: Vec<Extent>,
+    },
+    Pad {
+        axes: Vec<Padding>,
+        mode: PadMode,
+    },
     /// The place along an axis.
     Iota(usize),
     /// `start + place * delta`, in `f64` or in `i64`.
-    Range { start: Value, delta: Value },
+    Range {
+        start: Value,
+        delta: Value,
+    },
     Constant,
 }
 
@@ -77,7 +86,12 @@ impl<'m> Body<'m> {
     }
 
     /// Computes what an op needs before the loops begin.
-    pub(super) fn prepare(&mut self, g: &mut Gen<'_>, op: Op, figures: usize) -> Result<(), String> {
+    pub(super) fn prepare(
+        &mut self,
+        g: &mut Gen<'_>,
+        op: Op,
+        figures: usize,
+    ) -> Result<(), String> {
         let view = self.module.view(op);
         let kind = match view.name() {
             "core.yield" | "tensor.reduce" => return Ok(()),
@@ -179,9 +193,7 @@ impl<'m> Body<'m> {
                 let inner: Vec<Coord> = sources.iter().map(|s| s.coord(g, index)).collect();
                 self.at(g, view.operand(0), &inner, lanes)
             }
-            Kind::Concat { axis, starts } => {
-                self.concat(g, view, (*axis, starts), 0, index, lanes)
-            }
+            Kind::Concat { axis, starts } => self.concat(g, view, (*axis, starts), 0, index, lanes),
             Kind::Pad { axes, mode } => self.pad(g, view, (axes, *mode), index, lanes),
             Kind::Iota(axis) => {
                 let place = g.extent(index[*axis].place);

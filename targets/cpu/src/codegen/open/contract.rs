@@ -24,10 +24,8 @@ pub(super) struct Products {
 impl Products {
     pub(super) fn new(view: OpView<'_>, inputs: Vec<Input>) -> Result<Products, String> {
         let axes = ContractAxes::of(view).map_err(|e| e.message)?;
-        let (Ok(inputs), Some(elem)) = (
-            <[Input; 2]>::try_from(inputs),
-            view.result_type(0).elem(),
-        ) else {
+        let (Ok(inputs), Some(elem)) = (<[Input; 2]>::try_from(inputs), view.result_type(0).elem())
+        else {
             return Err("a contraction has two operands".into());
         };
         let (batch, mine) = (axes.batch_x.len(), axes.free_x.len());

@@ -175,7 +175,7 @@ impl Task<'_> {
         let neutral = scalar::neutral(g, fold, ty, lanes);
         let Some(&extent) = self.loops.reduced.get(level) else {
             let value = self.source.value(g, at, lanes);
-            return scalar::combine(g, fold, ty, neutral, value, lanes);
+            return scalar::combine(g, fold, ty, neutral, value);
         };
         let last = level + 1 == self.loops.reduced.len();
         let (zero, end) = (g.int(0), g.extent(extent));
@@ -187,11 +187,11 @@ impl Task<'_> {
             let sums = g.fold_range(zero, stop, 4, &[four], |g, i, sum| {
                 let at = with(at, Extent::Run(i), Step::Unit);
                 let value = self.source.value(g, &at, Lanes::Four);
-                vec![scalar::combine(g, fold, ty, sum[0], value, Lanes::Four)]
+                vec![scalar::combine(g, fold, ty, sum[0], value)]
             });
             for lane in 0..4 {
                 let x = g.b.ins().extractlane(sums[0], lane);
-                total = scalar::combine(g, fold, ty, total, x, Lanes::One);
+                total = scalar::combine(g, fold, ty, total, x);
             }
             from = stop;
         }
@@ -201,7 +201,7 @@ impl Task<'_> {
                 true => self.source.value(g, &at, lanes),
                 false => self.fold(g, fold, &at, lanes),
             };
-            vec![scalar::combine(g, fold, ty, sum[0], value, lanes)]
+            vec![scalar::combine(g, fold, ty, sum[0], value)]
         })[0]
     }
 }

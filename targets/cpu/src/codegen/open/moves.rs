@@ -17,7 +17,10 @@ pub(super) enum Source {
     At(usize),
     Zero,
     /// That of an axis of the result, or 0 if the operand's extent turns out to be 1.
-    Stretched { axis: usize, from: Extent },
+    Stretched {
+        axis: usize,
+        from: Extent,
+    },
     /// `scale * place + offset`.
     Affine {
         axis: usize,
