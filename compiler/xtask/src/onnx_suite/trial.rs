@@ -153,9 +153,14 @@ fn verdict(code: Option<i32>, status: &str, messages: &str) -> Verdict {
 
 /// The error with the note that says where values differ.
 fn details(messages: &str, line: &str) -> String {
-    let note = messages.lines().find(|line| line.contains("note: "));
+    let after = messages.lines().skip_while(|other| *other != line);
+    let mut own = after.skip(1).take_while(|other| !other.starts_with("error["));
+    let note = own.find(|line| line.contains("note: "));
     match note {
-        Some(note) => format!("{line}; {}", note.trim().trim_start_matches("= ")),
+        Some(note) => {
+            let text = note.split_once("note: ").map_or(note, |(_, text)| text);
+            format!("{line}; {text}")
+        }
         None => line.to_owned(),
     }
 }
@@ -167,7 +172,7 @@ mod tests {
     #[test]
     fn only_a_diagnostic_makes_exit_code_1_a_refusal() {
         let refused = "error[E0602]: operator `Foo` in opset 1 is not supported\n  = help: x\n";
-        let wrong = "error[E0703]: output `y` differs\n  = note: at [0]: found 1, expected 2\n";
+        let wrong = "note: n\nerror[E0703]: output `y` differs\n  ╰ note: at [0]: expected 2\n";
         let judge = |code, text| verdict(code, "exit status", text);
         assert_eq!(judge(Some(0), "warning: w\n"), Verdict::Passed);
         assert!(matches!(judge(Some(1), refused), Verdict::Refused(m) if m.contains("Foo")));

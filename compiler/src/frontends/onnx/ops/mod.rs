@@ -8,6 +8,7 @@ mod cut;
 mod deform;
 mod determinant;
 mod elementwise;
+mod flex_attention;
 mod found;
 mod index;
 mod loss;
@@ -72,6 +73,7 @@ const FAMILIES: &[&[Row]] = &[
     deform::ROWS,
     determinant::ROWS,
     elementwise::ROWS,
+    flex_attention::ROWS,
     found::ROWS,
     index::ROWS,
     loss::ROWS,
