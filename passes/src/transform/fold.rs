@@ -97,7 +97,7 @@ fn constant(module: &Module, value: Value, limit: u64) -> Option<Tensor> {
 
 fn bytes(module: &Module, value: Value) -> Option<u64> {
     let ty = module.value_type(value).as_tensor()?;
-    Some(ty.element_count()? * ty.elem.bytes() as u64)
+    Some(ty.element_count()?.saturating_mul(ty.elem.bytes() as u64))
 }
 
 pub(crate) fn constants(b: &mut Builder<'_>, tensors: Vec<Tensor>) -> OpResult<Vec<Value>> {
