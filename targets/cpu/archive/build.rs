@@ -57,8 +57,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         .join(&target)
         .join(profile)
         .join("liblepid_cpu_runtime.a");
-    fs::copy(&built, out.join("liblepid_runtime.a"))
-        .map_err(|error| format!("{}: {error}", built.display()))?;
+    let archive = out.join("liblepid_runtime.a");
+    fs::copy(&built, &archive).map_err(|error| format!("{}: {error}", built.display()))?;
+    // Half of it tells debuggers about Rust's own library. Without the tool it stays larger.
+    let _ = Command::new("strip")
+        .arg("--strip-debug")
+        .arg(&archive)
+        .status();
     Ok(())
 }
 
