@@ -115,22 +115,23 @@ struct Side<'a> {
 /// The outputs of the other side.
 fn expected(args: &Args, job: &Job, cx: &mut Cx<'_>) -> Result<Named, Failure> {
     let target = other_target(args);
-    let side = |model| Side {
+    let mut side = Side {
         name: "expected",
         target: &target,
-        model,
+        model: &args.model,
     };
-    match &args.other {
-        Some(path) if is_archive(path) => Ok(arrays::read_npz(path)?),
-        Some(path) => {
-            let mut model = args.model.clone();
-            model.file.model = path.clone();
-            model.file.weights = None;
-            let other = other_job(&model, job, args.inputs.seed, cx)?;
-            execute(args, &side(&model), &other, cx)
-        }
-        None => execute(args, &side(&args.model), job, cx),
+    let Some(path) = &args.other else {
+        return execute(args, &side, job, cx);
+    };
+    if is_archive(path) {
+        return Ok(arrays::read_npz(path)?);
     }
+    let mut model = args.model.clone();
+    model.file.model = path.clone();
+    model.file.weights = None;
+    side.model = &model;
+    let other = other_job(&model, job, args.inputs.seed, cx)?;
+    execute(args, &side, &other, cx)
 }
 
 /// Where the other side runs: as it was asked for, or on the same target for another model, or in
@@ -205,7 +206,8 @@ fn per_op(args: &Args, job: &Job, errors: &mut Diagnostics, cx: &mut Cx<'_>) -> 
         inputs: &job.inputs,
         seen: &seen,
     };
-    let trial = args.target.trial(None, plain_load(args.threads, cx), cx)?;
+    let func_name = args.model.func.as_deref();
+    let trial = args.target.trial(func_name, plain_load(args.threads, cx), cx)?;
     let progress = ProgressBar::new(cut::steps(&job.module, func).len() as u64);
     let tolerance = args.tolerance.tolerance();
     let checks = per_op::check(&trial, &run, tolerance, &mut || progress.inc(1));

@@ -25,6 +25,14 @@ const INNER_ARROWS: &[InnerArrow] = &[
         folder: "passes/src/core/",
         forbidden: &["transform", "eqsat"],
     },
+    InnerArrow {
+        folder: "compiler/src/reduce/",
+        forbidden: &["cli", "driver", "frontends", "report"],
+    },
+    InnerArrow {
+        folder: "compiler/src/report/",
+        forbidden: &["cli", "driver", "frontends"],
+    },
 ];
 
 /// The parts of `targets/` that are shared; every other folder there is one target.
