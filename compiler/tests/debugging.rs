@@ -8,7 +8,9 @@ use lepid::driver::compare::{Scale, Tolerance};
 use lepid::driver::property::{Failure, Property, failure, with_seed};
 use lepid::driver::trial::Trial;
 use lepid::reduce::{self, Case};
-use lepid_ir::core::{Code, Elem, Module, PrintOptions, Resources, Tensor, print_module, verify};
+use lepid_ir::core::{
+    Code, Elem, Limits, Module, PrintOptions, Resources, Tensor, print_module, verify,
+};
 use lepid_ir::dialects::core::Func;
 use lepid_ir::interp::random::Random;
 use lepid_ir::text;
@@ -81,6 +83,7 @@ fn trial(driver: &Driver) -> Trial<'_> {
         target: driver.targets().get("faulty").unwrap(),
         options: CompileOptions::default(),
         load: LoadOptions::default(),
+        limits: Limits::default(),
     }
 }
 

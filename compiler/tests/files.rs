@@ -67,11 +67,11 @@ fn a_trace_has_passes_runs_and_ops_with_their_nodes() {
             event["ts"].as_f64().unwrap(),
             event["dur"].as_f64().unwrap(),
         );
-        let within = |run: &&&Value| {
+        let within = |run: &&Value| {
             let (ts, dur) = (run["ts"].as_f64().unwrap(), run["dur"].as_f64().unwrap());
             ts - 1.0 <= start && start + time <= ts + dur + 1.0
         };
-        assert!(runs.iter().find(within).is_some(), "{event}");
+        assert!(runs.iter().any(within), "{event}");
     }
 }
 
@@ -152,10 +152,10 @@ fn a_page_needs_nothing_from_elsewhere_and_escapes_names() {
         ] {
             assert!(!text.contains(outside), "{path}: {outside}");
         }
-        let links = text
+        let mut links = text
             .match_indices("href=\"")
             .map(|(at, _)| &text[at + 6..at + 7]);
-        assert!(links.into_iter().all(|first| first == "#"));
+        assert!(links.all(|first| first == "#"));
         assert_eq!(text.matches("<svg").count(), text.matches("</svg>").count());
         assert_eq!(text.matches("<g ").count(), text.matches("</g>").count());
         assert!(text.matches("<svg").count() >= 2);

@@ -418,6 +418,7 @@ impl TargetArgs {
             target,
             options: self.compile_options(self.options(target)?, func),
             load,
+            limits: cx.session.limits,
         })
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use lepid_ir::core::{Diagnostics, Loc, Module, Tensor, Value};
+use lepid_ir::core::{Diagnostics, Limits, Loc, Module, Tensor, Value};
 use lepid_ir::dialects::core::Func;
 use lepid_passes::core::{Observer, Pipeline, Silent};
 use lepid_passes::transform::memory_plan;
@@ -19,6 +19,8 @@ pub struct Trial<'d> {
     pub target: &'d dyn Target,
     pub options: CompileOptions,
     pub load: LoadOptions,
+    /// What a module may take.
+    pub limits: Limits,
 }
 
 impl<'d> Trial<'d> {
@@ -32,7 +34,7 @@ impl<'d> Trial<'d> {
         module: Module,
         observer: &mut dyn Observer,
     ) -> Result<Package, Diagnostics> {
-        let mut session = Session::default();
+        let mut session = Session::within(self.limits);
         let (driver, options) = (self.driver, &self.options);
         let compiled = driver.compile(self.target, module, options, observer, &mut session)?;
         Ok(compiled.package)
