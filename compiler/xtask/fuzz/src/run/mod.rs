@@ -92,12 +92,14 @@ impl Subject for Run {
                 Ok(expected) => expected,
                 Err(error) => return Verdict::Rejected(format!("cannot run: {}", error.message)),
             };
-            let package = match &package {
-                Some(package) => package,
-                None => match self.compile(&module) {
-                    Ok(compiled) => package.insert(compiled),
+            if package.is_none() {
+                match self.compile(&module) {
+                    Ok(compiled) => package = Some(compiled),
                     Err(found) => return refused(&found),
-                },
+                }
+            }
+            let Some(package) = &package else {
+                continue;
             };
             let compared = execute(package, &inputs).and_then(|found| {
                 compare(&found, &expected, |i, at| {
