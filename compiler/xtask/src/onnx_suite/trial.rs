@@ -154,7 +154,9 @@ fn verdict(code: Option<i32>, status: &str, messages: &str) -> Verdict {
 /// The error with the note that says where values differ.
 fn details(messages: &str, line: &str) -> String {
     let after = messages.lines().skip_while(|other| *other != line);
-    let mut own = after.skip(1).take_while(|other| !other.starts_with("error["));
+    let mut own = after
+        .skip(1)
+        .take_while(|other| !other.starts_with("error["));
     let note = own.find(|line| line.contains("note: "));
     match note {
         Some(note) => {
