@@ -457,6 +457,19 @@ fn many_large_windows_take_no_memory() {
 }
 
 #[test]
+fn many_opset_imports_are_not_copied_for_each_node() {
+    let nodes: Vec<NodeProto> = (0..20_000)
+        .map(|i| node("Relu", &["x"], &[&format!("y{i}")]))
+        .collect();
+    let mut model = model(17, &[value("x", F32, &[2.into()])], &[], &nodes, &["y0"]);
+    model.opset_import.extend((0..20_000).map(|i| OperatorSetIdProto {
+        domain: format!("d{i}"),
+        version: 1,
+    }));
+    imported(&model);
+}
+
+#[test]
 fn many_readers_of_one_value_do_not_take_long() {
     // Ops that nothing reads are erased; the list of the readers of `x` must not be searched whole
     // for each.
