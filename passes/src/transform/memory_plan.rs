@@ -273,7 +273,7 @@ pub fn plan(module: &Module, func: Op) -> Plan {
     let buffers = place_open(&intervals);
     let ends = offsets.iter().map(|(value, offset)| {
         let bytes = intervals[value].bytes.unwrap_or(0);
-        offset + bytes
+        offset.saturating_add(bytes)
     });
     let arena_bytes = ends.max().unwrap_or(0);
     let slots = values(module, func)
@@ -289,7 +289,7 @@ pub fn plan(module: &Module, func: Op) -> Plan {
         })
         .collect();
     Plan {
-        arena_bytes: arena_bytes.next_multiple_of(ALIGN),
+        arena_bytes: aligned(arena_bytes),
         slots,
     }
 }
@@ -368,7 +368,7 @@ fn start(module: &Module, value: Value, at: usize, intervals: &mut BTreeMap<Valu
         true => Some(None),
         false => ty
             .element_count()
-            .map(|n| Some((n * ty.elem.bytes() as u64).max(1))),
+            .map(|n| Some(n.saturating_mul(ty.elem.bytes() as u64).max(1))),
     };
     if let Some(bytes) = bytes {
         let interval = Interval {
@@ -409,6 +409,11 @@ fn place_open(intervals: &BTreeMap<Value, Interval>) -> BTreeMap<Value, u64> {
     buffers
 }
 
+/// The next multiple of the alignment; what no memory holds stays what it is.
+fn aligned(bytes: u64) -> u64 {
+    bytes.checked_next_multiple_of(ALIGN).unwrap_or(bytes)
+}
+
 /// Offsets without overlap of what is alive together.
 fn place(intervals: &BTreeMap<Value, Interval>) -> BTreeMap<Value, u64> {
     let mut graph: UnGraphMap<Value, ()> = UnGraphMap::new();
@@ -435,16 +440,16 @@ fn place(intervals: &BTreeMap<Value, Interval>) -> BTreeMap<Value, u64> {
             .neighbors(value)
             .filter_map(|other| {
                 let at = *offsets.get(&other)?;
-                Some((at, at + bytes[&other]))
+                Some((at, at.saturating_add(bytes[&other])))
             })
             .collect();
         taken.sort_unstable();
         let mut at = 0u64;
         for (first, end) in taken {
-            if at + interval.bytes <= first {
+            if at.saturating_add(interval.bytes) <= first {
                 break;
             }
-            at = at.max(end.next_multiple_of(ALIGN));
+            at = at.max(aligned(end));
         }
         offsets.insert(value, at);
     }

@@ -79,15 +79,15 @@ fn bytes(module: &Module, value: Value) -> u64 {
 }
 
 /// The bytes of a tensor of that type; 0 where its extents are not known, the largest number
-/// where there is no number for them.
+/// where there is no number for them. An extent of 0 counts as 1, since strides and sizes of parts
+/// are computed for empty tensors, too.
 pub(crate) fn tensor_bytes(ty: &TensorType) -> u64 {
     let extents: Option<Vec<u64>> = ty.dims.iter().map(|dim| dim.known()).collect();
     match extents {
         None => 0,
-        Some(extents) if extents.contains(&0) => 0,
         Some(extents) => extents
             .into_iter()
-            .fold(ty.elem.bytes() as u64, u64::saturating_mul),
+            .fold(ty.elem.bytes() as u64, |n, d| n.saturating_mul(d.max(1))),
     }
 }
 
@@ -144,7 +144,8 @@ mod tests {
             tensor_bytes(&TensorType::new(Elem::F64, dims.iter().map(|&d| d.into())))
         };
         assert_eq!(bytes(&[1 << 40, 1 << 40]), u64::MAX);
-        assert_eq!(bytes(&[1 << 40, 1 << 40, 0]), 0);
+        assert_eq!(bytes(&[1 << 40, 1 << 40, 0]), u64::MAX);
+        assert_eq!(bytes(&[0, 3]), 24);
         assert_eq!(bytes(&[2, 3]), 48);
     }
 }

@@ -9,21 +9,22 @@ use crate::with_native;
 /// The largest tensor that the reference makes. A model that asks for more has a broken shape.
 const MAX_BYTES: usize = Limits::MEMORY.default as usize;
 
-/// The number of elements of a new tensor; an error if it is absurdly large.
+/// The number of elements of a new tensor; an error if it is absurdly large, or would be if no
+/// extent were 0: strides and sizes of parts are computed for empty tensors, too.
 pub fn checked_count(elem: Elem, shape: impl IntoIterator<Item = u64>) -> OpResult<usize> {
-    // A zero anywhere makes the whole empty, whatever the other extents.
-    let mut extents: Vec<u64> = shape.into_iter().collect();
-    extents.sort_unstable();
-    let count = extents.into_iter().try_fold(1usize, |n, d| match n {
-        0 => Some(0),
-        n => n.checked_mul(usize::try_from(d).ok()?),
+    let mut empty = false;
+    let count = shape.into_iter().try_fold(1usize, |n, d| {
+        empty |= d == 0;
+        n.checked_mul(usize::try_from(d.max(1)).ok()?)
     });
-    count
-        .filter(|n| {
-            n.checked_mul(elem.bytes())
-                .is_some_and(|bytes| bytes <= MAX_BYTES)
-        })
-        .ok_or_else(|| OpError::new("the result is larger than a tensor can be"))
+    let count = count.filter(|n| {
+        n.checked_mul(elem.bytes())
+            .is_some_and(|bytes| bytes <= MAX_BYTES)
+    });
+    match count {
+        Some(count) => Ok(if empty { 0 } else { count }),
+        None => Err(OpError::new("the result is larger than a tensor can be")),
+    }
 }
 
 fn count_of(elem: Elem, shape: &[usize]) -> OpResult<usize> {

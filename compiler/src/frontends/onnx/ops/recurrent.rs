@@ -217,7 +217,11 @@ fn rnn(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     let elem = cx.elem(x)?;
     let still = |cx: &mut Cx<'_, '_, '_, '_>, weights: Value| -> OpResult<Value> {
         let mut dims = cx.dims(weights)?;
-        dims[1] = dims[1].times(Dim::Known(2));
+        let [_, rows, _] = &mut dims[..] else {
+            let rank = dims.len();
+            return Err(invalid(format!("weights must have rank 3, found {rank}")));
+        };
+        *rows = rows.times(Dim::Known(2));
         let zero = cx.number(elem, 0.0)?;
         let zeros = build::broadcast_to(cx.b, zero, &dims)?;
         build::concat(cx.b, &[zeros, weights], 1)

@@ -457,15 +457,29 @@ fn many_large_windows_take_no_memory() {
 }
 
 #[test]
+fn recurrent_weights_of_another_rank_are_errors() {
+    let nodes = [node("RNN", &["x", "w", "r"], &["y"]).int("hidden_size", 4)];
+    let x = || value("x", F32, &[1.into(), 1.into(), 2.into()]);
+    let whole = |name| value(name, F32, &[1.into(), 4.into(), 4.into()]);
+    let flat = |name| value(name, F32, &[4.into()]);
+    for inputs in [[x(), whole("w"), flat("r")], [x(), flat("w"), whole("r")]] {
+        let text = refused(&model(17, &inputs, &[], &nodes, &["y"]));
+        assert!(text.starts_with("E0604"), "{text}");
+    }
+}
+
+#[test]
 fn many_opset_imports_are_not_copied_for_each_node() {
     let nodes: Vec<NodeProto> = (0..20_000)
         .map(|i| node("Relu", &["x"], &[&format!("y{i}")]))
         .collect();
     let mut model = model(17, &[value("x", F32, &[2.into()])], &[], &nodes, &["y0"]);
-    model.opset_import.extend((0..20_000).map(|i| OperatorSetIdProto {
-        domain: format!("d{i}"),
-        version: 1,
-    }));
+    model
+        .opset_import
+        .extend((0..20_000).map(|i| OperatorSetIdProto {
+            domain: format!("d{i}"),
+            version: 1,
+        }));
     imported(&model);
 }
 
