@@ -207,7 +207,9 @@ fn per_op(args: &Args, job: &Job, errors: &mut Diagnostics, cx: &mut Cx<'_>) -> 
         seen: &seen,
     };
     let func_name = args.model.func.as_deref();
-    let trial = args.target.trial(func_name, plain_load(args.threads, cx), cx)?;
+    let trial = args
+        .target
+        .trial(func_name, plain_load(args.threads, cx), cx)?;
     let progress = ProgressBar::new(cut::steps(&job.module, func).len() as u64);
     let tolerance = args.tolerance.tolerance();
     let checks = per_op::check(&trial, &run, tolerance, &mut || progress.inc(1));

@@ -179,10 +179,13 @@ impl Maker<'_, '_, '_> {
         self.ty(value).known_dims().unwrap_or_default()
     }
 
-    /// A value at hand whose type will do; the newer the likelier.
+    /// A value at hand of known extents whose type will do; the newer the likelier.
     pub(crate) fn find(&mut self, fits: impl Fn(&TensorType) -> bool) -> Option<Value> {
         let module = &self.b.module;
-        let fitting = |&&v: &&Value| module.value_type(v).as_tensor().is_some_and(&fits);
+        let fitting = |&&v: &&Value| {
+            let ty = module.value_type(v).as_tensor();
+            ty.is_some_and(|ty| ty.known_dims().is_some() && fits(ty))
+        };
         let fitting: Vec<Value> = self.values.iter().filter(fitting).copied().collect();
         if fitting.is_empty() {
             return None;

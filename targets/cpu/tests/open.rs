@@ -87,12 +87,13 @@ func @main(%m: tensor<4xi1>, %n: tensor<4xi1>) -> (tensor<1x?xi64>) {%a = tensor
 #[test]
 fn what_cannot_be_broadcast_is_a_diagnostic() {
     let source = "
-func @main(%x: tensor<3xf32>, %shape: tensor<1xi64>) -> (tensor<3xf32>) {
-  %y = tensor.dyn_broadcast(%x, %shape) : tensor<3xf32>
+func @main(%x: tensor<3xf32>, %shape: tensor<2xi64>) -> (tensor<?x3xf32>) {
+  %y = tensor.dyn_broadcast(%x, %shape) : tensor<?x3xf32>
   return %y
 }";
-    assert!(run(source, &[f32s(&[3]), i64s(&[1])]).is_ok());
-    let message = fault(source, &[f32s(&[3]), i64s(&[4])]);
+    let y = run(source, &[f32s(&[3]), i64s(&[2, 1])]).unwrap();
+    assert_eq!(y[0].shape(), [2, 3]);
+    let message = fault(source, &[f32s(&[3]), i64s(&[2, 4])]);
     assert!(message.contains("3 and 4 cannot be broadcast"), "{message}");
 }
 

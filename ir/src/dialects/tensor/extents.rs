@@ -95,9 +95,10 @@ fn trace_within(module: &Module, value: Value, fuel: &mut u32) -> Option<Vec<Ent
             yielded.and_then(|&v| trace_within(module, v, fuel))
         }
         (_, ValueDef::Result(op, _)) => trace_op(module, op, value, fuel),
+        // A nest that is not valid yet may have more arguments than operands.
         (_, ValueDef::Arg(block, i)) => nest_around(module, block).and_then(|nest| {
-            let outside = module.operands(nest)[i];
-            trace_within(module, outside, fuel)
+            let outside = module.operands(nest).get(i)?;
+            trace_within(module, *outside, fuel)
         }),
     };
     Some(

@@ -26,8 +26,12 @@ impl Cell {
     fn new(cx: &mut Cx<'_, '_, '_, '_>, gates: u64) -> OpResult<Cell> {
         let batch_first = cx.int("layout", 0)? != 0;
         let (mut x, w, r) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
-        if cx.rank(x)? != 3 {
-            return Err(invalid(format!("rank 3 is needed, found {}", cx.rank(x)?)));
+        for (name, value) in [("X", x), ("W", w), ("R", r)] {
+            let rank = cx.rank(value)?;
+            if rank != 3 {
+                let message = format!("input `{name}` needs rank 3, found {rank}");
+                return Err(invalid(message));
+            }
         }
         if batch_first {
             x = cx.transpose(x, &[1, 0, 2])?;
