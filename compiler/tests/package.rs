@@ -185,7 +185,7 @@ fn runs_read_and_write_where_the_caller_is() {
         .unwrap();
     let mut session = Session::new(&program, &SessionOptions::default()).unwrap();
     let image = image(9);
-    let expected = session.run(&[image.clone()]).unwrap().remove(0);
+    let expected = session.run(std::slice::from_ref(&image)).unwrap().remove(0);
     let view = TensorView::from(&image);
     // At every alignment: what is not aligned is moved, not refused.
     for shift in 0..4 {

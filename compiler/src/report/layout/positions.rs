@@ -2,6 +2,9 @@
 
 use super::{GAP_X, Layered, SWEEPS};
 
+/// For each box others with how much each counts.
+type Pulls = Vec<Vec<(usize, f64)>>;
+
 impl Layered {
     /// The middle of each item: near to its neighbours, without overlap in its layer.
     pub(super) fn positions(&self) -> Vec<f64> {
@@ -49,7 +52,7 @@ impl Layered {
 
     /// For each box the boxes that edges come from, and those that they lead to, with how much each
     /// counts: more at the end of a long edge, less where many edges begin.
-    fn pulls(&self) -> (Vec<Vec<(usize, f64)>>, Vec<Vec<(usize, f64)>>) {
+    fn pulls(&self) -> (Pulls, Pulls) {
         let mut from = vec![Vec::new(); self.boxes];
         let mut to = vec![Vec::new(); self.boxes];
         for path in &self.paths {

@@ -202,8 +202,8 @@ pub(super) fn recurrent() -> Vec<Row> {
         let attr = ("direction", Attr::from(direction));
         let peephole = format!("const {d}x6xf32");
         for elem in FLOATS {
-            add(&Lstm, lstm(elem, d), &[attr.clone()]);
-            add(&Gru, gru(elem, d), &[attr.clone()]);
+            add(&Lstm, lstm(elem, d), std::slice::from_ref(&attr));
+            add(&Gru, gru(elem, d), std::slice::from_ref(&attr));
         }
         let optional = with(lstm("f32", d), &[&peephole, lengths]);
         add(&Lstm, optional, &[attr.clone(), ("clip", 0.6.into())]);
@@ -213,7 +213,11 @@ pub(super) fn recurrent() -> Vec<Row> {
             optional,
             &[attr.clone(), ("input_forget", true.into())],
         );
-        add(&Lstm, with(lstm("f32", d), &[lengths]), &[attr.clone()]);
+        add(
+            &Lstm,
+            with(lstm("f32", d), &[lengths]),
+            std::slice::from_ref(&attr),
+        );
         let reset = ("linear_before_reset", Attr::from(true));
         add(
             &Gru,

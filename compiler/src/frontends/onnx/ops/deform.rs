@@ -54,9 +54,9 @@ impl Extents {
             offset_groups: positive("offset_group")?,
             groups: positive("group")?,
         };
-        let fits = extents.channels % extents.offset_groups == 0
-            && extents.channels % extents.groups == 0
-            && extents.out_channels % extents.groups == 0;
+        let fits = extents.channels.is_multiple_of(extents.offset_groups)
+            && extents.channels.is_multiple_of(extents.groups)
+            && extents.out_channels.is_multiple_of(extents.groups);
         match fits {
             true => Ok(extents),
             false => Err(invalid("the channels do not fit the groups")),

@@ -258,7 +258,12 @@ fn what_is_not_read_is_refused() {
             "rotary positions and shared buffers are not supported here",
         ),
     ] {
-        let found = refused(&with_domain(&[x.clone()], &weights, &[node], &["y"]));
+        let found = refused(&with_domain(
+            std::slice::from_ref(&x),
+            &weights,
+            &[node],
+            &["y"],
+        ));
         assert!(found.contains(what), "{found}");
     }
 }
