@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::core::{
-    Attr, AttrKind, Block, Builder, Elem, InsertPoint, Module, Num, OpDef, OpResult, Registry,
-    Tensor, TensorType, Trait, Type, Value,
+    Attr, AttrKind, Block, Builder, Elem, InsertPoint, Module, Num, OpDef, OpError, OpResult,
+    Registry, Tensor, TensorType, Trait, Type, Value,
 };
 use crate::dialects::core::{Func, Return, constant};
 use crate::generate::{Choices, control, layers, shapes};
@@ -204,16 +204,18 @@ impl Maker<'_, '_, '_> {
         {
             return Ok(value);
         }
-        let rank = self.random.below(5);
-        let shape = self.extents(rank);
-        let mut elem = self.random.elem();
-        for other in Elem::ALL.into_iter().cycle().skip(1).take(Elem::ALL.len()) {
-            if fits(&type_of(elem, &shape)) {
-                break;
+        let (rank, elem) = (self.random.below(5), self.random.elem());
+        for rank in (rank..5).chain(0..rank) {
+            let shape = self.extents(rank);
+            let all = Elem::ALL.into_iter();
+            let elem = std::iter::once(elem)
+                .chain(all)
+                .find(|&e| fits(&type_of(e, &shape)));
+            if let Some(elem) = elem {
+                return self.fresh(elem, &shape);
             }
-            elem = other;
         }
-        self.fresh(elem, &shape)
+        Err(OpError::new("no value of a small rank will do"))
     }
 
     /// Another value of the same type.
