@@ -337,9 +337,9 @@ impl OpDef for Matmul {
             let (x, y) = (&x[b * m * k..][..m * k], &y[b * packed..][..packed]);
             for i in 0..m {
                 for j in 0..n {
-                    let column = &y[j / PANEL * k * PANEL + j % PANEL..];
-                    let sum: f64 = (0..k).map(|l| x[i * k + l] * column[l * PANEL]).sum();
-                    out.push(sum * Matmul::scale(op));
+                    let column = j / PANEL * k * PANEL + j % PANEL;
+                    let products = (0..k).map(|l| x[i * k + l] * y[column + l * PANEL]);
+                    out.push(products.sum::<f64>() * Matmul::scale(op));
                 }
             }
         }

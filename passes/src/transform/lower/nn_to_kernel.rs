@@ -370,7 +370,10 @@ fn window(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
             rest /= size[axis];
         }
         let stop: Vec<i64> = (0..size.len())
-            .map(|a| start[a] + (out[a] as i64 - 1) * stride[a] + 1)
+            .map(|a| match out[a] {
+                0 => start[a],
+                n => start[a] + (n as i64 - 1) * stride[a] + 1,
+            })
             .collect();
         let attrs = [
             ("start", start.into()),

@@ -224,6 +224,7 @@ pub(super) fn fold() -> Vec<Row> {
             Window ["29xf32"] {kind: kind, size: [3], stride: [2], dilation: [1], low: [1], high: [1]};
             Window ["2x7x9xf32"] {kind: kind, size: [1, 3, 2], stride: [1, 2, 1], dilation: [1, 1, 2], low: [0, 1, 0], high: [0, 0, 2]};
             Window ["3x8xi32"] {kind: kind, size: [2, 3], stride: [1, 3], dilation: [1, 2], low: [0, 2], high: [1, 0]};
+            Window ["2x1x2x6xf32"] {kind: kind, size: [3, 3, 1, 1], stride: [2, 1, 2, 2], dilation: [2, 1, 1, 1], low: [0, 1, 1, 0], high: [0, 1, 1, 0]};
             Window ["5xf32"] {kind: kind, size: [7], stride: [1], dilation: [1], low: [0], high: [0]};
         });
         for elem in FLOATS.iter().chain(INTS) {
