@@ -86,8 +86,18 @@ impl<'a> Importer<'a> {
         self.calls.pop();
         self.depth -= 1;
         b.at(loc);
-        // Whatever failed inside has been reported there.
-        let value = |name: &String| scope.value(b, name).ok_or(None);
+        let value = |name: &String| match (scope.value(b, name), scope.find(name)) {
+            (Some(value), _) => Ok(value),
+            // Whatever failed inside has been reported there.
+            (None, Some(_)) => Err(None),
+            (None, None) => Err(Some(OpError::with_code(
+                Code::ONNX_GRAPH,
+                format!(
+                    "output `{name}` of function `{}` is computed by no node",
+                    function.name
+                ),
+            ))),
+        };
         function.output.iter().map(value).collect()
     }
 }

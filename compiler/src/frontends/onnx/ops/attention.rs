@@ -100,6 +100,12 @@ fn attention(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     let mut v = split_heads(cx, v, "kv_num_heads")?;
     let mut past = Dim::Known(0);
     if let (Some(past_k), Some(past_v)) = (cx.optional(4), cx.optional(5)) {
+        for value in [past_k, past_v] {
+            let rank = cx.rank(value)?;
+            if rank != 4 {
+                return Err(invalid(format!("a cache needs rank 4, found {rank}")));
+            }
+        }
         past = cx.dims(past_k)?[2];
         k = build::concat(cx.b, &[past_k, k], 2)?;
         v = build::concat(cx.b, &[past_v, v], 2)?;

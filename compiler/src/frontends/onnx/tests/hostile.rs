@@ -344,6 +344,31 @@ fn functions_that_double_do_not_explode() {
 }
 
 #[test]
+fn a_function_without_its_output_is_an_error() {
+    let mut model = relu();
+    model.functions.push(FunctionProto {
+        name: "Relu".into(),
+        input: vec!["x".into()],
+        output: vec!["y".into()],
+        opset_import: model.opset_import.clone(),
+        ..FunctionProto::default()
+    });
+    let text = refused(&model);
+    assert!(text.contains("output `y` of function `Relu`"), "{text}");
+}
+
+#[test]
+fn a_cache_of_another_rank_is_an_error() {
+    let names = ["q", "k", "v", "", "pk", "pv"];
+    let four = |name| value(name, F32, &[1.into(), 2.into(), 3.into(), 4.into()]);
+    let flat = |name| value(name, F32, &[1.into(), 2.into()]);
+    let inputs = [four("q"), four("k"), four("v"), flat("pk"), flat("pv")];
+    let nodes = [node("Attention", &names, &["y"])];
+    let text = refused(&model(24, &inputs, &[], &nodes, &["y"]));
+    assert!(text.contains("a cache needs rank 4, found 2"), "{text}");
+}
+
+#[test]
 fn text_that_is_not_utf8_is_an_error() {
     let bytes = relu().encode_to_vec();
     let place = bytes.windows(4).position(|w| w == b"Relu").unwrap();
