@@ -1,7 +1,7 @@
 //! Random modules, for tests and fuzzers.
 //!
 //! [`Choices`] draws decisions from bytes, so that a test framework can make a failing module
-//! simpler by making the bytes fewer. [`network`] gives modules that run: every op of `tensor` and
+//! simpler by making the bytes fewer. [`network()`] gives modules that run: every op of `tensor` and
 //! `nn` has a recipe that finds operands and attributes which fit.
 
 mod choices;
