@@ -33,6 +33,19 @@ fn image(seed: u64) -> Tensor {
     Random::new(seed).tensor(Elem::F32, &[2, 1, 8, 8])
 }
 
+/// A package in a folder of its own, which lives as long as the first value.
+fn saved() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.lepid");
+    Model::load(digits())
+        .unwrap()
+        .compile(&options())
+        .unwrap()
+        .save(&file)
+        .unwrap();
+    (folder, file)
+}
+
 #[test]
 fn the_same_model_gives_the_same_bytes_in_any_folder() {
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
@@ -108,14 +121,7 @@ fn a_package_runs_without_the_model() {
 
 #[test]
 fn damaged_packages_are_refused_wherever_the_damage_is() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("model.lepid");
-    Model::load(digits())
-        .unwrap()
-        .compile(&options())
-        .unwrap()
-        .save(&file)
-        .unwrap();
+    let (folder, file) = saved();
     let whole = fs::read(&file).unwrap();
     let damaged = folder.path().join("damaged.lepid");
     let check = |bytes: &[u8], what: &str| {
@@ -144,14 +150,7 @@ fn damaged_packages_are_refused_wherever_the_damage_is() {
 
 #[test]
 fn sessions_of_one_program_run_at_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("model.lepid");
-    Model::load(digits())
-        .unwrap()
-        .compile(&options())
-        .unwrap()
-        .save(&file)
-        .unwrap();
+    let (_folder, file) = saved();
     let program = Program::open(&file).unwrap();
     let expected: Vec<Tensor> = (0..4)
         .map(|seed| {
