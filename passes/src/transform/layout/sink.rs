@@ -154,7 +154,9 @@ fn elementwise(b: &mut Builder<'_>, op: Op) -> Rewrite {
 
 /// For an op whose operands all have one rank and whose attributes name no axes.
 fn sink_all(b: &mut Builder<'_>, op: Op, operands: &[Value]) -> Rewrite {
-    let some = operands.iter().any(|&v| channels_last(b, v).is_some());
+    let some = operands
+        .iter()
+        .any(|&v| channels_last(b, v).is_some() && !is_constant(b.module, v));
     if !some || !operands.iter().all(|&v| cheap(b, v)) {
         return Ok(None);
     }
@@ -169,22 +171,29 @@ fn prelu(b: &mut Builder<'_>, op: Op) -> Rewrite {
     sink_all(b, op, &operands)
 }
 
-/// If at least half of the operands come transposed; the others are then transposed themselves.
+/// If enough of the operands come transposed; the others are then transposed themselves.
 fn concat(b: &mut Builder<'_>, op: Op) -> Rewrite {
     let view = b.view(op);
     let operands = view.operands().to_vec();
     let rank = view.operand_tensor(0).rank();
     let axis = renamed(t::Concat::axis(view), rank);
-    let come = operands
-        .iter()
-        .filter(|&&v| channels_last(b, v).is_some())
-        .count();
-    if come == 0 || 2 * come < operands.len() {
+    if !gains(b, &operands) {
         return Ok(None);
     }
     let operands: OpResult<Vec<Value>> = operands.iter().map(|&v| forward(b, v)).collect();
     let y = build::concat(b, &operands?, axis as usize)?;
     Ok(Some(vec![back(b, y)?]))
+}
+
+/// Whether a join of the channels-last forms has fewer transposes above it, or as many. Those of
+/// constants are free. With one spatial axis a transpose is its own inverse, so that as many would
+/// move forth and back for ever.
+fn gains(b: &Builder<'_>, operands: &[Value]) -> bool {
+    let moving = operands.iter().filter(|&&v| !is_constant(b.module, v));
+    let (come, others): (Vec<Value>, Vec<Value>) =
+        moving.partition(|&&v| channels_last(b, v).is_some());
+    let rank = dims(b.module, operands[0]).len();
+    come.len() > others.len() || (rank > 3 && !come.is_empty() && come.len() == others.len())
 }
 
 /// An op whose attributes have one entry per axis.
