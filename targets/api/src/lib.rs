@@ -11,6 +11,7 @@ mod view;
 
 pub use compile::{CompileEnv, CompileOptions, Compiled, OpenExtent, compile, main_function};
 pub use lepid_passes::core::Legality;
+pub use memory::check_values;
 pub use package::{
     Constants, FORMAT_VERSION, Package, PackageError, Port, Provenance, Section, Signature, Source,
     looks_like_package,

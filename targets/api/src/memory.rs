@@ -7,8 +7,12 @@ use lepid_ir::dialects::core::Func;
 const MOST_TOLD: usize = 8;
 
 /// Refuses values that alone are larger than a model may be: a pass or a target might evaluate
-/// one of them.
-pub(crate) fn check_values(module: &Module, limits: Limits) -> Result<(), Diagnostics> {
+/// one of them. [`compile`](crate::compile) asks this before its first pass.
+///
+/// # Errors
+///
+/// `E0705` at each such value, but at most eight.
+pub fn check_values(module: &Module, limits: Limits) -> Result<(), Diagnostics> {
     let mut errors = Vec::new();
     for op in module.walk() {
         // A constant is there already, in a file that is mapped.

@@ -101,8 +101,11 @@ fn grid_sample(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
         other => return Err(invalid(format!("attribute `padding_mode` is `{other}`"))),
     };
     let mode = cx.string("mode", "linear")?;
+    if cx.rank(grid)? != dims.len() {
+        return Err(invalid(format!("the grid must have rank {}", dims.len())));
+    }
     let grid = cx.cast(grid, elem)?;
-    let last = cx.rank(grid)? - 1;
+    let last = dims.len() - 1;
     let mut taps = Vec::new();
     for axis in 0..rank {
         let extent = dims[2 + axis].known().ok_or_else(|| {

@@ -494,6 +494,17 @@ fn recurrent_weights_of_another_rank_are_errors() {
 }
 
 #[test]
+fn a_grid_of_another_rank_is_an_error() {
+    let image = || value("x", F32, &[1.into(), 1.into(), 3.into(), 2.into()]);
+    let nodes = [node("GridSample", &["x", "grid"], &["y"])];
+    for dims in [vec![], vec![2.into()]] {
+        let inputs = [image(), value("grid", F32, &dims)];
+        let text = refused(&model(17, &inputs, &[], &nodes, &["y"]));
+        assert!(text.contains("the grid must have rank 4"), "{text}");
+    }
+}
+
+#[test]
 fn many_opset_imports_are_not_copied_for_each_node() {
     let nodes: Vec<NodeProto> = (0..20_000)
         .map(|i| node("Relu", &["x"], &[&format!("y{i}")]))

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use lepid::frontends::onnx::{self, ImportOptions};
-use lepid_ir::core::{Diagnostics, Module, Registry, verify};
+use lepid_ir::core::{Code, Diagnostics, Limits, Module, Registry, verify};
 use lepid_ir::dialects;
 use lepid_passes::core::{PassEnv, PassManager, PassRegistry, Pipeline, Silent};
+use lepid_target_api::check_values;
 
 use crate::random::Random;
 use crate::subject::{Subject, Verdict};
@@ -98,6 +99,10 @@ impl Subject for Onnx {
         };
         if let Some(problem) = verify(&module).first() {
             return Verdict::Failed(format!("is not valid once imported: {}", problem.message));
+        }
+        // As the compiler does before its first pass.
+        if check_values(&module, Limits::default()).is_err() {
+            return Verdict::Rejected(Code::LIMIT.to_string());
         }
         if module.op_count() > MOST_OPS {
             return Verdict::Accepted;
