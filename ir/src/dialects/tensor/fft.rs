@@ -43,17 +43,30 @@ impl OpDef for Fft {
 
 type Complex = (f64, f64);
 
+/// `exp(-2πi k/n)`, `k < n`, as real and imaginary part: exact at quarters of the circle, so that
+/// what cancels there leaves nothing.
+pub fn root_of_unity(k: usize, n: usize) -> (f64, f64) {
+    match (4 * k).checked_div(n) {
+        Some(quarter) if 4 * k == quarter * n => {
+            [(1.0, 0.0), (0.0, -1.0), (-1.0, 0.0), (0.0, 1.0)][quarter % 4]
+        }
+        _ => {
+            let angle = -TAU * k as f64 / n as f64;
+            (angle.cos(), angle.sin())
+        }
+    }
+}
+
 fn transform(re: &Tensor, im: &Tensor, axis: usize, inverse: bool) -> Vec<Tensor> {
     let shape = re.shape();
     let n = shape[axis];
     let lanes = kernel::Lanes::new(shape, axis);
     let (re_in, im_in) = (re.to_f64s(), im.to_f64s());
     let mut out = (vec![0.0; re_in.len()], vec![0.0; re_in.len()]);
-    let sign = if inverse { 1.0 } else { -1.0 };
     let roots: Vec<Complex> = (0..n)
-        .map(|k| {
-            let angle = sign * TAU * k as f64 / n as f64;
-            (angle.cos(), angle.sin())
+        .map(|k| match (root_of_unity(k, n), inverse) {
+            (root, false) => root,
+            ((re, im), true) => (re, -im),
         })
         .collect();
     let scale = if inverse { 1.0 / n as f64 } else { 1.0 };

@@ -32,7 +32,7 @@ pub use binary::{
 pub use contract::{Contract, ContractAxes};
 pub use control::{If, While};
 pub use dynamic::{DimOf, DynBroadcast, DynIota, DynPad, DynReshape, DynSlice, PadMode, slice_run};
-pub use fft::Fft;
+pub use fft::{Fft, root_of_unity};
 pub use fold::gemm;
 pub use index::{Gather, GatherElements, GatherNd, ScatterElements, ScatterKind, ScatterNd};
 pub use non_zero::NonZero;

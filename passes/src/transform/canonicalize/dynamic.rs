@@ -177,6 +177,11 @@ fn pad_static(b: &mut Builder<'_>, op: Op) -> Rewrite {
             let Some(extents) = extents else {
                 return Ok(None);
             };
+            // What an empty axis is to be padded with is an error, if it ever comes to it.
+            let empty = |axis: usize| extents[axis] == 0 && (low[axis], high[axis]) != (0, 0);
+            if (0..extents.len()).any(empty) {
+                return Ok(None);
+            }
             let mut y = x;
             for (axis, &n) in extents.iter().enumerate() {
                 y = pad_axis(b, y, axis, n as i64, (low[axis], high[axis]), mode)?;
@@ -210,7 +215,7 @@ fn pad_axis(
     (low, high): (i64, i64),
     mode: PadMode,
 ) -> lepid_ir::core::OpResult<Value> {
-    if (low, high) == (0, 0) || extent == 0 {
+    if (low, high) == (0, 0) {
         return Ok(x);
     }
     let source = |i: i64| match mode {

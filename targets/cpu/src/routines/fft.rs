@@ -2,10 +2,8 @@
 //! themselves (Stockham), and for a length with a large prime factor Bluestein's convolution.
 //! Computed in `f64`.
 
-use std::f64::consts::TAU;
-
 use lepid_ir::core::{Native, Num, OpView};
-use lepid_ir::dialects::tensor;
+use lepid_ir::dialects::tensor::{self, root_of_unity};
 use lepid_ir::with_native;
 
 use super::{Body, Call, Lanes};
@@ -165,7 +163,7 @@ impl Passes {
     fn new(n: usize, radices: Vec<usize>) -> Passes {
         let mut roots = Signal::zeros(n);
         for k in 0..n {
-            roots.set(k, root(k, n));
+            roots.set(k, root_of_unity(k, n));
         }
         Passes { radices, roots }
     }
@@ -269,7 +267,7 @@ impl Convolution {
         for k in 0..n {
             // The square is taken modulo the period, or its digits would be lost.
             let square = (k as u128 * k as u128 % (2 * n as u128)) as usize;
-            let (re, im) = root(square, 2 * n);
+            let (re, im) = root_of_unity(square, 2 * n);
             chirp.set(k, (re, im));
             for at in [k, (size - k) % size] {
                 kernel.set(at, (re / size as f64, -im / size as f64));
@@ -304,12 +302,6 @@ impl Convolution {
     }
 }
 
-/// `exp(-2 pi i k / n)`.
-fn root(k: usize, n: usize) -> Complex {
-    let angle = -TAU * k as f64 / n as f64;
-    (angle.cos(), angle.sin())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,7 +311,7 @@ mod tests {
         let mut out = Signal::zeros(n);
         for k in 0..n {
             let sum = (0..n).fold((0.0, 0.0), |sum: Complex, i| {
-                let term = mul(x.get(i), root(i * k % n, n));
+                let term = mul(x.get(i), root_of_unity(i * k % n, n));
                 (sum.0 + term.0, sum.1 + term.1)
             });
             out.set(k, sum);

@@ -17,6 +17,9 @@ use lepid_target_conformance::tolerance;
 /// Runs with other noise.
 const RUNS: u64 = 16;
 
+/// Above all indices, below the bits of all floats that are not next to 0.
+const LARGE: f64 = 65536.0;
+
 /// The farthest that an element of an output moves; infinite if it stops being a number.
 pub(super) fn spread(
     module: &Module,
@@ -46,8 +49,11 @@ pub(super) fn spread(
             distance
         });
     }
-    // Where rounding decides on the first digits, it may as well decide on a division by 0.
-    match farthest > 0.1 * plain.abs().max(1.0) {
+    // Where rounding decides on the first digits, it may as well decide on a division by 0; and
+    // where it decides on an index or a truth value, on any other. Large whole numbers are the bits
+    // of floats.
+    let decides = !expected[output].elem().is_float() && plain.abs() < LARGE && farthest > 0.0;
+    match decides || farthest > 0.1 * plain.abs().max(1.0) {
         true => f64::INFINITY,
         false => farthest,
     }
@@ -70,14 +76,21 @@ fn noisy(module: &Module, random: &mut Random) -> Option<Module> {
         }
         let moves = moves(view);
         for (index, &value) in view.operands().iter().enumerate() {
-            // The bits of a float tell its last one.
-            let bits = view.name() == "tensor.bitcast";
-            let shaken = match rounded.contains(&value) {
-                true => !moves || bits,
+            // An output is read, and the bits of a float tell its last one.
+            let read = ["core.return", "tensor.bitcast"].contains(&view.name());
+            let is_rounded = match is_equality(view) {
+                true => view.operands().iter().any(|v| rounded.contains(v)),
+                false => rounded.contains(&value),
+            };
+            let shaken = match is_rounded {
+                true => !moves || read,
                 false => !moves && sums(view),
             };
             if shaken && is_float(module, value) {
-                let shaken = shake(&mut noisy, op, value, random)?;
+                let shaken = match index {
+                    1 if is_equality(view) => snap(&mut noisy, op, value, random)?,
+                    _ => shake(&mut noisy, op, value, random)?,
+                };
                 noisy.set_operand(op, index, shaken);
             }
         }
@@ -109,6 +122,42 @@ fn shake(module: &mut Module, op: Op, value: Value, random: &mut Random) -> Opti
         .collect();
     let rest = constant(&mut b, Tensor::from_nums(ty.elem, ty.known_dims()?, nums)).ok()?;
     b.one(&tensor::Add, &[scaled, rest], &[]).ok()
+}
+
+/// Whether an op asks if two values are equal.
+fn is_equality(op: OpView<'_>) -> bool {
+    op.name() == "tensor.compare" && ["eq", "ne"].contains(&tensor::Compare::direction(op))
+}
+
+/// The second operand of a comparison for equality: in every other run it is the first where both
+/// are next to each other. Noise alone never makes two values equal.
+fn snap(module: &mut Module, op: Op, value: Value, random: &mut Random) -> Option<Value> {
+    let first = module.operands(op)[0];
+    let shaken = shake(module, op, value, random)?;
+    if random.below(2) == 0 {
+        return Some(shaken);
+    }
+    let mut b = Builder::before(module, op);
+    let [low, high] = [-1.0, 1.0].map(|sign| {
+        let ty = b.value_type(first).as_tensor()?;
+        let (elem, shape) = (ty.elem, ty.known_dims()?);
+        let far = 4.0 * sign * tolerance(elem);
+        let scale = constant(&mut b, Tensor::splat(elem, &shape, Num::Float(far))).ok()?;
+        let size = b.one(&tensor::Abs, &[first], &[]).ok()?;
+        let part = b.one(&tensor::Mul, &[size, scale], &[]).ok()?;
+        let moved = b.one(&tensor::Add, &[first, part], &[]).ok()?;
+        b.one(&tensor::Add, &[moved, scale], &[]).ok()
+    });
+    let at_least = b.one(&tensor::Max, &[shaken, low?], &[]).ok()?;
+    let inside = b.one(&tensor::Min, &[at_least, high?], &[]).ok()?;
+    let near = b
+        .one(
+            &tensor::Compare,
+            &[inside, shaken],
+            &[("direction", "eq".into())],
+        )
+        .ok()?;
+    b.one(&tensor::Select, &[near, first, shaken], &[]).ok()
 }
 
 fn is_float(module: &Module, value: Value) -> bool {
