@@ -13,7 +13,7 @@
 //!
 //! let model = Model::load(path)?;
 //! let package = model.compile(&CompileOptions::default().dim("N", 1))?;
-//! let mut session = Session::new(&package.program()?, &SessionOptions { threads: 2 })?;
+//! let mut session = Session::new(&package.program()?, &SessionOptions { threads: 2, ..SessionOptions::default() })?;
 //! let image = Tensor::zeros(Elem::F32, &[1, 1, 8, 8]);
 //! let outputs = session.run(&[image])?;
 //! assert_eq!(outputs[0].shape(), [1, 10]);

@@ -163,7 +163,14 @@ fn sessions_of_one_program_run_at_once() {
             let (program, expected) = (&program, &expected);
             scope.spawn(move || {
                 let threads = 1 + worker as usize % 2;
-                let mut session = Session::new(program, &SessionOptions { threads }).unwrap();
+                let mut session = Session::new(
+                    program,
+                    &SessionOptions {
+                        threads,
+                        ..SessionOptions::default()
+                    },
+                )
+                .unwrap();
                 for round in 0..25 {
                     let which = (worker + round) % 4;
                     let found = session.run(&[image(which)]).unwrap().remove(0);

@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use lepid_ir::core::{Bytes, Code, Diagnostic, Diagnostics, Dim, Loc, Tensor};
 use lepid_target_api::{LoadOptions, Signature};
 
-use super::args::{Job, ModelArgs, TargetArgs, load_package, threads};
+use super::args::{Job, ModelArgs, TargetArgs, load_package, thread_count, threads};
 use super::output::json_number;
 use super::{Cx, Outcome};
 use crate::driver::arrays;
@@ -38,7 +38,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "SHARE")]
     at_least: Option<f64>,
     /// Threads that a run may use [default: all cores].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = thread_count)]
     threads: Option<usize>,
 }
 

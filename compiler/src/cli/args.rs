@@ -168,12 +168,12 @@ impl FileArgs {
             .collect();
         Ok(ModelOptions {
             constants: constants.map_err(|error| vec![error])?,
-            arguments: BTreeMap::new(),
             bindings: Bindings {
                 shapes: self.input_shape.iter().cloned().collect(),
                 dims: self.dims.iter().cloned().collect(),
             },
             weights: self.weights.clone(),
+            ..ModelOptions::default()
         })
     }
 
@@ -188,7 +188,15 @@ impl FileArgs {
 
 impl ModelArgs {
     pub(super) fn load(&self, cx: &mut Cx<'_>) -> Result<Module, Diagnostics> {
-        self.file.load(cx)
+        self.load_for(&BTreeMap::new(), cx)
+    }
+
+    fn options(&self) -> Result<ModelOptions, Diagnostics> {
+        let func = self.func.clone();
+        Ok(ModelOptions {
+            func,
+            ..self.file.options()?
+        })
     }
 
     /// The model for a run with these inputs: those that decide shapes are constants.
@@ -197,7 +205,7 @@ impl ModelArgs {
         given: &BTreeMap<String, Tensor>,
         cx: &mut Cx<'_>,
     ) -> Result<Module, Diagnostics> {
-        let mut options = self.file.options()?;
+        let mut options = self.options()?;
         options.arguments = given.clone();
         self.file.load_with(&options, cx)
     }
@@ -249,7 +257,7 @@ impl Job {
         seed: u64,
         cx: &mut Cx<'_>,
     ) -> Result<Job, Diagnostics> {
-        let mut options = model.file.options()?;
+        let mut options = model.options()?;
         options.arguments = given.all();
         let mut module = model.file.load_with(&options, cx)?;
         let mut signature = model.signature(&module)?;
@@ -493,6 +501,17 @@ pub(super) fn threads(asked: Option<usize>) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     asked.unwrap_or_else(cores).max(1)
 }
+
+/// A number of threads on the command line.
+pub(super) fn thread_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if (1..=MOST_THREADS).contains(&n) => Ok(n),
+        _ => Err(format!("expected a number from 1 to {MOST_THREADS}")),
+    }
+}
+
+/// More than any machine has cores that this runs on.
+const MOST_THREADS: usize = 1024;
 
 /// How to load a package for runs that are looked at, not timed.
 pub(super) fn plain_load(threads: Option<usize>, cx: &Cx<'_>) -> LoadOptions {

@@ -9,7 +9,9 @@ use lepid_ir::core::Cost;
 use lepid_target_api::{Executable, LoadOptions, Package, Target};
 use lepid_ukernels::{Isa, measure};
 
-use super::args::{InputArgs, ModelArgs, TargetArgs, check_output, load_package, threads};
+use super::args::{
+    InputArgs, ModelArgs, TargetArgs, check_output, load_package, thread_count, threads,
+};
 use super::output::{Table, json_number};
 use super::package::Prepared;
 use super::profile::{self, Preparation};
@@ -33,7 +35,7 @@ pub(super) struct Args {
     #[command(flatten)]
     target: TargetArgs,
     /// Threads that a run may use [default: all cores].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = thread_count)]
     threads: Option<usize>,
     /// Runs before the first that counts.
     #[arg(long, default_value_t = 3, value_name = "N")]

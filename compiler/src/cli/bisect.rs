@@ -8,7 +8,7 @@ use lepid_ir::core::{Code, Diagnostic, Diagnostics, Loc, Module, Op};
 use lepid_passes::core::Changed;
 use serde_json::{Value as Json, json};
 
-use super::args::{InputArgs, Job, ModelArgs, TargetArgs, ToleranceArgs, plain_load};
+use super::args::{InputArgs, Job, ModelArgs, TargetArgs, ToleranceArgs, plain_load, thread_count};
 use super::compare::op_table;
 use super::output::{Table, json_number};
 use super::{Cx, Outcome};
@@ -43,7 +43,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
     /// Threads that a run may use [default: all cores].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = thread_count)]
     threads: Option<usize>,
 }
 

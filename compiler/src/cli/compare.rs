@@ -13,7 +13,9 @@ use lepid_ir::core::{Diagnostics, Module, Op, Tensor};
 use lepid_target_api::{Package, main_function};
 use serde_json::{Value as Json, json};
 
-use super::args::{InputArgs, IrArgs, Job, ModelArgs, TargetArgs, ToleranceArgs, plain_load};
+use super::args::{
+    InputArgs, IrArgs, Job, ModelArgs, TargetArgs, ToleranceArgs, plain_load, thread_count,
+};
 use super::output::{Table, json_number};
 use super::{Cx, Failure, Outcome, run as run_command};
 use crate::driver::arrays;
@@ -61,7 +63,7 @@ pub(super) struct Args {
     #[command(flatten)]
     tolerance: ToleranceArgs,
     /// Threads that a run may use [default: all cores].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = thread_count)]
     threads: Option<usize>,
 }
 

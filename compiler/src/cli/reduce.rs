@@ -9,7 +9,9 @@ use lepid_ir::dialects::core::Func;
 use lepid_target_api::main_function;
 use serde_json::json;
 
-use super::args::{InputArgs, Job, ModelArgs, TargetArgs, ToleranceArgs, check_output, plain_load};
+use super::args::{
+    InputArgs, Job, ModelArgs, TargetArgs, ToleranceArgs, check_output, plain_load, thread_count,
+};
 use super::{Cx, Failure as CliFailure, Outcome};
 use crate::driver::property::{External, Property, failure, with_seed};
 use crate::driver::save;
@@ -58,7 +60,7 @@ pub(super) struct Args {
     #[command(flatten)]
     tolerance: ToleranceArgs,
     /// Threads that a run may use [default: all cores].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = thread_count)]
     threads: Option<usize>,
 }
 

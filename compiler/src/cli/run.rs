@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::args::{
     InputArgs, ModelArgs, TargetArgs, ToleranceArgs, check_output, load_package, plain_load,
+    thread_count,
 };
 use super::output::{first_values, json_number, range, short};
 use super::package::Prepared;
@@ -38,7 +39,7 @@ pub(super) struct Args {
     #[command(flatten)]
     target: TargetArgs,
     /// Threads that a run may use [default: all cores].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = thread_count)]
     threads: Option<usize>,
     /// How often to run; the outputs are those of the last time.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

@@ -1,34 +1,34 @@
 //! What users see of a bug of ours: a request to report it, with the IR at hand.
 
+use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use lepid_ir::core::{Module, PrintOptions, Resources, print_module};
 
-/// The step under way and the module it began with.
-static CURRENT: Mutex<Option<(String, Module)>> = Mutex::new(None);
+thread_local! {
+    /// The step under way on this thread and the module it began with.
+    static CURRENT: RefCell<Option<(String, Module)>> = const { RefCell::new(None) };
+    /// Whether panics of this thread are somebody's business already.
+    static CAUGHT: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Remembers what is being done to which module, for a report.
 pub fn remember(step: impl Into<String>, module: &Module) {
     let current = Some((step.into(), module.clone()));
-    *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = current;
+    CURRENT.with(|c| *c.borrow_mut() = current);
 }
 
 /// Lets go of the module, and so of its weights.
 pub fn forget() {
-    *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    CURRENT.with(|c| *c.borrow_mut() = None);
 }
-
-/// Whether panics are somebody's business already.
-static CAUGHT: AtomicBool = AtomicBool::new(false);
 
 /// Runs something whose panics are looked for: they are given back, and not reported.
 pub fn caught<T>(run: impl FnOnce() -> T) -> std::thread::Result<T> {
-    CAUGHT.store(true, Ordering::Relaxed);
+    CAUGHT.set(true);
     let result = catch_unwind(AssertUnwindSafe(run));
-    CAUGHT.store(false, Ordering::Relaxed);
+    CAUGHT.set(false);
     result
 }
 
@@ -38,7 +38,7 @@ pub fn install_hook() {
 }
 
 fn report(info: &PanicHookInfo<'_>) {
-    if CAUGHT.load(Ordering::Relaxed) {
+    if CAUGHT.get() {
         return;
     }
     let text = message(info);
@@ -58,8 +58,8 @@ fn message(info: &PanicHookInfo<'_>) -> String {
         .location()
         .map_or(String::new(), |at| format!(" at {at}"));
     let mut text = format!("lepid stopped on a bug of its own{place}:\n  {what}\n");
-    // A panic inside of the lock or of the printer must not hide the first one.
-    let current = CURRENT.try_lock().ok().and_then(|mut c| c.take());
+    // A panic while it is written, or inside of the printer, must not hide the first one.
+    let current = CURRENT.with(|c| c.try_borrow_mut().ok()?.take());
     if let Some((step, module)) = current {
         text += &format!("  in {step}\n");
         let print = || print_module(&module, &PrintOptions::default(), &mut Resources::default());

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use lepid_ir::core::{Code, Diagnostic, Loc};
 
@@ -39,11 +40,13 @@ pub fn write_atomic(
     })
 }
 
-/// `.NAME.PID.part` in the same folder, where a rename is one step.
+/// `.NAME.PID.COUNT.part` in the same folder, where a rename is one step. No two writes share one.
 fn unfinished_name(path: &Path) -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.part", std::process::id()));
+    let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    name.push(format!(".{process}.{count}.part"));
     path.with_file_name(name)
 }
 

@@ -25,6 +25,8 @@ pub struct ModelOptions {
     pub arguments: BTreeMap<String, Tensor>,
     /// The side file of an IR text; `FILE.lir.safetensors` if not given.
     pub weights: Option<PathBuf>,
+    /// The function of an IR text whose extents are bound; `main`, or the only one, if not given.
+    pub func: Option<String>,
 }
 
 enum Format {
@@ -107,21 +109,22 @@ impl Driver {
             text::parse_within(&text, &name, self.ops(), weights.as_ref(), session.limits);
         session.add_text(&name, text);
         split_errors(diagnostics, session)?;
-        self.bind(&mut module, options.bindings.clone(), session)?;
+        self.bind(&mut module, options, session)?;
         Ok(module)
     }
 
-    /// States shapes and numbers for extents in the function `main`.
+    /// States shapes and numbers for extents in the function that is asked for.
     fn bind(
         &self,
         module: &mut Module,
-        mut bindings: Bindings,
+        options: &ModelOptions,
         session: &mut Session,
     ) -> Result<(), Diagnostics> {
+        let mut bindings = options.bindings.clone();
         if bindings.is_empty() {
             return Ok(());
         }
-        let func = main_function(module, None)?;
+        let func = main_function(module, options.func.as_deref())?;
         binding::state_shapes(module, func, &mut bindings)?;
         let env = PassEnv {
             dims: bindings.symbols(),

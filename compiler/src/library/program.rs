@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lepid_ir::core::{Code, Diagnostic, Loc, Tensor};
-use lepid_target_api::{Executable, LoadOptions, Signature, TensorView, TensorViewMut};
+use lepid_target_api::{
+    DYNAMIC_BYTES, Executable, LoadOptions, Signature, TensorView, TensorViewMut,
+};
 
 use super::{Error, Package};
 
@@ -43,11 +45,17 @@ pub struct Program {
 pub struct SessionOptions {
     /// Threads that one run may use, the caller's among them. Outputs do not depend on it.
     pub threads: usize,
+    /// Bytes that values may take together whose extents depend on data; a run that needs more is
+    /// an error.
+    pub dynamic_bytes: u64,
 }
 
 impl Default for SessionOptions {
     fn default() -> SessionOptions {
-        SessionOptions { threads: 1 }
+        SessionOptions {
+            threads: 1,
+            dynamic_bytes: DYNAMIC_BYTES,
+        }
     }
 }
 
@@ -86,6 +94,7 @@ impl Session {
     pub fn new(program: &Program, options: &SessionOptions) -> Result<Session, Error> {
         let options = LoadOptions {
             threads: options.threads,
+            dynamic_bytes: options.dynamic_bytes,
             ..LoadOptions::default()
         };
         let inner = program.inner.clone().session(&options);
@@ -145,7 +154,7 @@ impl Session {
     /// # use lepid::{CompileOptions, Model, Session, SessionOptions, TensorView, TensorViewMut};
     /// let options = CompileOptions::default().dim("N", 2);
     /// let program = Model::load(path)?.compile(&options)?.program()?;
-    /// let mut session = Session::new(&program, &SessionOptions { threads: 2 })?;
+    /// let mut session = Session::new(&program, &SessionOptions { threads: 2, ..SessionOptions::default() })?;
     /// let images = vec![0.25f32; 2 * 64];
     /// let mut scores = vec![0f32; 2 * 10];
     /// let input = TensorView::new(&[2, 1, 8, 8], &images).unwrap();

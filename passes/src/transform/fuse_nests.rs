@@ -12,7 +12,7 @@
 //! A producer joins the nest of its consumer if nothing else reads it. Ops that only move data
 //! join, too, unless they would make the innermost loop of arithmetic walk memory in strides.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use lepid_ir::core::{Block, Builder, Module, Op, OpResult, OpView, Tensor, Trait, Value};
 use lepid_ir::dialects::core::{Constant, Yield};
@@ -21,7 +21,7 @@ use lepid_ir::dialects::tensor;
 
 use crate::core::rewrite::copy_op;
 use crate::core::{Changed, PassCx, PassDef, PassResult, Values};
-use crate::transform::lower::nn_to_kernel::is_constant_expression;
+use crate::transform::lower::nn_to_kernel::constant_expressions;
 
 pub const PASS: PassDef = PassDef {
     name: "fuse-nests",
@@ -36,19 +36,20 @@ const MOST_OPS: usize = 48;
 
 fn run(module: &mut Module, _cx: &mut PassCx<'_>) -> PassResult {
     let mut changed = Changed::No;
+    // What depends on constants alone is the target's to evaluate while it packs.
+    let constants = constant_expressions(module);
     for block in blocks(module) {
         let ops: Vec<Op> = module.ops_in(block).collect();
+        let places: HashMap<Op, usize> = ops.iter().copied().zip(0..).collect();
         let mut taken = BTreeSet::new();
         for &root in ops.iter().rev() {
             let view = module.view(root);
-            // What depends on constants alone is the target's to evaluate while it packs.
-            if taken.contains(&root)
-                || !is_root(view)
-                || is_constant_expression(module, view.result(0))
-            {
+            if taken.contains(&root) || !is_root(view) || constants.contains(&view.result(0)) {
                 continue;
             }
-            let group = grow(module, block, root);
+            let mut group = grow(module, block, root, &constants);
+            // In program order, so that each op of the body follows its operands.
+            group.sort_by_key(|op| places[op]);
             taken.extend(group.iter().copied());
             build(module, root, &group)
                 .map_err(|error| vec![error.at(module.loc(root).clone())])?;
@@ -104,8 +105,8 @@ fn keeps_rows(view: OpView<'_>) -> bool {
     }
 }
 
-/// The ops of the nest around `root`, `root` first.
-fn grow(module: &Module, block: Block, root: Op) -> Vec<Op> {
+/// The ops of the nest around `root`.
+fn grow(module: &Module, block: Block, root: Op, constants: &HashSet<Value>) -> Vec<Op> {
     let mut group = vec![root];
     let mut next = 0;
     let reduces = module.op_name(root) == "tensor.reduce";
@@ -119,7 +120,7 @@ fn grow(module: &Module, block: Block, root: Op) -> Vec<Op> {
             let producer = module.view(op);
             let joins = module.op_block(op) == Some(block)
                 && is_member(producer)
-                && !is_constant_expression(module, operand)
+                && !constants.contains(&operand)
                 && !group.contains(&op)
                 && module.uses(operand).iter().all(|u| group.contains(&u.op))
                 && fits(module, &group, view, producer, reduces);
@@ -155,20 +156,11 @@ fn fits(
     }
 }
 
-/// Replaces `root` by a nest of the group.
+/// Replaces `root` by a nest of the group, which is in program order.
 fn build(module: &mut Module, root: Op, group: &[Op]) -> OpResult<()> {
-    // In program order, so that each op of the body follows its operands.
-    let block = module.op_block(root);
-    let order: Vec<Op> = match block {
-        Some(block) => module
-            .ops_in(block)
-            .filter(|op| group.contains(op))
-            .collect(),
-        None => lepid_ir::bug!("the root of a nest is not in a block"),
-    };
     let mut inputs: Vec<Value> = Vec::new();
     let mut constants: Vec<Value> = Vec::new();
-    for &op in &order {
+    for &op in group {
         for &value in module.operands(op) {
             let inside = module
                 .defining_op(value)
@@ -183,7 +175,7 @@ fn build(module: &mut Module, root: Op, group: &[Op]) -> OpResult<()> {
         }
     }
     let types: Vec<_> = inputs.iter().map(|&v| module.value_type(v)).collect();
-    let loc = order.iter().fold(module.loc(root).clone(), |loc, &op| {
+    let loc = group.iter().fold(module.loc(root).clone(), |loc, &op| {
         loc.join(module.loc(op))
     });
     let mut b = Builder::before(module, root);
@@ -197,7 +189,7 @@ fn build(module: &mut Module, root: Op, group: &[Op]) -> OpResult<()> {
                 map.insert(value, copy);
             }
         }
-        for &op in &order {
+        for &op in group {
             let operands: Vec<Value> = b.module.operands(op).iter().map(|v| map[v]).collect();
             let copy = copy_op(b, op, &operands, &[])?;
             let pairs: Vec<(Value, Value)> = b
@@ -216,7 +208,7 @@ fn build(module: &mut Module, root: Op, group: &[Op]) -> OpResult<()> {
     let nest = b.create_with_regions(&Nest, &inputs, &[], &[region])?;
     let results = module.results(nest).to_vec();
     module.replace_op(root, &results);
-    for &op in order.iter().rev().filter(|&&op| op != root) {
+    for &op in group.iter().rev().filter(|&&op| op != root) {
         module.erase(op);
     }
     Ok(())

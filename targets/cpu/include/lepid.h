@@ -104,6 +104,10 @@ void lepid_session_destroy(lepid_session *session);
 /* The threads that the session runs on. */
 size_t lepid_thread_count(const lepid_session *session);
 
+/* The bytes that a run may take for values whose size depends on data, all of them together; 4 GiB
+ * if nothing is said. A run that needs more ends with LEPID_ERROR_RUN. */
+lepid_status lepid_set_memory_limit(lepid_session *session, uint64_t bytes);
+
 /* Copies an input. It stays set for all later runs. */
 lepid_status lepid_set_input(lepid_session *session, size_t index, const void *data, size_t bytes);
 /* Lets runs read an input where it is. The memory must be aligned for its elements, and stay until
@@ -118,7 +122,8 @@ lepid_status lepid_bind_output(lepid_session *session, size_t index, void *data,
 lepid_status lepid_run(lepid_session *session);
 
 /* Where an output of the last run is, and its size if `bytes` is not NULL. It stays until the next
- * run or the end of the session. */
+ * run or the end of the session. An output whose size depends on data may lie in an input: it then
+ * stays until that input is set or bound anew, too. After a run that failed there is none. */
 lepid_status lepid_get_output(lepid_session *session, size_t index, const void **data,
                               size_t *bytes);
 

@@ -20,7 +20,7 @@ pub(crate) struct Ctx {
     pub(crate) inputs: *const *const u8,
     /// The program itself writes where outputs are whose extents it finds.
     pub(crate) outputs: *mut *mut u8,
-    /// Microkernels of the machine's best instruction set.
+    /// Microkernels of the program's level.
     pub(crate) kernels: *const Table,
     /// Routines that no microkernel and no generated loop does.
     pub(crate) support: *const Support,

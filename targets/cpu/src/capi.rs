@@ -34,6 +34,8 @@ pub(crate) struct Session {
     instance: Instance,
     inputs: Vec<Input>,
     outputs: Vec<Output>,
+    /// Whether the last run gave outputs.
+    ran: bool,
     /// The message of the last call that failed.
     message: CString,
 }
@@ -118,6 +120,9 @@ impl From<Refusal> for Failure {
     }
 }
 
+/// What values may take whose extents depend on data, if the caller says nothing.
+const DYNAMIC_BYTES: u64 = 4 << 30;
+
 impl Session {
     fn new(program: &'static LinkedProgram, threads: usize) -> Result<Session, Failure> {
         // SAFETY: the object holds as many bytes as it says.
@@ -133,12 +138,13 @@ impl Session {
         let instance = InstanceOptions {
             threads,
             profile: false,
-            dynamic_bytes: u64::MAX,
+            dynamic_bytes: DYNAMIC_BYTES,
         };
         let instance = Instance::new(&image, instance)?;
         Ok(Session {
             image,
             instance,
+            ran: false,
             inputs: program.inputs().iter().map(|_| Input::Unset).collect(),
             outputs: program
                 .outputs()
@@ -192,6 +198,7 @@ impl Session {
     }
 
     fn run(&mut self) -> Result<(), Failure> {
+        self.ran = false;
         let mut inputs = Vec::with_capacity(self.inputs.len());
         for (input, info) in self.inputs.iter().zip(self.program.inputs()) {
             inputs.push(match input {
@@ -220,8 +227,10 @@ impl Session {
                 let site = self.image.meta.sites.get(report.site);
                 let op = site.map_or("an op", |site| &site.name);
                 Failure(Status::Run, report.message(op))
-            })
+            })?;
         }
+        self.ran = true;
+        Ok(())
     }
 
     fn output(&self, index: usize) -> Result<Found<'_>, Failure> {
@@ -229,7 +238,10 @@ impl Session {
         let (Some(output), Some(info)) = (self.outputs.get(index), infos.get(index)) else {
             return Err(out_of_range("output", index, infos.len()));
         };
-        let no_run = || argument("there was no run yet");
+        let no_run = || argument("no run has given it: there was none, or the last one failed");
+        if !self.ran {
+            return Err(no_run());
+        }
         if is_open(info) {
             let rank = info.rank as usize;
             let found = self.instance.open_output(&self.image, index, rank);
@@ -469,6 +481,22 @@ pub(crate) unsafe extern "C" fn lepid_session_destroy(session: *mut Session) {
 pub(crate) unsafe extern "C" fn lepid_thread_count(session: *const Session) -> usize {
     // SAFETY: as the caller says.
     unsafe { session.as_ref() }.map_or(0, |s| s.instance.threads())
+}
+
+/// # Safety
+/// The pointer is null or to a session.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn lepid_set_memory_limit(
+    session: *mut Session,
+    bytes: u64,
+) -> Status {
+    // SAFETY: as the caller says.
+    unsafe {
+        with(session, |s| {
+            s.instance.set_dynamic_bytes(bytes);
+            Ok(())
+        })
+    }
 }
 
 /// # Safety

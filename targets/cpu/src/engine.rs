@@ -209,6 +209,11 @@ impl Instance {
         self.pool.threads()
     }
 
+    /// The bytes that values may take together whose extents only a run knows.
+    pub(crate) fn set_dynamic_bytes(&mut self, limit: u64) {
+        self.slots.set_limit(limit);
+    }
+
     /// Time and number of calls of each task, if profiled.
     pub(crate) fn times(&self) -> &[(Duration, u64)] {
         self.profiler.as_ref().map_or(&[], |p| &p.times)

@@ -34,6 +34,11 @@ impl Slots {
         }
     }
 
+    /// Buffers that are larger already stay.
+    pub(crate) fn set_limit(&mut self, limit: u64) {
+        self.limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    }
+
     pub(crate) fn pointers(&self) -> *const *mut u8 {
         self.pointers.as_ptr()
     }

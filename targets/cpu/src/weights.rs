@@ -20,7 +20,6 @@ pub(crate) enum Layout {
     /// A matrix [K, N], or [N, K] if `transpose`, in panels of 16 columns.
     Panels { transpose: bool },
     /// Convolution weights [O, I / groups, kh, kw]: per group, panels of rows (tap, channel).
-    /// With `rows`, one tap is a row of the kernel: rows (kh, (kw, channel)).
     Conv { groups: usize },
     /// Depthwise weights `[C, 1, kh, kw]` as `[tap, C]`.
     Depthwise,

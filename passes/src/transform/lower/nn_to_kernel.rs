@@ -12,6 +12,8 @@
 //! Weights count as constant if they are computed from constants alone; such an expression is
 //! left as it is for the target, which evaluates it while it packs.
 
+use std::collections::HashSet;
+
 use lepid_ir::core::{
     Attr, Builder, Dim, Elem, Module, Num, Op, OpError, OpResult, Tensor, Trait, Type, Value,
 };
@@ -64,20 +66,42 @@ fn inside_nest(module: &Module, op: Op) -> bool {
 /// Whether a value is computed from constants alone, and its extents are known without computing
 /// it.
 pub fn is_constant_expression(module: &Module, value: Value) -> bool {
+    let mut seen = HashSet::from([value]);
+    let mut todo = vec![value];
+    while let Some(value) = todo.pop() {
+        let Some(op) = keeps_constant(module, value) else {
+            return false;
+        };
+        todo.extend(module.operands(op).iter().filter(|&&v| seen.insert(v)));
+    }
+    true
+}
+
+/// All values of which [`is_constant_expression`] holds, for those who ask of many.
+pub(crate) fn constant_expressions(module: &Module) -> HashSet<Value> {
+    let mut constants = HashSet::new();
+    for op in module.walk() {
+        for &result in module.results(op) {
+            let operands = module.operands(op);
+            if keeps_constant(module, result).is_some()
+                && operands.iter().all(|v| constants.contains(v))
+            {
+                constants.insert(result);
+            }
+        }
+    }
+    constants
+}
+
+/// The op that makes the value, if the value is constant wherever the operands are.
+fn keeps_constant(module: &Module, value: Value) -> Option<Op> {
     let ty = module.value_type(value).as_tensor();
     if ty.is_some_and(|ty| ty.dims.iter().any(|d| d.known().is_none())) {
-        return false;
+        return None;
     }
-    let Some(op) = module.defining_op(value) else {
-        return false;
-    };
+    let op = module.defining_op(value)?;
     let view = module.view(op);
-    view.info().has(Trait::Pure)
-        && view.regions().is_empty()
-        && view
-            .operands()
-            .iter()
-            .all(|&v| is_constant_expression(module, v))
+    (view.info().has(Trait::Pure) && view.regions().is_empty()).then_some(op)
 }
 
 fn conv(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {

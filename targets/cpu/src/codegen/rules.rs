@@ -2,7 +2,7 @@
 //!
 //! One rule per op, as `infer` has it, but with numbers that only a run knows. What `infer` refuses
 //! is a fault of the run here. Ops whose extents follow from values have no rule: a routine measures
-//! them (`measures.rs`).
+//! them (`routines/measure.rs`).
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value};

@@ -28,9 +28,12 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Starts `threads - 1` workers; zero counts as one.
+    /// The most threads that a pool has: more than any machine has cores that it runs on.
+    pub const MOST_THREADS: usize = 1024;
+
+    /// Starts `threads - 1` workers; zero counts as one, too many as [`Pool::MOST_THREADS`].
     pub fn new(threads: usize) -> Pool {
-        let threads = threads.max(1);
+        let threads = threads.clamp(1, Pool::MOST_THREADS);
         let shared = Arc::new(Shared {
             generation: AtomicUsize::new(0),
             running: AtomicUsize::new(0),

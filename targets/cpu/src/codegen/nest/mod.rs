@@ -118,8 +118,9 @@ impl NestBody<'_> {
                 continue;
             }
             let mut cut = None;
+            let mut visited = HashSet::new();
             for &root in roots {
-                cut = cut.or(self.find_cut(root, index, &domain)?);
+                cut = cut.or(self.find_cut(root, index, &domain, &mut visited)?);
             }
             match cut {
                 None => done.push(domain),
@@ -135,13 +136,18 @@ impl NestBody<'_> {
         Ok(done)
     }
 
-    /// The first place where an op of the body changes sides inside of the domain.
+    /// The first place where an op of the body changes sides inside of the domain. What was visited
+    /// before has none: a value may be read many times over.
     fn find_cut(
         &self,
         value: IrValue,
         index: &Index,
         domain: &Domain,
+        visited: &mut HashSet<(IrValue, Index)>,
     ) -> Result<Option<(usize, i64)>, String> {
+        if !visited.insert((value, index.clone())) {
+            return Ok(None);
+        }
         let Some(op) = self.module().defining_op(value) else {
             return Ok(None);
         };
@@ -184,14 +190,14 @@ impl NestBody<'_> {
         match kind {
             Kind::Pointwise => {
                 for &operand in view.operands() {
-                    if let Some(cut) = self.find_cut(operand, index, domain)? {
+                    if let Some(cut) = self.find_cut(operand, index, domain, visited)? {
                         return Ok(Some(cut));
                     }
                 }
                 Ok(None)
             }
-            Kind::Moved(inner) => self.find_cut(view.operand(0), &inner, domain),
-            Kind::Chosen(i, inner) => self.find_cut(view.operand(i), &inner, domain),
+            Kind::Moved(inner) => self.find_cut(view.operand(0), &inner, domain, visited),
+            Kind::Chosen(i, inner) => self.find_cut(view.operand(i), &inner, domain, visited),
             Kind::Fill | Kind::Iota(_) | Kind::Constant => Ok(None),
         }
     }
@@ -384,17 +390,29 @@ impl NestBody<'_> {
             && roots.iter().all(|&r| self.is_vector(r))
     }
 
+    /// Whether the ops that a value comes from all have a vector form.
     fn is_vector(&self, value: IrValue) -> bool {
-        let Some(op) = self.module().defining_op(value) else {
-            return elem(self.module(), value) == Elem::F32;
-        };
-        let view = self.module().view(op);
-        let fits = match view.name() {
-            "core.constant" => elem(self.module(), value) == Elem::F32,
-            _ if scalar::is_pointwise(view) => scalar::has_vector_form(view),
-            _ => elem(self.module(), value) == Elem::F32,
-        };
-        fits && view.operands().iter().all(|&v| self.is_vector(v))
+        let mut seen = HashSet::from([value]);
+        let mut todo = vec![value];
+        while let Some(value) = todo.pop() {
+            let is_f32 = elem(self.module(), value) == Elem::F32;
+            let Some(op) = self.module().defining_op(value) else {
+                if is_f32 {
+                    continue;
+                }
+                return false;
+            };
+            let view = self.module().view(op);
+            let fits = match scalar::is_pointwise(view) && view.name() != "core.constant" {
+                true => scalar::has_vector_form(view),
+                false => is_f32,
+            };
+            if !fits {
+                return false;
+            }
+            todo.extend(view.operands().iter().filter(|&&v| seen.insert(v)));
+        }
+        true
     }
 
     /// The value of the body at an index, at the current point of the loops.

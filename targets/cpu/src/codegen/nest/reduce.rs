@@ -1,6 +1,6 @@
 //! Reductions: loops over the kept axes around loops over the reduced ones.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use cranelift_codegen::ir::{InstBuilder, Value};
 use lepid_ir::core::{Elem, Op, Value as IrValue};
@@ -30,7 +30,11 @@ impl NestBody<'_> {
             index[a] = Affine::axis(axes, k);
         }
         let domain: Domain = order.iter().map(|&a| (0, shape[a])).collect();
-        if self.find_cut(source, &index, &domain)?.is_some() {
+        let mut visited = HashSet::new();
+        if self
+            .find_cut(source, &index, &domain, &mut visited)?
+            .is_some()
+        {
             return Err("a reduction over a concat or a pad must be two nests".into());
         }
         let kept_shape: Vec<i64> = kept.iter().map(|&a| shape[a]).collect();

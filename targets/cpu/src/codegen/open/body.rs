@@ -302,7 +302,28 @@ impl<'m> Body<'m> {
         value
     }
 
-    fn is_vector_at(&self, value: IrValue, steps: &[Step]) -> bool {
+    /// `known` holds what was asked before: a value may be read many times over.
+    fn is_vector_at(
+        &self,
+        value: IrValue,
+        steps: &[Step],
+        known: &mut HashMap<(IrValue, Vec<Step>), bool>,
+    ) -> bool {
+        let key = (value, steps.to_vec());
+        if let Some(&known) = known.get(&key) {
+            return known;
+        }
+        let is_vector = self.is_vector_step(value, steps, known);
+        known.insert(key, is_vector);
+        is_vector
+    }
+
+    fn is_vector_step(
+        &self,
+        value: IrValue,
+        steps: &[Step],
+        known: &mut HashMap<(IrValue, Vec<Step>), bool>,
+    ) -> bool {
         if let Some(input) = self.inputs.get(&value) {
             return input.is_vector(steps);
         }
@@ -314,22 +335,23 @@ impl<'m> Body<'m> {
         let mut operands = view.operands().iter();
         match &self.kinds[&op] {
             Kind::Pointwise => {
-                scalar::has_vector_form(view) && operands.all(|&v| self.is_vector_at(v, steps))
+                scalar::has_vector_form(view)
+                    && operands.all(|&v| self.is_vector_at(v, steps, known))
             }
             Kind::Moved(sources) => {
                 let inner: Vec<Step> = sources.iter().map(|s| s.step(steps)).collect();
-                is_f32 && self.is_vector_at(view.operand(0), &inner)
+                is_f32 && self.is_vector_at(view.operand(0), &inner, known)
             }
             Kind::Concat { axis, .. } => {
                 is_f32
                     && steps[*axis] == Step::Fixed
-                    && operands.all(|&v| self.is_vector_at(v, steps))
+                    && operands.all(|&v| self.is_vector_at(v, steps, known))
             }
             Kind::Pad { axes, .. } => {
                 let pairs = axes.iter().zip(steps);
                 is_f32
                     && pairs.into_iter().all(|(p, s)| p.none || *s == Step::Fixed)
-                    && self.is_vector_at(view.operand(0), steps)
+                    && self.is_vector_at(view.operand(0), steps, known)
             }
             Kind::Iota(_) | Kind::Range { .. } => false,
             Kind::Constant => is_f32,
@@ -350,7 +372,7 @@ impl Source for Body<'_> {
 
     fn is_vector(&self, steps: &[Step]) -> bool {
         let steps: Vec<Step> = self.order.iter().map(|&number| steps[number]).collect();
-        self.is_vector_at(self.root, &steps)
+        self.is_vector_at(self.root, &steps, &mut HashMap::new())
     }
 }
 
