@@ -4,8 +4,11 @@
 //! member. That much is taken off the costs of all its members, and what is left is cut again until
 //! nothing need be paid: the sum is a bound, and the costs that are left add to it. Cuts are found as
 //! the LM-cut heuristic of planning finds them: a class costs at least its cheapest candidate, a
-//! candidate at least its dearest child; between what that makes free for the goal and what is
+//! candidate at least its dearest child; between what is free on the way to the goal and what is
 //! computed without it lies a cut.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use super::problem::{Index, Problem, Ticks};
 use super::settle::{Price, settle};
@@ -14,81 +17,149 @@ use super::settle::{Price, settle};
 pub(super) struct Bound {
     /// No solution costs less, what is paid included.
     pub lower: Ticks,
-    /// For each candidate, what a solution that uses it costs at least; none where nothing can.
-    pub with: Vec<Option<Ticks>>,
+    /// For each candidate, what a solution that uses it costs at least.
+    pub with: Vec<Ticks>,
+    /// What the candidates cost beside what the bound has paid of them.
+    pub left: Vec<Ticks>,
 }
 
 /// Bounds the cost of a problem all of whose classes can be computed.
 pub(super) fn bound(problem: &Problem, index: &Index) -> Bound {
-    let costs = problem.candidates.iter().map(|candidate| candidate.cost);
-    let mut dearest = Dearest {
+    let mut state = State {
         problem,
-        left: costs.collect(),
-        classes: vec![0; problem.class_count],
+        index,
+        left: problem.costs().collect(),
+        least: vec![0; problem.class_count],
+        dearest: vec![NONE; problem.candidates.len()],
+    };
+    settle(problem, index, &mut state);
+    // Settling does not ask for what comes too late to be chosen.
+    (0..problem.candidates.len()).for_each(|at| state.find_dearest(at));
+    let mut marks = Marks {
+        of: vec![Mark::default(); problem.class_count],
+        round: 0,
     };
     let mut lower = problem.paid;
-    loop {
-        let settled = settle(problem, index, &mut dearest);
-        let goal = problem.needed.iter().copied().max_by_key(|&class| dearest.classes[class as usize]);
-        let Some(goal) = goal.filter(|&goal| dearest.classes[goal as usize] > 0) else {
-            let with = |at: usize| {
-                let candidate = &problem.candidates[at];
-                let children = candidate.children.iter();
-                let possible = children.clone().all(|&child| settled[child as usize].is_some());
-                let below = children.map(|&child| dearest.classes[child as usize]).max();
-                possible.then(|| lower + dearest.left[at] + below.unwrap_or(0))
-            };
-            let with = (0..problem.candidates.len()).map(with).collect();
-            return Bound { lower, with };
-        };
-        let cut = cut(&dearest, index, goal);
-        let least = cut.iter().map(|&at| dearest.left[at as usize]).min();
+    while let Some(goal) = state.goal() {
+        let cut = cut(&state, &mut marks, goal);
+        let least = cut.iter().map(|&at| state.left[at as usize]).min();
         let least = least.expect("a goal that costs something is cut off");
-        for at in cut {
-            dearest.left[at as usize] -= least;
-        }
         lower += least;
+        state.pay(&cut, least);
+    }
+    let with = (0..problem.candidates.len()).map(|at| lower + state.price_of(at));
+    Bound {
+        lower,
+        with: with.collect(),
+        left: state.left,
+    }
+}
+
+/// Costs by the dearest child alone, kept up to date while cuts are paid.
+struct State<'a> {
+    problem: &'a Problem,
+    index: &'a Index,
+    /// What the candidates cost, less what the cuts so far have paid.
+    left: Vec<Ticks>,
+    /// What each class costs at least by that.
+    least: Vec<Ticks>,
+    /// The child of each candidate that costs most, or [`NONE`].
+    dearest: Vec<u32>,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl State<'_> {
+    /// The needed class that costs most, if one costs anything.
+    fn goal(&self) -> Option<u32> {
+        let needed = self.problem.needed.iter().copied();
+        let goal = needed.max_by_key(|&class| self.least[class as usize])?;
+        (self.least[goal as usize] > 0).then_some(goal)
+    }
+
+    fn price_of(&self, candidate: usize) -> Ticks {
+        let below = self.least.get(self.dearest[candidate] as usize);
+        self.left[candidate] + below.copied().unwrap_or(0)
+    }
+
+    fn find_dearest(&mut self, candidate: usize) {
+        let children = self.problem.candidates[candidate].children.iter().copied();
+        let dearest = children.max_by_key(|&child| self.least[child as usize]);
+        self.dearest[candidate] = dearest.unwrap_or(NONE);
+    }
+
+    /// Takes `cost` off the candidates of a cut, and lowers what rests on them.
+    fn pay(&mut self, cut: &[u32], cost: Ticks) {
+        let class_of = |at: u32| self.problem.candidates[at as usize].class;
+        let mut queue = BinaryHeap::new();
+        for &at in cut {
+            self.left[at as usize] -= cost;
+            queue.push(Reverse((self.price_of(at as usize), class_of(at))));
+        }
+        // The cheapest first, so that each class is lowered once, to what it comes to.
+        while let Some(Reverse((price, class))) = queue.pop() {
+            if price >= self.least[class as usize] {
+                continue;
+            }
+            self.least[class as usize] = price;
+            for &user in self.index.uses.at(class) {
+                if self.dearest[user as usize] == class {
+                    self.find_dearest(user as usize);
+                    let price = self.price_of(user as usize);
+                    if price < self.least[class_of(user) as usize] {
+                        queue.push(Reverse((price, class_of(user))));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Price for State<'_> {
+    type Key = Ticks;
+
+    fn price(&mut self, candidate: u32) -> Option<Ticks> {
+        self.find_dearest(candidate as usize);
+        Some(self.price_of(candidate as usize))
+    }
+
+    fn settle(&mut self, candidate: u32, price: Ticks) {
+        let class = self.problem.candidates[candidate as usize].class;
+        self.least[class as usize] = price;
     }
 }
 
 /// Candidates of which each solution with `goal` uses one, each of them with a cost left.
-fn cut(dearest: &Dearest<'_>, index: &Index, goal: u32) -> Vec<u32> {
-    let Dearest { problem, left, .. } = dearest;
-    let dearest_child: Vec<Option<u32>> =
-        (0..problem.candidates.len()).map(|at| dearest.child(at)).collect();
-    // Where the goal can be had from for nothing.
-    let mut near = vec![false; problem.class_count];
+fn cut(state: &State<'_>, marks: &mut Marks, goal: u32) -> Vec<u32> {
+    let State { index, left, dearest, .. } = state;
+    marks.round += 1;
+    // The classes from which the goal is free, if no child but the dearest counts.
     let mut waiting = vec![goal];
-    near[goal as usize] = true;
+    marks.mark(goal, Side::Near);
     while let Some(class) = waiting.pop() {
         for &at in index.members.at(class) {
-            if left[at as usize] == 0
-                && let Some(child) = dearest_child[at as usize]
-                && !std::mem::replace(&mut near[child as usize], true)
-            {
+            let child = dearest[at as usize];
+            if left[at as usize] == 0 && child != NONE && marks.mark(child, Side::Near) {
                 waiting.push(child);
             }
         }
     }
-    // What can be had without it, and the candidates that lead from there to it.
-    let mut far = vec![false; problem.class_count];
+    // What is computed without them, and the candidates that lead from there to them.
     let mut cut = Vec::new();
     let mut reach = |at: u32, waiting: &mut Vec<u32>| {
-        let class = problem.candidates[at as usize].class;
-        if near[class as usize] {
+        let class = state.problem.candidates[at as usize].class;
+        if marks.is_near(class) {
             cut.push(at);
-        } else if !std::mem::replace(&mut far[class as usize], true) {
+        } else if marks.mark(class, Side::Far) {
             waiting.push(class);
         }
     };
-    for (at, child) in dearest_child.iter().enumerate() {
-        if child.is_none() {
-            reach(at as u32, &mut waiting);
-        }
+    for (at, _) in dearest.iter().enumerate().filter(|&(_, &child)| child == NONE) {
+        reach(at as u32, &mut waiting);
     }
     while let Some(class) = waiting.pop() {
         for &at in index.uses.at(class) {
-            if dearest_child[at as usize] == Some(class) {
+            if dearest[at as usize] == class {
                 reach(at, &mut waiting);
             }
         }
@@ -96,32 +167,38 @@ fn cut(dearest: &Dearest<'_>, index: &Index, goal: u32) -> Vec<u32> {
     cut
 }
 
-/// The cost of a class by its dearest child alone.
-struct Dearest<'a> {
-    problem: &'a Problem,
-    /// What the candidates cost, less what the cuts so far have paid.
-    left: Vec<Ticks>,
-    classes: Vec<Ticks>,
+/// On which side of a cut the classes are; those of earlier rounds are on none.
+struct Marks {
+    of: Vec<Mark>,
+    round: u32,
 }
 
-impl Dearest<'_> {
-    fn child(&self, candidate: usize) -> Option<u32> {
-        let children = self.problem.candidates[candidate].children.iter().copied();
-        children.max_by_key(|&child| self.classes[child as usize])
-    }
+#[derive(Clone, Copy, Default)]
+struct Mark {
+    round: u32,
+    side: Side,
 }
 
-impl Price for Dearest<'_> {
-    type Key = Ticks;
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Side {
+    #[default]
+    Near,
+    Far,
+}
 
-    fn price(&mut self, candidate: u32) -> Option<Ticks> {
-        let child = self.child(candidate as usize);
-        let below = child.map_or(0, |child| self.classes[child as usize]);
-        Some(self.left[candidate as usize] + below)
+impl Marks {
+    /// Puts the class on a side, and says whether it was on none.
+    fn mark(&mut self, class: u32, side: Side) -> bool {
+        let mark = &mut self.of[class as usize];
+        let fresh = mark.round != self.round;
+        if fresh {
+            *mark = Mark { round: self.round, side };
+        }
+        fresh
     }
 
-    fn settle(&mut self, candidate: u32, price: Ticks) {
-        let class = self.problem.candidates[candidate as usize].class;
-        self.classes[class as usize] = price;
+    fn is_near(&self, class: u32) -> bool {
+        let mark = self.of[class as usize];
+        mark.round == self.round && mark.side == Side::Near
     }
 }

@@ -8,22 +8,12 @@ use std::rc::Rc;
 use super::problem::{Candidate, Index, Problem, Ticks};
 use super::settle::{Price, settle};
 
-/// What greedy takes a candidate to cost.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Bias {
-    /// What it costs.
-    Honest,
-    /// Nothing, as if it were paid for elsewhere.
-    Free,
-    /// More than can be paid.
-    Barred,
-}
-
-/// The candidate of each class that rests on the cheapest set.
-pub(super) fn greedy(problem: &Problem, index: &Index, bias: &[Bias]) -> Vec<Option<u32>> {
+/// The candidate of each class that rests on the cheapest set, with a price per candidate: what it
+/// costs, or what one would like it to; none bars it.
+pub(super) fn greedy(problem: &Problem, index: &Index, prices: &[Option<Ticks>]) -> Vec<Option<u32>> {
     let mut sets = Sets {
         problem,
-        bias,
+        prices,
         sets: vec![Rc::default(); problem.class_count],
         seen: vec![0; problem.candidates.len()],
         round: 0,
@@ -33,7 +23,7 @@ pub(super) fn greedy(problem: &Problem, index: &Index, bias: &[Bias]) -> Vec<Opt
 
 struct Sets<'a> {
     problem: &'a Problem,
-    bias: &'a [Bias],
+    prices: &'a [Option<Ticks>],
     /// For each settled class the candidates that it rests on, but for those that cost nothing:
     /// they neither change a sum nor, as the order of settling sees to that, make a cycle.
     sets: Vec<Rc<[u32]>>,
@@ -43,13 +33,6 @@ struct Sets<'a> {
 }
 
 impl Sets<'_> {
-    fn cost(&self, candidate: u32) -> Ticks {
-        match self.bias[candidate as usize] {
-            Bias::Honest => self.problem.candidates[candidate as usize].cost,
-            Bias::Free | Bias::Barred => 0,
-        }
-    }
-
     /// Visits each candidate below `candidate` once.
     fn union(&mut self, candidate: u32, mut visit: impl FnMut(&Self, u32)) {
         self.round += 1;
@@ -69,18 +52,16 @@ impl Price for Sets<'_> {
     type Key = Ticks;
 
     fn price(&mut self, candidate: u32) -> Option<Ticks> {
-        if self.bias[candidate as usize] == Bias::Barred {
-            return None;
-        }
-        let mut sum = self.cost(candidate);
-        self.union(candidate, |sets, member| sum += sets.cost(member));
+        let mut sum = self.prices[candidate as usize]?;
+        self.union(candidate, |sets, member| sum += sets.prices[member as usize].unwrap_or(0));
         Some(sum)
     }
 
     fn settle(&mut self, candidate: u32, _price: Ticks) {
         let mut set = Vec::new();
         self.union(candidate, |_, member| set.push(member));
-        if self.cost(candidate) > 0 {
+        let free = self.prices[candidate as usize] == Some(0);
+        if !free {
             set.push(candidate);
         }
         let Candidate { class, children, .. } = &self.problem.candidates[candidate as usize];
@@ -88,7 +69,7 @@ impl Price for Sets<'_> {
         let same = children
             .iter()
             .map(|&child| &self.sets[child as usize])
-            .find(|child| child.len() == set.len() && self.cost(candidate) == 0);
+            .find(|child| free && child.len() == set.len());
         let set = same.map_or_else(|| set.into(), Rc::clone);
         self.sets[*class as usize] = set;
     }

@@ -6,58 +6,67 @@
 //! barred, and greedy chooses anew; what makes the honest cost of the whole lower is kept.
 //! All choices come from greedy, so none has a cycle.
 
-use super::greedy::{Bias, greedy};
-use super::problem::{Index, Problem, Ticks};
+use super::greedy::greedy;
+use super::problem::{Index, Problem, Solution, Ticks};
 
-/// The candidates in use of the best solution found, within a number of trials.
-pub(super) fn improve(problem: &Problem, index: &Index, mut trials: usize) -> Vec<u32> {
-    let mut bias = vec![Bias::Honest; problem.candidates.len()];
-    let mut best = attempt(problem, index, &bias).expect("a reduced problem has a solution");
+/// The best solution found within a number of trials.
+///
+/// The first two choices are by honest costs, and by what a bound has `left` of them: that is small
+/// for what all good solutions need.
+pub(super) fn improve(
+    problem: &Problem,
+    index: &Index,
+    left: &[Ticks],
+    mut trials: usize,
+) -> Solution {
+    let mut prices: Vec<Option<Ticks>> = problem.costs().map(Some).collect();
+    let other_prices: Vec<Option<Ticks>> = left.iter().copied().map(Some).collect();
+    let honest = attempt(problem, index, &prices);
+    let other = attempt(problem, index, &other_prices);
+    let [mut best, other] = [honest, other].map(|found| found.expect("all classes are computed"));
+    if other.cost < best.cost {
+        (best, prices) = (other, other_prices);
+    }
     loop {
-        let mut better = false;
+        let before = best.cost;
         for at in 0..problem.candidates.len() {
-            let before = bias[at];
-            let trial = match before {
-                Bias::Free | Bias::Barred => Bias::Honest,
-                Bias::Honest if best.used.binary_search(&(at as u32)).is_ok() => Bias::Barred,
-                Bias::Honest => Bias::Free,
+            let trial = match best.used.binary_search(&(at as u32)) {
+                Ok(_) => None,
+                Err(_) => Some(0),
             };
-            if trial == Bias::Free && problem.candidates[at].cost == 0 {
+            if prices[at] == trial {
                 continue;
             }
             if trials == 0 {
-                return best.used;
+                return problem.solution(&best.used);
             }
             trials -= 1;
-            bias[at] = trial;
-            match attempt(problem, index, &bias) {
-                Some(found) if found.cost < best.cost => {
-                    best = found;
-                    better = true;
-                }
-                _ => bias[at] = before,
+            let price = std::mem::replace(&mut prices[at], trial);
+            match attempt(problem, index, &prices) {
+                Some(found) if found.cost < best.cost => best = found,
+                _ => prices[at] = price,
             }
         }
-        if !better {
-            return best.used;
+        if best.cost == before {
+            return problem.solution(&best.used);
         }
     }
 }
 
 struct Attempt {
+    /// The candidates in use, ascending.
     used: Vec<u32>,
+    /// What they cost by their own costs.
     cost: Ticks,
 }
 
-fn attempt(problem: &Problem, index: &Index, bias: &[Bias]) -> Option<Attempt> {
-    let chosen = greedy(problem, index, bias);
+/// What greedy chooses at `prices`, if it can compute what is needed.
+fn attempt(problem: &Problem, index: &Index, prices: &[Option<Ticks>]) -> Option<Attempt> {
+    let chosen = greedy(problem, index, prices);
     let mut needed = problem.needed.iter();
     needed.all(|&class| chosen[class as usize].is_some()).then(|| {
         let used = problem.in_use(&chosen);
         let costs = used.iter().map(|&at| problem.candidates[at as usize].cost);
-        Attempt {
-            cost: costs.sum(),
-            used,
-        }
+        Attempt { cost: costs.sum(), used }
     })
 }

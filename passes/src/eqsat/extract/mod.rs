@@ -7,7 +7,6 @@
 
 mod bound;
 mod choice;
-mod exact;
 mod graph;
 mod greedy;
 mod improve;
@@ -16,6 +15,7 @@ mod parts;
 mod problem;
 mod reduce;
 mod required;
+mod search;
 mod settle;
 mod tree;
 
@@ -25,12 +25,8 @@ pub use choice::{Choice, Flaw, Program, better, check};
 pub use graph::{ClassId, ExtractGraph, NEVER, Node, NodeId};
 pub use json::{FileError, FileNode, GraphFile, NEVER_IN_FILE};
 
-use exact::Search;
-use greedy::{Bias, greedy};
-use improve::improve;
-use parts::parts;
 use problem::{Problem, Scale, Solution, Ticks};
-use reduce::reduce;
+use search::Search;
 
 /// How to extract.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -71,7 +67,7 @@ impl std::error::Error for NoProgram {}
 
 pub fn extract(graph: &ExtractGraph, method: Method) -> Result<Extraction, NoProgram> {
     let scale = Scale::of(graph);
-    let mut whole = Problem::of(graph, scale);
+    let whole = Problem::of(graph, scale);
     if method == Method::Tree {
         let index = whole.index();
         let chosen = tree::tree(&whole, &index);
@@ -81,29 +77,14 @@ pub fn extract(graph: &ExtractGraph, method: Method) -> Result<Extraction, NoPro
         let solution = whole.solution(&whole.in_use(&chosen));
         return Ok(finish(graph, &solution, 0, scale, 0));
     }
-    reduce(&mut whole).map_err(|_| NoProgram)?;
-    let mut solution = whole.solution(&[]);
-    let mut lower = whole.paid;
     let mut search = Search { budget: 0, steps: 0 };
     if let Method::Exact { steps } = method {
         search.budget = steps;
     }
-    for part in parts(&whole) {
-        let index = part.index();
-        let used = improve(&part, &index, TRIALS);
-        let mut best = part.solution(&used);
-        if let Method::Exact { .. } = method {
-            let answer = search.solve(part, best.cost);
-            lower += answer.lower;
-            best = answer.best.unwrap_or(best);
-        }
-        solution.add(best);
-    }
-    Ok(finish(graph, &solution, lower, scale, search.steps))
+    let answer = search.solve(whole, Ticks::MAX, 0);
+    let solution = answer.best.ok_or(NoProgram)?;
+    Ok(finish(graph, &solution, answer.lower, scale, search.steps))
 }
-
-/// How often local search may choose anew for each part of a graph.
-const TRIALS: usize = 10_000;
 
 fn finish(
     graph: &ExtractGraph,

@@ -58,6 +58,10 @@ impl Problem {
         problem
     }
 
+    pub(super) fn costs(&self) -> impl Iterator<Item = Ticks> {
+        self.candidates.iter().map(|candidate| candidate.cost)
+    }
+
     pub(super) fn index(&self) -> Index {
         let members = self.candidates.iter().enumerate();
         let uses = self.candidates.iter().enumerate();
