@@ -21,7 +21,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     for path in arguments {
         let graph = read(&path)?;
-        println!("{path}: {} classes, {} nodes", graph.class_count(), graph.node_count());
+        println!(
+            "{path}: {} classes, {} nodes",
+            graph.class_count(),
+            graph.node_count()
+        );
         let methods = [
             ("tree", Method::Tree),
             ("greedy", Method::Greedy),

@@ -10,7 +10,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::problem::{Index, Problem, Ticks};
+use super::problem::{Index, Lists, Problem, Ticks};
 use super::settle::{Price, settle};
 
 /// What [`bound`] found.
@@ -23,11 +23,20 @@ pub(super) struct Bound {
     pub left: Vec<Ticks>,
 }
 
+/// How many candidates cuts may look at.
+const CUT_WORK: usize = 40_000_000;
+
 /// Bounds the cost of a problem all of whose classes can be computed.
 pub(super) fn bound(problem: &Problem, index: &Index) -> Bound {
     let mut state = State {
         problem,
         index,
+        class_of: problem
+            .candidates
+            .iter()
+            .map(|candidate| candidate.class)
+            .collect(),
+        children: problem.children(),
         left: problem.costs().collect(),
         least: vec![0; problem.class_count],
         dearest: vec![NONE; problem.candidates.len()],
@@ -40,7 +49,11 @@ pub(super) fn bound(problem: &Problem, index: &Index) -> Bound {
         round: 0,
     };
     let mut lower = problem.paid;
-    while let Some(goal) = state.goal() {
+    // Each cut may look at all candidates. Stopping early only makes the bound weaker.
+    for _ in 0..CUT_WORK / problem.candidates.len().max(1) {
+        let Some(goal) = state.goal() else {
+            break;
+        };
         let cut = cut(&state, &mut marks, goal);
         let least = cut.iter().map(|&at| state.left[at as usize]).min();
         let least = least.expect("a goal that costs something is cut off");
@@ -59,6 +72,8 @@ pub(super) fn bound(problem: &Problem, index: &Index) -> Bound {
 struct State<'a> {
     problem: &'a Problem,
     index: &'a Index,
+    class_of: Vec<u32>,
+    children: Lists,
     /// What the candidates cost, less what the cuts so far have paid.
     left: Vec<Ticks>,
     /// What each class costs at least by that.
@@ -83,18 +98,20 @@ impl State<'_> {
     }
 
     fn find_dearest(&mut self, candidate: usize) {
-        let children = self.problem.candidates[candidate].children.iter().copied();
+        let children = self.children.at(candidate as u32).iter().copied();
         let dearest = children.max_by_key(|&child| self.least[child as usize]);
         self.dearest[candidate] = dearest.unwrap_or(NONE);
     }
 
     /// Takes `cost` off the candidates of a cut, and lowers what rests on them.
     fn pay(&mut self, cut: &[u32], cost: Ticks) {
-        let class_of = |at: u32| self.problem.candidates[at as usize].class;
         let mut queue = BinaryHeap::new();
         for &at in cut {
             self.left[at as usize] -= cost;
-            queue.push(Reverse((self.price_of(at as usize), class_of(at))));
+            queue.push(Reverse((
+                self.price_of(at as usize),
+                self.class_of[at as usize],
+            )));
         }
         // The cheapest first, so that each class is lowered once, to what it comes to.
         while let Some(Reverse((price, class))) = queue.pop() {
@@ -106,8 +123,8 @@ impl State<'_> {
                 if self.dearest[user as usize] == class {
                     self.find_dearest(user as usize);
                     let price = self.price_of(user as usize);
-                    if price < self.least[class_of(user) as usize] {
-                        queue.push(Reverse((price, class_of(user))));
+                    if price < self.least[self.class_of[user as usize] as usize] {
+                        queue.push(Reverse((price, self.class_of[user as usize])));
                     }
                 }
             }
@@ -124,14 +141,19 @@ impl Price for State<'_> {
     }
 
     fn settle(&mut self, candidate: u32, price: Ticks) {
-        let class = self.problem.candidates[candidate as usize].class;
+        let class = self.class_of[candidate as usize];
         self.least[class as usize] = price;
     }
 }
 
 /// Candidates of which each solution with `goal` uses one, each of them with a cost left.
 fn cut(state: &State<'_>, marks: &mut Marks, goal: u32) -> Vec<u32> {
-    let State { index, left, dearest, .. } = state;
+    let State {
+        index,
+        left,
+        dearest,
+        ..
+    } = state;
     marks.round += 1;
     // The classes from which the goal is free, if no child but the dearest counts.
     let mut waiting = vec![goal];
@@ -147,14 +169,18 @@ fn cut(state: &State<'_>, marks: &mut Marks, goal: u32) -> Vec<u32> {
     // What is computed without them, and the candidates that lead from there to them.
     let mut cut = Vec::new();
     let mut reach = |at: u32, waiting: &mut Vec<u32>| {
-        let class = state.problem.candidates[at as usize].class;
+        let class = state.class_of[at as usize];
         if marks.is_near(class) {
             cut.push(at);
         } else if marks.mark(class, Side::Far) {
             waiting.push(class);
         }
     };
-    for (at, _) in dearest.iter().enumerate().filter(|&(_, &child)| child == NONE) {
+    for (at, _) in dearest
+        .iter()
+        .enumerate()
+        .filter(|&(_, &child)| child == NONE)
+    {
         reach(at as u32, &mut waiting);
     }
     while let Some(class) = waiting.pop() {
@@ -192,7 +218,10 @@ impl Marks {
         let mark = &mut self.of[class as usize];
         let fresh = mark.round != self.round;
         if fresh {
-            *mark = Mark { round: self.round, side };
+            *mark = Mark {
+                round: self.round,
+                side,
+            };
         }
         fresh
     }
@@ -200,5 +229,42 @@ impl Marks {
     fn is_near(&self, class: u32) -> bool {
         let mark = self.of[class as usize];
         mark.round == self.round && mark.side == Side::Near
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::problem;
+    use super::*;
+
+    #[test]
+    fn independent_costs_add_up() {
+        let problem = problem(&[&[(1.0, &[1, 2])], &[(2.0, &[]), (3.0, &[])], &[(4.0, &[1])]]);
+        let bound = bound(&problem, &problem.index());
+        assert_eq!(bound.lower, 7);
+        // The dearer way to 1 costs one more.
+        assert_eq!(bound.with, [7, 7, 8, 7]);
+    }
+
+    #[test]
+    fn what_two_ways_share_is_paid() {
+        // Either way to 0 ends in 3, which costs 5; the ways themselves cost 1 and 2.
+        let problem = problem(&[
+            &[(0.0, &[1]), (0.0, &[2])],
+            &[(1.0, &[3])],
+            &[(2.0, &[3])],
+            &[(5.0, &[])],
+        ]);
+        assert_eq!(bound(&problem, &problem.index()).lower, 6);
+    }
+
+    #[test]
+    fn a_circle_is_no_way() {
+        let problem = problem(&[
+            &[(0.0, &[1])],
+            &[(0.0, &[2]), (3.0, &[])],
+            &[(0.0, &[1]), (4.0, &[])],
+        ]);
+        assert_eq!(bound(&problem, &problem.index()).lower, 3);
     }
 }

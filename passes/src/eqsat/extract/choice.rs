@@ -48,7 +48,7 @@ pub fn check(graph: &ExtractGraph, choice: &Choice) -> Result<Program, Flaw> {
                         if graph.node(node).class != class {
                             return Err(Flaw::Foreign(class, node));
                         }
-                        if graph.node(node).cost == NEVER {
+                        if graph.node(node).cost >= NEVER {
                             return Err(Flaw::Never(node));
                         }
                         state[class] = State::Open;
@@ -116,7 +116,9 @@ impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Flaw::Missing(class) => write!(f, "no node is chosen for `{class}`"),
-            Flaw::Foreign(class, node) => write!(f, "`{node}` is chosen for `{class}`, where it is not"),
+            Flaw::Foreign(class, node) => {
+                write!(f, "`{node}` is chosen for `{class}`, where it is not")
+            }
             Flaw::Never(node) => write!(f, "`{node}` is chosen, which has no cost"),
             Flaw::Cycle(class) => write!(f, "`{class}` is computed from itself"),
         }
@@ -124,3 +126,69 @@ impl fmt::Display for Flaw {
 }
 
 impl std::error::Error for Flaw {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A root over a shared class: `root <- (left, right)`, both from `leaf`; two ways to have `left`.
+    fn diamond() -> (ExtractGraph, [NodeId; 5], [ClassId; 4]) {
+        let mut graph = ExtractGraph::default();
+        let [root, left, right, leaf] = [(); 4].map(|()| graph.add_class());
+        let nodes = [
+            graph.add_node(root, 1.0, &[left, right]),
+            graph.add_node(left, 2.0, &[leaf]),
+            graph.add_node(right, 4.0, &[leaf]),
+            graph.add_node(leaf, 8.0, &[]),
+            graph.add_node(left, 0.0, &[root]),
+        ];
+        graph.add_root(root);
+        graph.add_root(left);
+        (graph, nodes, [root, left, right, leaf])
+    }
+
+    fn choose(graph: &ExtractGraph, nodes: &[NodeId]) -> Choice {
+        let mut choice = Choice::default();
+        nodes.iter().for_each(|&node| choice.choose(graph, node));
+        choice
+    }
+
+    #[test]
+    fn shared_classes_are_paid_once_and_come_first() {
+        let (graph, nodes, _) = diamond();
+        let program = check(&graph, &choose(&graph, &nodes[..4])).unwrap();
+        assert_eq!(program.cost, 15.0);
+        assert_eq!(program.nodes, [nodes[3], nodes[1], nodes[2], nodes[0]]);
+    }
+
+    #[test]
+    fn flaws_are_told_apart() {
+        let (mut graph, nodes, [root, left, right, _]) = diamond();
+        let flaw = |graph: &ExtractGraph, nodes: &[NodeId]| check(graph, &choose(graph, nodes));
+        assert_eq!(
+            flaw(&graph, &nodes[..2]),
+            Err(Flaw::Missing(ClassId::from_u32(3)))
+        );
+        assert_eq!(flaw(&graph, &[nodes[0], nodes[4]]), Err(Flaw::Cycle(root)));
+        let never = graph.add_node(right, f64::INFINITY, &[]);
+        let all = [nodes[0], nodes[1], never, nodes[3]];
+        assert_eq!(flaw(&graph, &all), Err(Flaw::Never(never)));
+        let mut foreign = choose(&graph, &nodes[..4]);
+        foreign.0[left] = Some(nodes[2]);
+        assert_eq!(check(&graph, &foreign), Err(Flaw::Foreign(left, nodes[2])));
+    }
+
+    #[test]
+    fn the_better_of_two_is_the_baseline_unless_it_is_beaten() {
+        let (mut graph, nodes, [_, left, ..]) = diamond();
+        let equal = graph.add_node(left, 2.0, &[]);
+        let cheap = graph.add_node(left, 1.0, &[]);
+        let with = |left| choose(&graph, &[nodes[0], left, nodes[2], nodes[3]]);
+        let (kept, _) = better(&graph, with(nodes[1]), with(equal)).unwrap();
+        assert_eq!(kept, with(nodes[1]));
+        let (kept, program) = better(&graph, with(nodes[1]), with(cheap)).unwrap();
+        assert_eq!((kept, program.cost), (with(cheap), 14.0));
+        let (kept, _) = better(&graph, with(nodes[1]), with(nodes[4])).unwrap();
+        assert_eq!(kept, with(nodes[1]));
+    }
+}

@@ -12,8 +12,8 @@ entity_impl!(ClassId, "class");
 pub struct NodeId(u32);
 entity_impl!(NodeId, "node");
 
-/// The cost of a node that no extraction may choose.
-pub const NEVER: f64 = f64::INFINITY;
+/// From this cost on no extraction may choose a node. Finite, as JSON has no infinity.
+pub const NEVER: f64 = 1e300;
 
 /// An e-graph as extraction sees it: costs and children, nothing of what the nodes are.
 ///
@@ -30,7 +30,7 @@ pub struct ExtractGraph {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     pub class: ClassId,
-    /// What the node costs beside its children: at least zero, or [`NEVER`].
+    /// What the node costs beside its children: from zero to [`NEVER`].
     pub cost: f64,
     /// The classes that the node computes from; one may stand here twice.
     pub children: Vec<ClassId>,
@@ -52,7 +52,7 @@ impl ExtractGraph {
         assert!(children.iter().all(|&child| self.classes.is_valid(child)));
         let node = self.nodes.push(Node {
             class,
-            cost,
+            cost: cost.min(NEVER),
             children: children.to_vec(),
         });
         self.classes[class].push(node);

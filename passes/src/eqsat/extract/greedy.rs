@@ -10,7 +10,11 @@ use super::settle::{Price, settle};
 
 /// The candidate of each class that rests on the cheapest set, with a price per candidate: what it
 /// costs, or what one would like it to; none bars it.
-pub(super) fn greedy(problem: &Problem, index: &Index, prices: &[Option<Ticks>]) -> Vec<Option<u32>> {
+pub(super) fn greedy(
+    problem: &Problem,
+    index: &Index,
+    prices: &[Option<Ticks>],
+) -> Vec<Option<u32>> {
     let mut sets = Sets {
         problem,
         prices,
@@ -53,7 +57,9 @@ impl Price for Sets<'_> {
 
     fn price(&mut self, candidate: u32) -> Option<Ticks> {
         let mut sum = self.prices[candidate as usize]?;
-        self.union(candidate, |sets, member| sum += sets.prices[member as usize].unwrap_or(0));
+        self.union(candidate, |sets, member| {
+            sum += sets.prices[member as usize].unwrap_or(0)
+        });
         Some(sum)
     }
 
@@ -64,7 +70,9 @@ impl Price for Sets<'_> {
         if !free {
             set.push(candidate);
         }
-        let Candidate { class, children, .. } = &self.problem.candidates[candidate as usize];
+        let Candidate {
+            class, children, ..
+        } = &self.problem.candidates[candidate as usize];
         // Nodes that only select or move share the set of what they select from.
         let same = children
             .iter()

@@ -34,17 +34,23 @@ pub(super) fn improve(
                 Ok(_) => None,
                 Err(_) => Some(0),
             };
-            if prices[at] == trial {
-                continue;
-            }
-            if trials == 0 {
-                return problem.solution(&best.used);
-            }
-            trials -= 1;
-            let price = std::mem::replace(&mut prices[at], trial);
-            match attempt(problem, index, &prices) {
-                Some(found) if found.cost < best.cost => best = found,
-                _ => prices[at] = price,
+            // On top of what was found to be good, and from the beginning: an opening that makes
+            // an earlier one superfluous must not have to compete with it as if that were free.
+            for from in [prices.clone(), problem.costs().map(Some).collect()] {
+                let mut tried = from;
+                if std::mem::replace(&mut tried[at], trial) == trial {
+                    continue;
+                }
+                if trials == 0 {
+                    return problem.solution(&best.used);
+                }
+                trials -= 1;
+                if let Some(found) = attempt(problem, index, &tried)
+                    && found.cost < best.cost
+                {
+                    (best, prices) = (found, tried);
+                    break;
+                }
             }
         }
         if best.cost == before {
@@ -64,9 +70,14 @@ struct Attempt {
 fn attempt(problem: &Problem, index: &Index, prices: &[Option<Ticks>]) -> Option<Attempt> {
     let chosen = greedy(problem, index, prices);
     let mut needed = problem.needed.iter();
-    needed.all(|&class| chosen[class as usize].is_some()).then(|| {
-        let used = problem.in_use(&chosen);
-        let costs = used.iter().map(|&at| problem.candidates[at as usize].cost);
-        Attempt { cost: costs.sum(), used }
-    })
+    needed
+        .all(|&class| chosen[class as usize].is_some())
+        .then(|| {
+            let used = problem.in_use(&chosen);
+            let costs = used.iter().map(|&at| problem.candidates[at as usize].cost);
+            Attempt {
+                cost: costs.sum(),
+                used,
+            }
+        })
 }

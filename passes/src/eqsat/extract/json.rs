@@ -5,18 +5,14 @@
 //!  "root_eclasses": ["c0"]}
 //! ```
 //!
-//! Children are nodes and stand for the classes that those are in. The format has no infinity:
-//! [`NEVER`] is written as [`NEVER_IN_FILE`].
+//! Children are nodes and stand for the classes that those are in.
 
 use std::fmt;
 
 use indexmap::{IndexMap, IndexSet};
 use serde::{Deserialize, Serialize};
 
-use super::graph::{ExtractGraph, NEVER, NodeId};
-
-/// Costs of a file from here on mean [`NEVER`].
-pub const NEVER_IN_FILE: f64 = 1e300;
+use super::graph::{ExtractGraph, NodeId};
 
 /// A whole file. Nodes keep their order: the first is node 0 of the graph.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -62,7 +58,7 @@ impl GraphFile {
                 op: op(id),
                 children: node.children.iter().map(first).collect::<Result<_, _>>()?,
                 eclass: format!("c{}", node.class.as_u32()),
-                cost: node.cost.min(NEVER_IN_FILE),
+                cost: node.cost,
             };
             file.nodes.insert(name(id), file_node);
         }
@@ -83,16 +79,19 @@ impl GraphFile {
                 .ok_or_else(|| FileError::UnknownClass(name.to_owned()))
         };
         for (name, node) in &self.nodes {
-            let cost = if node.cost >= NEVER_IN_FILE { NEVER } else { node.cost };
-            if !(cost >= 0.0) {
-                return Err(FileError::Cost(name.clone(), cost));
+            if node.cost < 0.0 {
+                return Err(FileError::Cost(name.clone(), node.cost));
             }
             let child = |child: &String| match self.nodes.get(child) {
                 Some(child) => class(&child.eclass),
                 None => Err(FileError::UnknownNode(child.clone())),
             };
-            let children = node.children.iter().map(child).collect::<Result<Vec<_>, _>>()?;
-            graph.add_node(class(&node.eclass)?, cost, &children);
+            let children = node
+                .children
+                .iter()
+                .map(child)
+                .collect::<Result<Vec<_>, _>>()?;
+            graph.add_node(class(&node.eclass)?, node.cost, &children);
         }
         for root in &self.root_eclasses {
             graph.add_root(class(root)?);
@@ -124,3 +123,62 @@ impl fmt::Display for FileError {
 }
 
 impl std::error::Error for FileError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eqsat::extract::ClassId;
+
+    const FILE: &str = r#"{
+        "comment": "kept",
+        "nodes": {
+            "b": {"op": "f", "eclass": "2", "children": ["a", "a2"]},
+            "a": {"op": "x", "eclass": "1", "cost": 0.1},
+            "a2": {"op": "y", "eclass": "1", "children": [], "cost": 1e300}
+        },
+        "root_eclasses": ["2"]
+    }"#;
+
+    #[test]
+    fn reads_what_extraction_gym_writes() {
+        let graph = read(FILE).graph().unwrap();
+        let [two, one] = [0, 1].map(ClassId::from_u32);
+        assert_eq!(graph.roots(), [two]);
+        assert_eq!((graph.class_count(), graph.node_count()), (2, 3));
+        let node = graph.node(graph.members(two)[0]);
+        assert_eq!((node.cost, &*node.children), (1.0, &[one, one][..]));
+        assert_eq!(
+            graph.node(graph.members(one)[1]).cost,
+            crate::eqsat::extract::NEVER
+        );
+    }
+
+    #[test]
+    fn keeps_what_it_does_not_know() {
+        let text = serde_json::to_string(&read(FILE)).unwrap();
+        assert!(text.contains(r#""comment":"kept""#));
+        assert_eq!(read(&text), read(FILE));
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        let error = |from: &str, to: &str| {
+            read(&FILE.replace(from, to))
+                .graph()
+                .unwrap_err()
+                .to_string()
+        };
+        assert_eq!(error(r#"["2"]"#, r#"["3"]"#), "no node is in the class `3`");
+        assert_eq!(error(r#""a2"]"#, r#""a3"]"#), "no node is named `a3`");
+        assert_eq!(error("0.1", "-0.1"), "node `a` has the cost -0.1");
+        let mut graph = ExtractGraph::default();
+        let [class, empty] = [(); 2].map(|()| graph.add_class());
+        graph.add_node(class, 1.0, &[empty]);
+        let error = GraphFile::of(&graph, |_| String::new()).unwrap_err();
+        assert_eq!(error.to_string(), "`class1` has no node to be named by");
+    }
+
+    fn read(text: &str) -> GraphFile {
+        serde_json::from_str(text).unwrap()
+    }
+}

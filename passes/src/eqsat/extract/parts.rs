@@ -32,11 +32,44 @@ pub(super) fn parts(problem: &Problem) -> Vec<Problem> {
         let mut candidate = candidate.clone();
         let part = part_of(candidate.class);
         candidate.class = number(candidate.class);
-        candidate.children.iter_mut().for_each(|child| *child = number(*child));
+        candidate
+            .children
+            .iter_mut()
+            .for_each(|child| *child = number(*child));
         parts[part].candidates.push(candidate);
     }
     for &class in &problem.needed {
         parts[part_of(class)].needed.push(number(class));
     }
     parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::problem;
+    use super::*;
+
+    #[test]
+    fn what_shares_nothing_falls_apart() {
+        let mut whole = problem(&[
+            &[(1.0, &[2])],
+            &[(2.0, &[3]), (3.0, &[])],
+            &[(4.0, &[])],
+            &[(5.0, &[])],
+        ]);
+        whole.needed = vec![0, 1];
+        let parts = parts(&whole);
+        let shape = |part: &Problem| {
+            (
+                part.class_count,
+                part.needed.clone(),
+                part.costs().collect(),
+            )
+        };
+        let shapes: Vec<(usize, Vec<u32>, Vec<u64>)> = parts.iter().map(shape).collect();
+        assert_eq!(
+            shapes,
+            [(2, vec![0], vec![1, 4]), (2, vec![0], vec![2, 3, 5])]
+        );
+    }
 }

@@ -4,7 +4,7 @@
 //! decided on the way is kept as `picks`, so that a solution of a small problem is one of the graph.
 
 use super::choice::Choice;
-use super::graph::{ClassId, ExtractGraph, NodeId};
+use super::graph::{ClassId, ExtractGraph, NEVER, NodeId};
 
 /// A cost as a whole number of a power of two, so that sums are exact and ties are ties.
 pub(super) type Ticks = u64;
@@ -45,7 +45,7 @@ impl Problem {
         for class in graph.classes() {
             for &id in graph.members(class) {
                 let node = graph.node(id);
-                if node.cost.is_finite() && !node.children.contains(&class) {
+                if node.cost < NEVER && !node.children.contains(&class) {
                     problem.candidates.push(Candidate {
                         class: class.as_u32(),
                         cost: scale.ticks(node.cost),
@@ -62,6 +62,18 @@ impl Problem {
         self.candidates.iter().map(|candidate| candidate.cost)
     }
 
+    /// The children of each candidate, all in one piece.
+    pub(super) fn children(&self) -> Lists {
+        let all = self.candidates.iter().enumerate();
+        let pairs = all.flat_map(|(at, candidate)| {
+            candidate
+                .children
+                .iter()
+                .map(move |&child| (at as u32, child))
+        });
+        Lists::of(self.candidates.len(), pairs)
+    }
+
     pub(super) fn index(&self) -> Index {
         let members = self.candidates.iter().enumerate();
         let uses = self.candidates.iter().enumerate();
@@ -73,7 +85,10 @@ impl Problem {
             uses: Lists::of(
                 self.class_count,
                 uses.flat_map(|(at, candidate)| {
-                    candidate.children.iter().map(move |&child| (child, at as u32))
+                    candidate
+                        .children
+                        .iter()
+                        .map(move |&child| (child, at as u32))
                 }),
             ),
         }
@@ -195,10 +210,16 @@ impl Solution {
 pub(super) struct Scale(f64);
 
 impl Scale {
+    #[cfg(test)]
+    pub(super) const ONE: Scale = Scale(1.0);
+
     pub(super) fn of(graph: &ExtractGraph) -> Scale {
         let dearest = |class: ClassId| {
-            let costs = graph.members(class).iter().map(|&node| graph.node(node).cost);
-            costs.filter(|cost| cost.is_finite()).fold(0.0, f64::max)
+            let costs = graph
+                .members(class)
+                .iter()
+                .map(|&node| graph.node(node).cost);
+            costs.filter(|&cost| cost < NEVER).fold(0.0, f64::max)
         };
         let total: f64 = graph.classes().map(dearest).sum();
         // 2^60 leaves room for what the bounds add on top.

@@ -75,7 +75,11 @@ fn drop_useless(problem: &mut Problem) -> Result<(), Impossible> {
     for class in problem.bottom_up(&index) {
         computed[class as usize] = true;
     }
-    if problem.needed.iter().any(|&class| !computed[class as usize]) {
+    if problem
+        .needed
+        .iter()
+        .any(|&class| !computed[class as usize])
+    {
         return Err(Impossible);
     }
     let possible = |candidate: &Candidate| {
@@ -129,7 +133,9 @@ fn push_up(problem: &mut Problem) -> bool {
     for class in problem.bottom_up(&index) {
         let users = index.uses.at(class);
         let users_class = |at: u32| problem.candidates[at as usize].class;
-        let one = users.windows(2).all(|pair| users_class(pair[0]) == users_class(pair[1]));
+        let one = users
+            .windows(2)
+            .all(|pair| users_class(pair[0]) == users_class(pair[1]));
         if one && !needed[class as usize] {
             let least = discount(&mut problem.candidates, index.members.at(class));
             for &user in users {
@@ -160,11 +166,15 @@ fn inline(problem: &mut Problem) -> bool {
         }
     }
     if changed {
-        problem.candidates.retain(|candidate| below[candidate.class as usize].is_none());
+        problem
+            .candidates
+            .retain(|candidate| below[candidate.class as usize].is_none());
         for candidate in &mut problem.candidates {
             candidate.children = replaced(&candidate.children, &below);
         }
-        problem.candidates.retain(|candidate| !candidate.children.contains(&candidate.class));
+        problem
+            .candidates
+            .retain(|candidate| !candidate.children.contains(&candidate.class));
         problem.needed = replaced(&problem.needed, &below);
     }
     changed
@@ -175,10 +185,15 @@ fn replaced(classes: &[u32], below: &[Option<Vec<u32>>]) -> Vec<u32> {
     if classes.iter().all(|&class| below[class as usize].is_none()) {
         return classes.to_vec();
     }
-    sorted(classes.iter().flat_map(|class| match &below[*class as usize] {
-        Some(below) => below.as_slice(),
-        None => std::slice::from_ref(class),
-    }).copied())
+    sorted(
+        classes
+            .iter()
+            .flat_map(|class| match &below[*class as usize] {
+                Some(below) => below.as_slice(),
+                None => std::slice::from_ref(class),
+            })
+            .copied(),
+    )
 }
 
 /// Makes a class that one candidate uses, and nothing else, part of that: one candidate for each of
@@ -261,7 +276,10 @@ fn drop_dominated(problem: &Problem, index: &Index, required: &Required, dropped
                 other != at
                     && !dropped[other as usize]
                     && other_candidate.cost <= candidate.cost
-                    && other_candidate.children.iter().all(|&child| has(&row, child))
+                    && other_candidate
+                        .children
+                        .iter()
+                        .all(|&child| has(&row, child))
             };
             dropped[at as usize] |= members.iter().any(better);
         }
@@ -283,7 +301,11 @@ fn cut_implied(problem: &mut Problem, required: &Required) -> bool {
             let mut others = children.iter().filter(|&&other| other != child);
             needed[child as usize] && apart || others.any(|&other| required.has(other, child))
         };
-        candidate.children = children.iter().copied().filter(|&child| !implied(child)).collect();
+        candidate.children = children
+            .iter()
+            .copied()
+            .filter(|&child| !implied(child))
+            .collect();
         changed |= candidate.children.len() < children.len();
     }
     changed
@@ -312,4 +334,65 @@ fn components(problem: &Problem) -> Vec<usize> {
 fn drop_marked(problem: &mut Problem, dropped: &[bool]) {
     let mut marks = dropped.iter();
     problem.candidates.retain(|_| marks.next() != Some(&true));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::problem;
+    use super::*;
+
+    #[test]
+    fn what_has_no_choice_is_paid_and_picked() {
+        let mut problem = problem(&[&[(1.0, &[1, 2])], &[(2.0, &[2])], &[(4.0, &[])]]);
+        assert_eq!(reduce(&mut problem), Ok(()));
+        assert_eq!(
+            (problem.paid, problem.class_count, problem.picks.len()),
+            (7, 0, 3)
+        );
+    }
+
+    #[test]
+    fn what_costs_more_and_needs_more_is_dropped() {
+        // The second way to 0 needs 1, and so all that the first does.
+        let mut problem = problem(&[
+            &[(1.0, &[2]), (1.0, &[1])],
+            &[(0.0, &[2, 3])],
+            &[(2.0, &[])],
+            &[(0.0, &[])],
+        ]);
+        assert_eq!(reduce(&mut problem), Ok(()));
+        assert_eq!((problem.paid, problem.class_count), (3, 0));
+        assert_eq!(problem.picks.len(), 2);
+    }
+
+    #[test]
+    fn a_candidate_on_top_of_its_own_class_is_dropped() {
+        // 2 cannot do without 1.
+        let mut problem = problem(&[
+            &[(0.0, &[1])],
+            &[(0.0, &[2]), (5.0, &[])],
+            &[(1.0, &[1, 3])],
+            &[(0.0, &[])],
+        ]);
+        assert_eq!(reduce(&mut problem), Ok(()));
+        assert_eq!((problem.paid, problem.class_count), (5, 0));
+    }
+
+    #[test]
+    fn a_choice_remains_where_sharing_decides() {
+        let mut problem = problem(&[
+            &[(0.0, &[1, 2])],
+            &[(6.0, &[]), (0.0, &[3])],
+            &[(6.0, &[]), (0.0, &[3])],
+            &[(10.0, &[])],
+        ]);
+        assert_eq!(reduce(&mut problem), Ok(()));
+        assert_eq!((problem.paid, problem.candidates.len()), (0, 5));
+    }
+
+    #[test]
+    fn what_needs_itself_is_impossible() {
+        let mut problem = problem(&[&[(0.0, &[1])], &[(0.0, &[2])], &[(0.0, &[1])]]);
+        assert_eq!(reduce(&mut problem), Err(Impossible));
+    }
 }

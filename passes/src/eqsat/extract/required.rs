@@ -70,3 +70,42 @@ impl Required {
 pub(super) fn has(row: &[u64], class: u32) -> bool {
     row[class as usize / 64] >> (class % 64) & 1 == 1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::problem;
+    use super::*;
+
+    #[test]
+    fn a_class_requires_what_all_its_candidates_do() {
+        // 0 is had from 1 or from 2, which both need 3; 4 only serves one of them.
+        let problem = problem(&[
+            &[(0.0, &[1]), (0.0, &[2])],
+            &[(0.0, &[3])],
+            &[(0.0, &[3, 4])],
+            &[(0.0, &[])],
+            &[(0.0, &[])],
+        ]);
+        let index = problem.index();
+        let required = Required::of(&problem, &index, &problem.bottom_up(&index));
+        let of_root: Vec<u32> = (0..5).filter(|&class| required.has(0, class)).collect();
+        assert_eq!(of_root, [0, 3]);
+    }
+
+    #[test]
+    fn what_can_only_be_circular_requires_nothing_new() {
+        // 1 and 2 can be had from one another, but one of them must begin with 3 or 4.
+        let problem = problem(&[
+            &[(0.0, &[1])],
+            &[(0.0, &[2]), (0.0, &[3])],
+            &[(0.0, &[1]), (0.0, &[4])],
+            &[(0.0, &[5])],
+            &[(0.0, &[5])],
+            &[(0.0, &[])],
+        ]);
+        let index = problem.index();
+        let required = Required::of(&problem, &index, &problem.bottom_up(&index));
+        let of_root: Vec<u32> = (0..6).filter(|&class| required.has(0, class)).collect();
+        assert_eq!(of_root, [0, 1, 5]);
+    }
+}

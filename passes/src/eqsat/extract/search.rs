@@ -32,6 +32,13 @@ pub(super) struct Search {
 /// How often local search may price a candidate, for each part before the first branch.
 const LOCAL_WORK: usize = 400_000;
 
+/// Beginning anew pays when at least one in so many candidates is dropped, and is not nested deeply
+/// then.
+const DROP_SHARE: usize = 32;
+
+/// How many branches lie above one another at most, as each holds its problem.
+const DEEPEST: usize = 100;
+
 impl Search {
     /// Looks for solutions that cost less than `limit`, `depth` branches below the whole problem.
     pub(super) fn solve(&mut self, mut problem: Problem, limit: Ticks, depth: usize) -> Answer {
@@ -68,34 +75,50 @@ impl Search {
         }
     }
 
-    fn solve_part(&mut self, mut part: Problem, bound: Bound, limit: Ticks, depth: usize) -> Answer {
+    fn solve_part(
+        &mut self,
+        mut part: Problem,
+        bound: Bound,
+        limit: Ticks,
+        depth: usize,
+    ) -> Answer {
         let index = part.index();
-        let mut answer = Answer { lower: bound.lower, best: None };
+        let mut answer = Answer {
+            lower: bound.lower,
+            best: None,
+        };
         let mut limit = limit;
         let found = improve(&part, &index, &bound.left, 0);
         answer.take(found, &mut limit);
         if bound.lower >= limit {
             return answer.complete(limit);
         }
-        let before = part.candidates.len();
-        let mut with = bound.with.iter();
-        part.candidates.retain(|_| with.next().is_some_and(|&with| with < limit));
-        if part.candidates.len() < before {
+        let useful = |with: &Ticks| *with < limit;
+        let dropped = bound.with.iter().filter(|with| !useful(with)).count();
+        if dropped * DROP_SHARE > part.candidates.len() {
+            let mut with = bound.with.iter();
+            part.candidates.retain(|_| with.next().is_some_and(useful));
             let rest = self.solve(part, limit, depth);
             return answer.or(rest);
         }
         if depth == 0 {
-            let found = improve(&part, &index, &bound.left, LOCAL_WORK / before);
+            let found = improve(
+                &part,
+                &index,
+                &bound.left,
+                LOCAL_WORK / part.candidates.len(),
+            );
             answer.take(found, &mut limit);
         }
-        if bound.lower >= limit || self.budget == 0 {
+        if bound.lower >= limit || self.budget == 0 || depth == DEEPEST {
             return answer.complete(limit);
         }
         self.budget -= 1;
         self.steps += 1;
         let mut lower = limit;
-        for branch in branches(&part, &index) {
-            let found = self.solve(branch, limit, depth + 1);
+        let pivot = Pivot::of(&part, &index);
+        for side in [Side::With, Side::Without] {
+            let found = self.solve(pivot.branch(&part, side), limit, depth + 1);
             lower = lower.min(found.lower);
             if let Some(found) = found.best {
                 answer.take(found, &mut limit);
@@ -108,7 +131,10 @@ impl Search {
 
 impl Answer {
     fn none_below(limit: Ticks) -> Answer {
-        Answer { lower: limit, best: None }
+        Answer {
+            lower: limit,
+            best: None,
+        }
     }
 
     /// Takes a solution that is better than the limit, which it then lowers.
@@ -133,30 +159,68 @@ impl Answer {
     }
 }
 
-/// Two problems that together have the solutions of `problem`.
-fn branches(problem: &Problem, index: &Index) -> [Problem; 2] {
-    let [mut with, mut without] = [problem.clone(), problem.clone()];
-    let needed = problem.is_needed();
-    let open = (0..problem.class_count as u32).filter(|&class| !needed[class as usize]);
-    // What costs much and is used by many decides most.
-    let weight = |&class: &u32| {
-        let members = index.members.at(class).iter();
-        let least = members.map(|&at| problem.candidates[at as usize].cost).min();
-        (least, index.uses.at(class).len())
-    };
-    if let Some(pivot) = open.max_by_key(weight) {
-        with.needed.push(pivot);
-        with.needed.sort_unstable();
-        without.candidates.retain(|candidate| !candidate.children.contains(&pivot));
-        return [with, without];
+/// What a problem is branched on: either solutions have it, or they have not.
+#[derive(Clone, Copy)]
+enum Pivot {
+    Class(u32),
+    Candidate(u32),
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    With,
+    Without,
+}
+
+impl Pivot {
+    /// The class that costs most, of those the one with the most users: it decides most. If all
+    /// classes are needed, a candidate that has alternatives.
+    fn of(problem: &Problem, index: &Index) -> Pivot {
+        let needed = problem.is_needed();
+        let open = (0..problem.class_count as u32).filter(|&class| !needed[class as usize]);
+        let weight = |&class: &u32| {
+            let members = index.members.at(class).iter();
+            let least = members
+                .map(|&at| problem.candidates[at as usize].cost)
+                .min();
+            (least, index.uses.at(class).len())
+        };
+        open.max_by_key(weight).map_or_else(
+            || {
+                let mut classes =
+                    (0..problem.class_count as u32).map(|class| index.members.at(class));
+                let choice = classes.find(|members| members.len() > 1);
+                Pivot::Candidate(
+                    choice.expect("without a choice nothing is left after reducing")[0],
+                )
+            },
+            Pivot::Class,
+        )
     }
-    let siblings = |at: &usize| index.members.at(problem.candidates[*at].class);
-    let mut candidates = 0..problem.candidates.len();
-    let pivot = candidates.find(|at| siblings(at).len() > 1);
-    let pivot = pivot.expect("what is needed and has no choice is settled by reducing");
-    let class = problem.candidates[pivot].class;
-    without.candidates.remove(pivot);
-    let mut at = 0..;
-    with.candidates.retain(|candidate| at.next() == Some(pivot) || candidate.class != class);
-    [with, without]
+
+    fn branch(self, problem: &Problem, side: Side) -> Problem {
+        let mut branch = problem.clone();
+        match (self, side) {
+            (Pivot::Class(class), Side::With) => {
+                branch.needed.push(class);
+                branch.needed.sort_unstable();
+            }
+            (Pivot::Class(class), Side::Without) => {
+                branch
+                    .candidates
+                    .retain(|candidate| !candidate.children.contains(&class));
+            }
+            (Pivot::Candidate(pivot), Side::With) => {
+                let class = problem.candidates[pivot as usize].class;
+                let mut at = 0..;
+                branch
+                    .candidates
+                    .retain(|candidate| at.next() == Some(pivot) || candidate.class != class);
+            }
+            (Pivot::Candidate(pivot), Side::Without) => {
+                branch.candidates.remove(pivot as usize);
+            }
+        }
+        branch
+    }
 }

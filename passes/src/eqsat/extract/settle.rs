@@ -21,7 +21,11 @@ pub(super) trait Price {
 }
 
 /// The candidate of each class that can be computed.
-pub(super) fn settle(problem: &Problem, index: &Index, prices: &mut impl Price) -> Vec<Option<u32>> {
+pub(super) fn settle(
+    problem: &Problem,
+    index: &Index,
+    prices: &mut impl Price,
+) -> Vec<Option<u32>> {
     let mut chosen = vec![None; problem.class_count];
     let mut missing: Vec<u32> = Vec::with_capacity(problem.candidates.len());
     let mut queue = BinaryHeap::new();
