@@ -30,7 +30,7 @@ pub(super) struct Problem {
     pub needed: Vec<u32>,
     /// What each solution costs beside its candidates.
     pub paid: Ticks,
-    /// Nodes that are chosen whatever else is.
+    /// Nodes that are chosen whatever else is, needed or not.
     pub picks: Vec<NodeId>,
 }
 
