@@ -3,7 +3,7 @@
 //! What it is: [`ExtractGraph`] goes in, [`Extraction`] comes out, by the [`Method`] asked for.
 //! What it may not know of: egg, our IR, and what the nodes mean.
 //!
-//! Begin with [`extract`], then `settle.rs`, `reduce.rs`, `exact.rs`.
+//! Begin with [`extract`], then `settle.rs`, `reduce.rs`, `search.rs`.
 
 mod bound;
 mod choice;
@@ -27,16 +27,17 @@ pub use json::{FileError, FileNode, GraphFile};
 
 use problem::{Problem, Scale, Solution, Ticks};
 use search::Search;
+use tree::cheapest_tree;
 
 /// How to extract.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Method {
-    /// The cheapest tree: shared work is paid at each use. For comparison.
+    /// The cheapest trees: a class is paid by each node that uses it. For comparison.
     Tree,
     /// Each class takes the node that rests on the cheapest set, at several prices; then local search.
     Greedy,
-    /// Goes on from there to the best of all choices, if the search ends within so many steps.
-    /// Never worse than greedy.
+    /// Goes on from there to the best of all choices, if the search ends within so many steps;
+    /// otherwise to a better bound and maybe a better choice.
     Exact { steps: usize },
 }
 
@@ -66,31 +67,19 @@ impl fmt::Display for NoProgram {
 
 impl std::error::Error for NoProgram {}
 
+/// Extracts by `method`. The result is a valid program, and none costs more than the cheapest tree.
 pub fn extract(graph: &ExtractGraph, method: Method) -> Result<Extraction, NoProgram> {
     let scale = Scale::of(graph);
     let whole = Problem::of(graph, scale);
-    if method == Method::Tree {
-        let index = whole.index();
-        let chosen = tree::tree(&whole, &index);
-        if whole
-            .needed
-            .iter()
-            .any(|&class| chosen[class as usize].is_none())
-        {
-            return Err(NoProgram);
-        }
-        let solution = whole.solution(&whole.in_use(&chosen));
-        return Ok(finish(graph, &solution, 0, scale, 0));
-    }
-    let mut search = Search {
-        budget: 0,
-        steps: 0,
+    let tree = cheapest_tree(&whole).ok_or(NoProgram)?;
+    let budget = match method {
+        Method::Tree => return Ok(finish(graph, &tree, 0, scale, 0)),
+        Method::Greedy => 0,
+        Method::Exact { steps } => steps,
     };
-    if let Method::Exact { steps } = method {
-        search.budget = steps;
-    }
-    let answer = search.solve(whole, Ticks::MAX, 0);
-    let solution = answer.best.ok_or(NoProgram)?;
+    let mut search = Search { budget, steps: 0 };
+    let answer = search.solve(whole, tree.cost, 0);
+    let solution = answer.best.unwrap_or(tree);
     Ok(finish(graph, &solution, answer.lower, scale, search.steps))
 }
 

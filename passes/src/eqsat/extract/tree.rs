@@ -1,17 +1,20 @@
-//! Extraction by tree cost: a class is paid as often as it is used.
+//! Extraction by tree cost: a class is paid by each node that uses it.
 //!
 //! What most users of e-graphs do, and what the other methods are compared with.
 
-use super::problem::{Index, Problem};
+use super::problem::{Problem, Solution};
 use super::settle::{Price, settle};
 
-/// The candidate of each class that is the cheapest tree.
-pub(super) fn tree(problem: &Problem, index: &Index) -> Vec<Option<u32>> {
+/// The solution in which each class is the cheapest tree, if there is any.
+pub(super) fn cheapest_tree(problem: &Problem) -> Option<Solution> {
     let mut trees = Trees {
         problem,
         costs: vec![0; problem.class_count],
     };
-    settle(problem, index, &mut trees)
+    let chosen = settle(problem, &problem.index(), &mut trees);
+    let mut needed = problem.needed.iter();
+    let possible = needed.all(|&class| chosen[class as usize].is_some());
+    possible.then(|| problem.solution(&problem.in_use(&chosen)))
 }
 
 struct Trees<'a> {
