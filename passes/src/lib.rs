@@ -8,6 +8,7 @@
 //! Begin with [`core::PassDef`], then `transform/dead_ops.rs`.
 
 pub mod core;
+pub mod eqsat;
 pub mod transform;
 
 pub use transform::registry;
