@@ -5,42 +5,51 @@ use std::fmt::Write;
 use egg::{Id, Language};
 
 use super::cost::CostModel;
-use super::facts::Graph;
 use super::import::Imported;
 
-/// All nodes with their costs. Attributes are nodes of cost zero; what must not be chosen is left out.
-pub(super) fn dump(imported: &Imported, model: &mut CostModel<'_>) -> String {
-    let graph = &imported.graph;
-    let mut classes: Vec<Id> = graph.classes().map(|c| c.id).collect();
-    classes.sort_unstable();
-    let mut text = String::from("{\n  \"nodes\": {");
-    let mut comma = "";
-    for &class in &classes {
-        for (i, node) in graph[class].nodes.iter().enumerate() {
-            let cost = model.of(graph, node);
-            if cost.is_infinite() {
-                continue;
-            }
-            let children = node.children().iter();
-            let children: Vec<String> = children.map(|&c| format!("\"{}\"", name(graph, c))).collect();
-            let _ = write!(
-                text,
-                "{comma}\n    \"{class}.{i}\": {{\"op\": {}, \"children\": [{}], \"eclass\": \"{class}\", \"cost\": {cost:?}}}",
-                quoted(&node.to_string()),
-                children.join(", "),
-            );
-            comma = ",";
-        }
-    }
-    let roots = imported.roots.iter().map(|&r| format!("\"{}\"", graph.find(r)));
-    let roots: Vec<String> = roots.collect();
-    let _ = write!(text, "\n  }},\n  \"root_eclasses\": [{}]\n}}\n", roots.join(", "));
-    text
+/// What a node costs that no extraction may choose: JSON has no infinity.
+const NEVER: f64 = 1e30;
+
+/// E-graphs that are written as one.
+#[derive(Default)]
+pub(super) struct Dump {
+    graphs: usize,
+    nodes: Vec<String>,
+    roots: Vec<String>,
 }
 
-/// A node that stands for a class.
-fn name(graph: &Graph, class: Id) -> String {
-    format!("{}.0", graph.find(class))
+impl Dump {
+    /// Adds all nodes of a graph with their costs; attributes are nodes of cost zero.
+    pub(super) fn add(&mut self, imported: &Imported, model: &mut CostModel<'_>) {
+        let graph = &imported.graph;
+        let prefix = format!("g{}", self.graphs);
+        self.graphs += 1;
+        let mut classes: Vec<Id> = graph.classes().map(|c| c.id).collect();
+        classes.sort_unstable();
+        for class in classes {
+            for (i, node) in graph[class].nodes.iter().enumerate() {
+                // Any node of a class stands for it.
+                let children = node.children().iter();
+                let children = children.map(|&c| format!("\"{prefix}.{}.0\"", graph.find(c)));
+                let children = children.collect::<Vec<String>>().join(", ");
+                let op = quoted(&node.to_string());
+                let cost = model.of(graph, node).min(NEVER);
+                self.nodes.push(format!(
+                    "    \"{prefix}.{class}.{i}\": {{\"op\": {op}, \"children\": [{children}], \"eclass\": \"{prefix}.{class}\", \"cost\": {cost:?}}}"
+                ));
+            }
+        }
+        let roots = imported.roots.iter();
+        self.roots.extend(roots.map(|&r| format!("\"{prefix}.{}\"", graph.find(r))));
+    }
+
+    pub(super) fn finish(self) -> String {
+        format!(
+            "{{\n  \"nodes\": {{\n{}\n  }},\n  \"root_eclasses\": [{}]\n}}\n",
+            self.nodes.join(",\n"),
+            self.roots.join(", ")
+        )
+    }
 }
 
 fn quoted(text: &str) -> String {

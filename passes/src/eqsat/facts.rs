@@ -30,6 +30,8 @@ pub(super) struct Facts {
     pub(super) sort: Sort,
     /// The value, if it is a small constant.
     pub(super) constant: Option<Tensor>,
+    /// Whether it is better described, as a repetition, than held.
+    pub(super) repeats: bool,
     /// The number that all elements are.
     pub(super) uniform: Option<Num>,
     /// Whether it depends on constants alone: who compiles may evaluate it.
@@ -41,6 +43,7 @@ impl Facts {
         Facts {
             sort: Sort::Attr(attr),
             constant: None,
+            repeats: false,
             uniform: None,
             fixed: true,
         }
@@ -51,6 +54,7 @@ impl Facts {
         Facts {
             sort: Sort::Value(ty),
             constant: None,
+            repeats: false,
             uniform: None,
             fixed: false,
         }
@@ -62,6 +66,7 @@ impl Facts {
             sort: Sort::Value(tensor.ty()),
             uniform: uniform(&tensor),
             constant: small.then_some(tensor),
+            repeats: false,
             fixed: true,
         }
     }
@@ -85,6 +90,7 @@ impl Facts {
         Facts {
             sort: Sort::Nothing,
             constant: None,
+            repeats: false,
             uniform: None,
             fixed: false,
         }
@@ -143,6 +149,7 @@ impl Analyzer {
         Some(Facts {
             sort: Sort::Value(ty),
             constant,
+            repeats: is_repetition(name, ty),
             uniform,
             fixed,
         })
@@ -156,11 +163,8 @@ impl Analyzer {
         ty: Type,
     ) -> Option<Tensor> {
         let ty = ty.as_tensor()?;
-        // What only repeats is cheaper to describe than to hold, but for shapes.
-        let repeats = matches!(name.as_str(), "tensor.broadcast" | "tensor.iota");
-        let shape = ty.rank() <= 1 && ty.elem.is_int();
         let bytes = ty.element_count()?.checked_mul(ty.elem.bytes() as u64)?;
-        if bytes > SMALL_BYTES as u64 || (repeats && !shape) {
+        if bytes > SMALL_BYTES as u64 {
             return None;
         }
         let operands: Option<Vec<Tensor>> = operands.iter().map(|o| o.constant.clone()).collect();
@@ -192,6 +196,12 @@ impl Analyzer {
             _ => None,
         }
     }
+}
+
+/// What only repeats or enumerates, but for shapes.
+fn is_repetition(name: OpName, ty: Type) -> bool {
+    let shape = ty.as_tensor().is_some_and(|t| t.rank() <= 1 && t.elem.is_int());
+    matches!(name.as_str(), "tensor.broadcast" | "tensor.iota") && !shape
 }
 
 impl Analysis<Node> for Analyzer {
@@ -235,8 +245,10 @@ impl Analysis<Node> for Analyzer {
             }
         }
         let fixed = DidMerge(!into.fixed && from.fixed, into.fixed && !from.fixed);
+        let repeats = DidMerge(!into.repeats && from.repeats, into.repeats && !from.repeats);
         into.fixed |= from.fixed;
-        fixed | meet(&mut into.constant, from.constant) | meet(&mut into.uniform, from.uniform)
+        into.repeats |= from.repeats;
+        fixed | repeats | meet(&mut into.constant, from.constant) | meet(&mut into.uniform, from.uniform)
     }
 
     /// A class whose value is known holds the constant, or the repeated number.
@@ -247,7 +259,7 @@ impl Analysis<Node> for Analyzer {
         };
         let splat = facts.uniform.filter(|_| ty.known_dims().is_some());
         let new = match (&facts.constant, splat) {
-            // Of a vector of equal numbers both forms may be of use.
+            (Some(_), None) if facts.repeats => return,
             (Some(tensor), None) => add_constant(graph, tensor.clone()),
             (Some(tensor), Some(_)) if ty.rank() == 0 => add_constant(graph, tensor.clone()),
             (_, Some(number)) => {

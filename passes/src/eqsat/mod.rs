@@ -13,6 +13,7 @@
 //! than the input is not taken.
 
 mod cost;
+mod dump;
 mod facts;
 mod functions;
 mod greedy;
@@ -21,6 +22,7 @@ mod language;
 mod notation;
 mod pieces;
 mod plan;
+mod prove;
 mod replay;
 mod report;
 mod rewrite;
@@ -30,6 +32,8 @@ mod scratch;
 
 #[cfg(test)]
 mod check;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -41,11 +45,14 @@ use lepid_ir::dialects::core::Func;
 use crate::core::rewrite::is_effect_free;
 use crate::core::{PassCx, PassDef, PassEnv, PassOption, PassResult, Values};
 use cost::CostModel;
+use dump::Dump;
 use facts::{Analyzer, Graph};
 use import::{Source, import, signature};
 use pieces::{PieceSize, fixed_values, piece, pieces};
 use plan::{Plan, cost_of_piece, extract, originals};
 use replay::replay;
+pub use functions::summary_of_function;
+pub use prove::{Proof, ProofStep, Unproven, prove};
 pub use report::{Outcome, PieceReport, Report, Stop};
 use rewrite::Rule;
 use saturate::{Limits, saturate};
@@ -144,31 +151,21 @@ pub fn optimize(
     env: &PassEnv<'_>,
     options: &Options,
 ) -> Result<Report, Diagnostics> {
-    let compiled = options.rules.iter().map(|def| Rule::compile(def, env.ops));
-    let rules: Result<Vec<Rule>, String> = compiled.collect();
-    let mut optimizer = Optimizer {
-        rules: rules.unwrap_or_else(|error| lepid_ir::bug!("{error}")),
-        model: CostModel::new(env),
-        limits: Limits {
-            nodes: options.nodes,
-            iterations: options.iterations,
-            matches: 2000,
-        },
-        size: PieceSize {
-            least: options.piece / 4,
-            most: options.piece,
-        },
-        fixed: fixed_values(module),
-        plans: IndexMap::new(),
-        report: Report::default(),
-    };
-    for func in module.funcs().collect::<Vec<Op>>() {
-        let name = Func::name(module.view(func)).to_string();
-        for block in blocks(module, func) {
-            optimizer.block(module, &name, block)?;
-        }
-    }
+    let mut optimizer = Optimizer::new(module, env, options);
+    optimizer.module(module)?;
     Ok(optimizer.report)
+}
+
+/// The saturated e-graphs of a module in one, as egraph-serialize JSON.
+pub fn dump(
+    module: &Module,
+    env: &PassEnv<'_>,
+    options: &Options,
+) -> Result<String, Diagnostics> {
+    let mut optimizer = Optimizer::new(module, env, options);
+    optimizer.dump = Some(Dump::default());
+    optimizer.module(&mut module.clone())?;
+    Ok(optimizer.dump.unwrap_or_default().finish())
 }
 
 /// The blocks inside an op, but those of loop nests, which have been decided on.
@@ -210,9 +207,43 @@ struct Optimizer<'e> {
     /// report.
     plans: IndexMap<String, (Option<Rc<Plan>>, usize)>,
     report: Report,
+    /// The graphs of all distinct pieces, where they are asked for.
+    dump: Option<Dump>,
 }
 
-impl Optimizer<'_> {
+impl<'e> Optimizer<'e> {
+    fn new(module: &Module, env: &'e PassEnv<'e>, options: &Options) -> Optimizer<'e> {
+        let compiled = options.rules.iter().map(|def| Rule::compile(def, env.ops));
+        let rules: Result<Vec<Rule>, String> = compiled.collect();
+        Optimizer {
+            rules: rules.unwrap_or_else(|error| lepid_ir::bug!("{error}")),
+            model: CostModel::new(env),
+            limits: Limits {
+                nodes: options.nodes,
+                iterations: options.iterations,
+                matches: 2000,
+            },
+            size: PieceSize {
+                least: options.piece / 4,
+                most: options.piece,
+            },
+            fixed: fixed_values(module),
+            plans: IndexMap::new(),
+            report: Report::default(),
+            dump: None,
+        }
+    }
+
+    fn module(&mut self, module: &mut Module) -> Result<(), Diagnostics> {
+        for func in module.funcs().collect::<Vec<Op>>() {
+            let name = Func::name(module.view(func)).to_string();
+            for block in blocks(module, func) {
+                self.block(module, &name, block)?;
+            }
+        }
+        Ok(())
+    }
+
     fn block(&mut self, module: &mut Module, func: &str, block: Block) -> Result<(), Diagnostics> {
         for ops in pieces(module, block, &self.fixed, self.size) {
             let piece = piece(module, &ops);
@@ -282,6 +313,9 @@ impl Optimizer<'_> {
         row.nodes = imported.graph.total_size();
         row.iterations = run.iterations;
         row.stop = run.stop;
+        if let Some(dump) = &mut self.dump {
+            dump.add(&imported, &mut self.model);
+        }
         for (name, count) in run.fired {
             *self.report.fired.entry(name).or_default() += count;
         }

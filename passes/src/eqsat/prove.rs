@@ -7,12 +7,12 @@ use egg::{FlatTerm, Id, Language};
 use lepid_ir::core::{Module, Op, Registry, Tensor, Value};
 use lepid_ir::dialects::core::Func;
 
+use super::Options;
 use super::facts::{Analyzer, Facts, Graph, SMALL_BYTES};
 use super::import::add_ops;
 use super::language::Node;
 use super::pieces::enters;
 use super::rewrite::Rule;
-use super::rules::RuleDef;
 use super::saturate::{Limits, saturate};
 
 /// Why each pair of results is equal.
@@ -77,11 +77,11 @@ impl fmt::Display for Proof {
 pub fn prove(
     (a, in_a): (&Module, Op),
     (b, in_b): (&Module, Op),
-    rules: &[&'static RuleDef],
+    options: &Options,
     ops: &Registry,
-    nodes: usize,
 ) -> Result<Proof, Unproven> {
-    let compiled = rules.iter().map(|def| Rule::compile(def, ops));
+    let nodes = options.nodes;
+    let compiled = options.rules.iter().map(|def| Rule::compile(def, ops));
     let rules: Result<Vec<Rule>, String> = compiled.collect();
     let rules = rules.unwrap_or_else(|error| lepid_ir::bug!("{error}"));
     let mut sides = Sides {

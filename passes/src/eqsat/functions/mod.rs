@@ -15,8 +15,8 @@ mod weights;
 /// A function by the name that rules call it.
 pub(super) struct Function {
     pub(super) name: &'static str,
-    /// One sentence, with the arguments in order.
-    pub(super) summary: &'static str,
+    /// What it gives, with the arguments in order.
+    summary: &'static str,
     pub(super) run: fn(&[&Facts]) -> Option<Attr>,
 }
 
@@ -29,6 +29,11 @@ const TABLES: &[&[Function]] = &[
 
 pub(super) fn find(name: &str) -> Option<&'static Function> {
     all().find(|f| f.name == name)
+}
+
+/// What the function of a name does.
+pub fn summary_of_function(name: &str) -> Option<&'static str> {
+    find(name).map(|f| f.summary)
 }
 
 pub(super) fn all() -> impl Iterator<Item = &'static Function> {

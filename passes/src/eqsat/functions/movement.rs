@@ -4,7 +4,7 @@ use lepid_ir::core::{Attr, Dim};
 use lepid_ir::dialects::tensor::END;
 
 use super::{
-    Function, axes, dims_attr, elem, extents, index, int, ints, ints_attr, tensor,
+    Function, axes, dims_attr, elem, extents, index, ints, ints_attr, tensor,
 };
 use crate::eqsat::facts::Facts;
 
@@ -275,19 +275,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
         run: |a| Some(Attr::Bool(ints(a[0])?.iter().all(|&n| n == 0))),
     },
     Function {
-        name: "positive-int",
-        summary: "Whether an integer is above zero.",
-        run: |a| Some(Attr::Bool(int(a[0])? > 0)),
-    },
-    Function {
-        name: "keeps-extent",
-        summary: "Whether two values have one extent along an axis.",
-        run: |a| {
-            let (x, y, axis) = (extents(a[0])?, extents(a[1])?, index(a[2])?);
-            Some(Attr::Bool(x.get(axis)? == y.get(axis)?))
-        },
-    },
-    Function {
         name: "keeps-free",
         summary: "Whether the axes of a permuted value that are neither batch nor contracted are in order.",
         run: |a| {
@@ -484,13 +471,11 @@ mod tests {
         assert_eq!(call("shape", &[&value("?x3xf32")]), "nothing");
         assert_eq!(call("has-shape", &[&x, &attr("[2, 3]")]), "true");
         assert_eq!(call("same-type", &[&x, &value("2x3xi32")]), "false");
-        assert_eq!(call("keeps-extent", &[&x, &value("7x3xf32"), &attr("1")]), "true");
         assert_eq!(call("only", &[&attr("[3]")]), "3");
         assert_eq!(call("only", &[&attr("[3, 4]")]), "nothing");
         assert_eq!(call("list", &[&attr("3")]), "[3]");
         assert_eq!(call("same", &[&attr("[3]"), &attr("[3]")]), "true");
         assert_eq!(call("are-zero", &[&attr("[0, 1]")]), "false");
-        assert_eq!(call("positive-int", &[&attr("0")]), "false");
     }
 
     #[test]

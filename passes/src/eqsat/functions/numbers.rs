@@ -96,11 +96,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
         run: |a| Some(Attr::Float(uniform_float(a[0])?)),
     },
     Function {
-        name: "root",
-        summary: "The square root of a uniform float.",
-        run: |a| Some(Attr::Float(uniform_float(a[0])?.sqrt())),
-    },
-    Function {
         name: "greater",
         summary: "The greater of two numbers.",
         run: |a| Some(Attr::Float(float(a[0])?.max(float(a[1])?))),
@@ -245,7 +240,6 @@ mod tests {
         assert_eq!(call("positive", &[&two]), "true");
         assert_eq!(call("good-factor", &[&splat(1e6, "f32")]), "false");
         assert_eq!(call("number", &[&two]), "2.0");
-        assert_eq!(call("root", &[&splat(4.0, "f32")]), "2.0");
         assert_eq!(call("number", &[&splat(2.0, "3xi32")]), "nothing");
     }
 

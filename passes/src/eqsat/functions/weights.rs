@@ -2,7 +2,7 @@
 
 use lepid_ir::core::Attr;
 
-use super::{Function, axes, dims_attr, extents, float, index, int, ints, ints_attr, tensor};
+use super::{Function, axes, dims_attr, extents, float, index, ints, ints_attr, tensor};
 use crate::eqsat::facts::Facts;
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -41,11 +41,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
         name: "tail",
         summary: "The shape of a value from an axis on.",
         run: |a| dims_attr(extents(a[0])?.get(index(a[1])?..)?.iter().copied()),
-    },
-    Function {
-        name: "extent",
-        summary: "The extent of a value along an axis, as a shape of one axis.",
-        run: |a| dims_attr([*extents(a[0])?.get(index(a[1])?)?]),
     },
     Function {
         name: "elements",
@@ -95,22 +90,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
         run: |a| Some(Attr::Int(*ints(a[0])?.iter().min()?)),
     },
     Function {
-        name: "below",
-        summary: "Whether an integer is below another.",
-        run: |a| Some(Attr::Bool(int(a[0])? < int(a[1])?)),
-    },
-    Function {
         name: "rank-is",
         summary: "Whether a value has so many axes.",
         run: |a| Some(Attr::Bool(tensor(a[0])?.rank() as f64 == float(a[1])?)),
-    },
-    Function {
-        name: "all-axes-but",
-        summary: "The axes of a value without one.",
-        run: |a| {
-            let (rank, axis) = (tensor(a[0])?.rank(), index(a[1])?);
-            ints_attr((0..rank).filter(|i| *i != axis))
-        },
     },
     Function {
         name: "space-axes",
@@ -181,11 +163,9 @@ mod tests {
         assert_eq!(over("[4, 5]"), "true");
         assert_eq!(over("[4, 4]"), "false");
         assert_eq!(call("last-axis", &[&x]), "3");
-        assert_eq!(call("extent", &[&x, &attr("2")]), "[4]");
         assert_eq!(call("elements", &[&x]), "[120]");
         assert_eq!(call("tail", &[&x, &attr("2")]), "[4, 5]");
         assert_eq!(call("rank-is", &[&x, &attr("4")]), "true");
-        assert_eq!(call("all-axes-but", &[&x, &attr("1")]), "[0, 2, 3]");
     }
 
     #[test]
@@ -227,6 +207,5 @@ mod tests {
         assert_eq!(call("are-last", &[&x, &axes]), "true");
         assert_eq!(call("are-last", &[&x, &attr("[0, 2]")]), "false");
         assert_eq!(call("first-axis", &[&attr("[2, 1]")]), "1");
-        assert_eq!(call("below", &[&attr("2"), &attr("1")]), "false");
     }
 }

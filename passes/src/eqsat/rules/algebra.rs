@@ -154,6 +154,9 @@ pub(super) const FAMILY: Family = Family {
         /// Dividing by a square root is multiplying by its reciprocal.
         "div-sqrt": "(tensor.div ?x (tensor.sqrt ?y))" => "(tensor.mul ?x (tensor.rsqrt ?y))"
             if "(is-float ?x)", within 1e-6, on "?x: AxB, ?y: abs AxB";
+        /// Dividing by a repeated square root is multiplying by its repeated reciprocal.
+        "div-repeated-sqrt": "(tensor.div ?x (tensor.broadcast (tensor.sqrt ?y) ?s ?b))" => "(tensor.mul ?x (tensor.broadcast (tensor.rsqrt ?y) ?s ?b))"
+            if "(is-float ?x)", within 1e-6, on "?x: AxB, ?y: abs A, ?s: [A, B], ?b: [0]";
         /// A product with the reciprocal is a quotient.
         "mul-reciprocal": "(tensor.mul~ ?x (tensor.div ?one ?y))" => "(tensor.div ?x ?y)"
             if "(is ?one 1.0)", "(is-float ?x)", "(varies ?x)", within 1e-6, on "?one: 1 AxB, ?x: AxB, ?y: abs AxB";
