@@ -28,7 +28,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let problems = verify(&module);
     assert!(problems.is_empty(), "{}", problems[0].message);
     let mut out = String::new();
-    out += &format!("{layers} layers of {features} features: {:.3} s\n", time.as_secs_f64());
+    out += &format!(
+        "{layers} layers of {features} features: {:.3} s\n",
+        time.as_secs_f64()
+    );
     out += &format!("{before} ops before, {} after\n", module.walk().len());
     out += &report.to_string();
     std::io::Write::write_all(&mut std::io::stdout(), out.as_bytes())?;
@@ -38,12 +41,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// Layers of attention and GELU after layer norms, all in primitive ops.
 fn transformer(layers: usize, features: usize) -> OpResult<Module> {
     let mut module = Module::new();
-    let func = Func::create(&mut module, "transformer", &["x", "mask"], &[])?;
-    let block = Func::block(module.view(func));
     let x = Type::known_tensor(Elem::F32, &[1, TOKENS, features]);
-    let x = module.add_block_arg(block, x);
     let mask = Type::known_tensor(Elem::F32, &[1, 1, 1, TOKENS]);
-    let mask = module.add_block_arg(block, mask);
+    let func = Func::create(&mut module, "transformer", &[x, mask], &[])?;
+    let block = Func::block(module.view(func));
+    let (x, mask) = match *module.block_args(block) {
+        [x, mask] => (x, mask),
+        _ => lepid_ir::bug!("the function takes other arguments"),
+    };
     let mut b = Builder::at_end(&mut module, block);
     let mut weights = Weights::new(features * features * 4);
     let mut y = x;
@@ -126,12 +131,7 @@ fn heads(b: &mut Builder<'_>, x: Value, perm: [usize; 4]) -> OpResult<Value> {
     b.one(&t::Transpose, &[x], &[("perm", build::ints(perm))])
 }
 
-fn attention(
-    b: &mut Builder<'_>,
-    weights: &mut Weights,
-    x: Value,
-    mask: Value,
-) -> OpResult<Value> {
+fn attention(b: &mut Builder<'_>, weights: &mut Weights, x: Value, mask: Value) -> OpResult<Value> {
     let features = last(b, x);
     let q = linear(b, weights, x, features)?;
     let k = linear(b, weights, x, features)?;

@@ -29,7 +29,9 @@ pub(super) fn print_remarks(report: &Report, cx: &mut Cx<'_>) {
 /// Writes the saturated e-graphs of a module.
 pub(super) fn write_graphs(module: &Module, env: &PassEnv<'_>, path: &Path) -> Outcome {
     let text = dump(module, env, &Options::default())?;
-    Ok(files::write_atomic(path, |file| file.write_all(text.as_bytes()))?)
+    Ok(files::write_atomic(path, |file| {
+        file.write_all(text.as_bytes())
+    })?)
 }
 
 /// Prints the rules that turn the main function of one module into that of another.
@@ -45,8 +47,8 @@ pub(super) fn print_proof(from: &Module, to: &Module, cx: &mut Cx<'_>) -> Outcom
         Ok(proof) => {
             let results = proof.results.iter().map(|steps| {
                 let steps = steps.iter();
-                let rows = steps
-                    .map(|s| json!({"rule": s.rule, "forward": s.forward, "term": s.term}));
+                let rows =
+                    steps.map(|s| json!({"rule": s.rule, "forward": s.forward, "term": s.term}));
                 json!(rows.collect::<Vec<_>>())
             });
             cx.report("proof", results.collect::<Vec<_>>());
@@ -99,8 +101,15 @@ fn text(family: &Family, rule: &RuleDef) -> String {
     for condition in rule.conditions {
         text += &format!("if {condition}\n");
     }
-    text += &format!("\nfamily  {}: {}\nvalues  {}\n", family.name, family.summary, values(rule));
-    let terms = [rule.left, rule.right].into_iter().chain(rule.conditions.iter().copied());
+    text += &format!(
+        "\nfamily  {}: {}\nvalues  {}\n",
+        family.name,
+        family.summary,
+        values(rule)
+    );
+    let terms = [rule.left, rule.right]
+        .into_iter()
+        .chain(rule.conditions.iter().copied());
     let mut named: Vec<&str> = Vec::new();
     for term in terms {
         for word in term.split(['(', ')', ' ']) {

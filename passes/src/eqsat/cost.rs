@@ -52,12 +52,12 @@ impl<'e> CostModel<'e> {
             return f64::INFINITY;
         };
         let env = self.env;
-        let weight = self.scratch.ask(name.0, &types, &leaves, |op| {
-            match (env.legality)(op) {
+        let weight = self
+            .scratch
+            .ask(name.0, &types, &leaves, |op| match (env.legality)(op) {
                 Legality::Native | Legality::Expand => weight((env.cost)(op)),
                 Legality::Unsupported(_) => f64::INFINITY,
-            }
-        });
+            });
         let weight = weight.unwrap_or(f64::INFINITY);
         if fixed { weight * FIXED } else { weight }
     }

@@ -40,7 +40,8 @@ impl Dump {
             }
         }
         let roots = imported.roots.iter();
-        self.roots.extend(roots.map(|&r| format!("\"{prefix}.{}\"", graph.find(r))));
+        self.roots
+            .extend(roots.map(|&r| format!("\"{prefix}.{}\"", graph.find(r))));
     }
 
     pub(super) fn finish(self) -> String {

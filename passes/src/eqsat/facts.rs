@@ -200,7 +200,9 @@ impl Analyzer {
 
 /// What only repeats or enumerates, but for shapes.
 fn is_repetition(name: OpName, ty: Type) -> bool {
-    let shape = ty.as_tensor().is_some_and(|t| t.rank() <= 1 && t.elem.is_int());
+    let shape = ty
+        .as_tensor()
+        .is_some_and(|t| t.rank() <= 1 && t.elem.is_int());
     matches!(name.as_str(), "tensor.broadcast" | "tensor.iota") && !shape
 }
 
@@ -248,7 +250,10 @@ impl Analysis<Node> for Analyzer {
         let repeats = DidMerge(!into.repeats && from.repeats, into.repeats && !from.repeats);
         into.fixed |= from.fixed;
         into.repeats |= from.repeats;
-        fixed | repeats | meet(&mut into.constant, from.constant) | meet(&mut into.uniform, from.uniform)
+        fixed
+            | repeats
+            | meet(&mut into.constant, from.constant)
+            | meet(&mut into.uniform, from.uniform)
     }
 
     /// A class whose value is known holds the constant, or the repeated number.

@@ -47,12 +47,12 @@ use crate::core::{PassCx, PassDef, PassEnv, PassOption, PassResult, Values};
 use cost::CostModel;
 use dump::Dump;
 use facts::{Analyzer, Graph};
+pub use functions::summary_of_function;
 use import::{Source, import, signature};
 use pieces::{PieceSize, fixed_values, piece, pieces};
 use plan::{Plan, cost_of_piece, extract, originals};
-use replay::replay;
-pub use functions::summary_of_function;
 pub use prove::{Proof, ProofStep, Unproven, prove};
+use replay::replay;
 pub use report::{Outcome, PieceReport, Report, Stop};
 use rewrite::Rule;
 use saturate::{Limits, saturate};
@@ -116,9 +116,8 @@ impl Default for Options {
 impl Options {
     /// Reads the options of the pass.
     fn of(cx: &PassCx<'_>) -> Result<Options, Diagnostics> {
-        let refuse = |message: String| {
-            vec![Diagnostic::error(Code::PASS_OPTION, Loc::Unknown, message)]
-        };
+        let refuse =
+            |message: String| vec![Diagnostic::error(Code::PASS_OPTION, Loc::Unknown, message)];
         let mut rules = rules::select(&cx.option::<String>("rules")?).map_err(refuse)?;
         match cx.option::<String>("values")?.as_str() {
             "within" => {}
@@ -157,11 +156,7 @@ pub fn optimize(
 }
 
 /// The saturated e-graphs of a module in one, as egraph-serialize JSON.
-pub fn dump(
-    module: &Module,
-    env: &PassEnv<'_>,
-    options: &Options,
-) -> Result<String, Diagnostics> {
+pub fn dump(module: &Module, env: &PassEnv<'_>, options: &Options) -> Result<String, Diagnostics> {
     let mut optimizer = Optimizer::new(module, env, options);
     optimizer.dump = Some(Dump::default());
     optimizer.module(&mut module.clone())?;
@@ -174,7 +169,9 @@ fn blocks(module: &Module, op: Op) -> Vec<Block> {
     for &region in module.regions(op) {
         for &block in module.region_blocks(region) {
             all.push(block);
-            let nested = module.ops_in(block).filter(|&op| module.op_name(op) != "kernel.nest");
+            let nested = module
+                .ops_in(block)
+                .filter(|&op| module.op_name(op) != "kernel.nest");
             all.extend(nested.flat_map(|op| blocks(module, op)));
         }
     }
@@ -185,10 +182,16 @@ fn blocks(module: &Module, op: Op) -> Vec<Block> {
 fn erase_dead(module: &mut Module, values: &[Value]) {
     let mut todo = values.to_vec();
     while let Some(value) = todo.pop() {
-        let Some(op) = module.defining_op(value).filter(|&op| module.op_block(op).is_some()) else {
+        let Some(op) = module
+            .defining_op(value)
+            .filter(|&op| module.op_block(op).is_some())
+        else {
             continue;
         };
-        let unused = module.results(op).iter().all(|&r| module.uses(r).is_empty());
+        let unused = module
+            .results(op)
+            .iter()
+            .all(|&r| module.uses(r).is_empty());
         if unused && is_effect_free(module, op) {
             todo.extend(module.operands(op));
             module.erase(op);
@@ -274,7 +277,8 @@ impl<'e> Optimizer<'e> {
         }
         let (row, plan) = self.decide(module, func, piece);
         let plan = plan.map(Rc::new);
-        self.plans.insert(signature, (plan.clone(), self.report.pieces.len()));
+        self.plans
+            .insert(signature, (plan.clone(), self.report.pieces.len()));
         self.report.pieces.push(row);
         plan
     }

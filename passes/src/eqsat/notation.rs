@@ -121,7 +121,9 @@ impl fmt::Display for Term {
             } => (function.name, "", arguments),
         };
         write!(f, "({name}{mark}")?;
-        children.iter().try_for_each(|child| write!(f, " {child}"))?;
+        children
+            .iter()
+            .try_for_each(|child| write!(f, " {child}"))?;
         f.write_str(")")
     }
 }
@@ -252,7 +254,14 @@ mod tests {
 
     #[test]
     fn says_what_is_wrong() {
-        for text in ["", "(nn.reul ?x)", "(nn.relu ?x", "(nn.relu ?x) ?y", "nan!", "\"max"] {
+        for text in [
+            "",
+            "(nn.reul ?x)",
+            "(nn.relu ?x",
+            "(nn.relu ?x) ?y",
+            "nan!",
+            "\"max",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

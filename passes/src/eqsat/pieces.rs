@@ -91,12 +91,7 @@ fn runs(module: &Module, block: Block) -> Vec<Vec<Op>> {
 }
 
 /// Where a run is cut: each piece ends at the best place within the sizes allowed.
-fn cuts(
-    module: &Module,
-    run: &[Op],
-    fixed: &HashSet<Value>,
-    size: PieceSize,
-) -> Vec<Range<usize>> {
+fn cuts(module: &Module, run: &[Op], fixed: &HashSet<Value>, size: PieceSize) -> Vec<Range<usize>> {
     let places = places(module, run, fixed);
     let mut cuts = Vec::new();
     let mut start = 0;

@@ -43,7 +43,8 @@ pub(super) enum Make {
 /// The nodes of the ops of a piece, as they were imported.
 pub(super) fn originals(imported: &Imported) -> Vec<Node> {
     let ops = imported.ops.iter();
-    ops.map(|&id| imported.graph.id_to_node(id).clone()).collect()
+    ops.map(|&id| imported.graph.id_to_node(id).clone())
+        .collect()
 }
 
 /// The cost of a piece as it was imported: each op by itself.

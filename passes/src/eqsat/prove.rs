@@ -94,7 +94,9 @@ pub fn prove(
         values.iter().map(|&v| module.value_type(v)).collect()
     };
     if types(a, args_a) != types(b, args_b) {
-        return Err(Unproven::Signature("the functions take other types".to_string()));
+        return Err(Unproven::Signature(
+            "the functions take other types".to_string(),
+        ));
     }
     let facts = types(a, args_a).into_iter().map(Facts::value);
     sides.graph.analysis.inputs = facts.collect();
@@ -103,7 +105,9 @@ pub fn prove(
     let right = sides.add(b, in_b)?;
     let mut graph = sides.graph;
     if left.len() != right.len() {
-        return Err(Unproven::Signature("the functions give other results".to_string()));
+        return Err(Unproven::Signature(
+            "the functions give other results".to_string(),
+        ));
     }
     graph.rebuild();
     let limits = Limits {
@@ -181,7 +185,10 @@ impl Sides {
         let known = self.constants.iter().position(|t| t == tensor);
         let index = known.unwrap_or_else(|| {
             self.constants.push(tensor.clone());
-            self.graph.analysis.inputs.push(Facts::constant(tensor.clone()));
+            self.graph
+                .analysis
+                .inputs
+                .push(Facts::constant(tensor.clone()));
             self.constants.len() - 1
         });
         (self.args + index) as u32

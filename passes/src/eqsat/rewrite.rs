@@ -46,10 +46,24 @@ pub(super) struct Match {
 }
 
 /// Ops that a rule may name together.
-const GROUPS: &[(&str, fn(&OpInfo) -> bool)] = &[
-    ("*unary", |op| is_elementwise(op, 1)),
-    ("*binary", |op| is_elementwise(op, 2)),
-    ("*commutative", |op| op.has(Trait::Commutative)),
+struct Group {
+    name: &'static str,
+    admits: fn(&OpInfo) -> bool,
+}
+
+const GROUPS: &[Group] = &[
+    Group {
+        name: "*unary",
+        admits: |op| is_elementwise(op, 1),
+    },
+    Group {
+        name: "*binary",
+        admits: |op| is_elementwise(op, 2),
+    },
+    Group {
+        name: "*commutative",
+        admits: |op| op.has(Trait::Commutative),
+    },
 ];
 
 fn is_elementwise(op: &OpInfo, operands: usize) -> bool {
@@ -59,15 +73,16 @@ fn is_elementwise(op: &OpInfo, operands: usize) -> bool {
 impl Rule {
     /// Reads a rule. What is wrong with one is for its author; the tests compile them all.
     pub(super) fn compile(def: &'static RuleDef, ops: &Registry) -> Result<Rule, String> {
-        let group = GROUPS.iter().find(|(name, _)| def.left.contains(name));
+        let group = GROUPS.iter().find(|group| def.left.contains(group.name));
         let cases: Result<Vec<Case>, String> = match group {
             None => Case::compile(def, ops, |text| text.to_string()).map(|case| vec![case]),
-            Some((group, admits)) => {
-                let names = ops.iter().map(|op| op.info()).filter(|info| admits(info));
+            Some(group) => {
+                let infos = ops.iter().map(|op| op.info());
+                let members = infos.filter(|info| (group.admits)(info));
                 let case = |info: &OpInfo| {
-                    Case::compile(def, ops, |text| text.replace(group, info.name))
+                    Case::compile(def, ops, |text| text.replace(group.name, info.name))
                 };
-                names.map(case).collect()
+                members.map(case).collect()
             }
         };
         let cases = cases.map_err(|error| format!("rule `{}`: {error}", def.name))?;
@@ -177,7 +192,9 @@ impl Case {
                         Left::One(pattern) => &pattern.ast,
                         Left::Many(_, roots) => &roots[i].1,
                     };
-                    graph.union_instantiations(left, right, &found.subst, name).1
+                    graph
+                        .union_instantiations(left, right, &found.subst, name)
+                        .1
                 }
                 false => {
                     let new = graph.add_instantiation(right, &found.subst);

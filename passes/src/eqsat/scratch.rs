@@ -18,8 +18,11 @@ pub(super) struct Scratch {
     block: Block,
     /// Arguments by type and operand position.
     args: HashMap<(Type, usize), Value>,
-    types: HashMap<(OpName, Vec<Type>, Vec<Leaf>), Option<Vec<Type>>>,
+    types: HashMap<Question, Option<Vec<Type>>>,
 }
+
+/// An op, the types of its operands, its attributes.
+type Question = (OpName, Vec<Type>, Vec<Leaf>);
 
 impl Default for Scratch {
     fn default() -> Scratch {

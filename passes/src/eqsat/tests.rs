@@ -20,7 +20,10 @@ fn run(source: &str, options: &Options) -> (Module, Report) {
     let ops = dialects::registry();
     let mut module = parse(source);
     let report = optimize(&mut module, &PassEnv::generic(&ops), options);
-    (module, report.unwrap_or_else(|found| panic!("{}", found[0].message)))
+    (
+        module,
+        report.unwrap_or_else(|found| panic!("{}", found[0].message)),
+    )
 }
 
 /// Residual blocks, each with something to improve.
@@ -152,7 +155,11 @@ fn a_dump_has_all_nodes_and_the_roots() {
 #[test]
 fn every_condition_and_function_is_used() {
     let texts: Vec<&str> = rules::all()
-        .flat_map(|(_, r)| [r.left, r.right].into_iter().chain(r.conditions.iter().copied()))
+        .flat_map(|(_, r)| {
+            [r.left, r.right]
+                .into_iter()
+                .chain(r.conditions.iter().copied())
+        })
         .collect();
     for function in super::functions::all() {
         let call = format!("({} ", function.name);

@@ -8,9 +8,7 @@ mod sample;
 use std::collections::HashMap;
 
 use egg::{ENodeOrVar, Id, PatternAst};
-use lepid_ir::core::{
-    AttrInfo, Builder, Elem, Module, Num, Op, OpResult, Tensor, Type, Value,
-};
+use lepid_ir::core::{AttrInfo, Builder, Elem, Module, Num, Op, OpResult, Tensor, Type, Value};
 use lepid_ir::dialects;
 use lepid_ir::dialects::core::{Func, Return, constant};
 use lepid_ir::interp;
@@ -60,7 +58,10 @@ const WRONG: &[RuleDef] = rules! {
 fn wrong_rules_are_caught() {
     for def in WRONG {
         let name = def.name;
-        assert!(check(def, 60).is_err(), "`{name}` passes for a rule that holds");
+        assert!(
+            check(def, 60).is_err(),
+            "`{name}` passes for a rule that holds"
+        );
     }
 }
 
@@ -82,13 +83,19 @@ fn check(def: &'static RuleDef, cases: usize) -> Result<(), String> {
             Ok(false) => {}
             Err(Trouble::Sample(error)) => why = error,
             Err(Trouble::Rule(error)) => {
-                return Err(format!("rule `{}`, case {i} of seed {seed}: {error}", def.name));
+                return Err(format!(
+                    "rule `{}`, case {i} of seed {seed}: {error}",
+                    def.name
+                ));
             }
         }
     }
     match applied * 4 > cases {
         true => Ok(()),
-        false => Err(format!("rule `{}` applies to {applied} of {cases} cases: {why}", def.name)),
+        false => Err(format!(
+            "rule `{}` applies to {applied} of {cases} cases: {why}",
+            def.name
+        )),
     }
 }
 
@@ -158,8 +165,11 @@ impl Instance {
             })?;
         }
         let mut b = Builder::at_end(&mut module, block);
-        let roots: OpResult<Vec<Value>> =
-            case.terms.iter().map(|t| build(&mut b, t, &bound)).collect();
+        let roots: OpResult<Vec<Value>> = case
+            .terms
+            .iter()
+            .map(|t| build(&mut b, t, &bound))
+            .collect();
         let roots = roots.map_err(|e| e.to_string())?;
         Return::build(&mut b, &roots, &[]).map_err(|e| e.to_string())?;
         Ok(Instance { module, func, args })
@@ -227,7 +237,13 @@ impl Instance {
         let args: Vec<Tensor> = self
             .args
             .iter()
-            .map(|arg| tensor(arg, if arg.positive { Range::Positive } else { range }, random))
+            .map(|arg| {
+                tensor(
+                    arg,
+                    if arg.positive { Range::Positive } else { range },
+                    random,
+                )
+            })
             .collect();
         let values = interp::run(&self.module, self.func, &args).map_err(|e| e.message)?;
         let (expected, found) = values.split_at(old.len());
@@ -244,11 +260,14 @@ enum Bound {
     Attr(lepid_ir::core::Attr),
 }
 
+/// Sees a variable, and what is declared of the attribute that it stands for.
+type Declared<'f, 't> = dyn FnMut(&'t str, Option<&AttrInfo>) -> Result<(), String> + 'f;
+
 /// Shows each variable, with what is declared of it where it stands for an attribute.
 fn declare<'t>(
     term: &'t Term,
     attr: Option<&AttrInfo>,
-    each: &mut dyn FnMut(&'t str, Option<&AttrInfo>) -> Result<(), String>,
+    each: &mut Declared<'_, 't>,
 ) -> Result<(), String> {
     match term {
         Term::Var(name) => each(name, attr),
@@ -333,18 +352,28 @@ fn build_instance(
                 let names = info.attrs.iter().map(|a| a.name);
                 let given = given.iter().map(|&a| attrs[&usize::from(a)].clone());
                 let given: Vec<_> = names.zip(given).collect();
-                Some(b.one(name.0, &operands, &given).map_err(|e| e.to_string())?)
+                Some(
+                    b.one(name.0, &operands, &given)
+                        .map_err(|e| e.to_string())?,
+                )
             }
             ENodeOrVar::ENode(node) => return Err(format!("`{node}` is built")),
         });
     }
-    made.last().copied().flatten().ok_or("no value is built".to_string())
+    made.last()
+        .copied()
+        .flatten()
+        .ok_or("no value is built".to_string())
 }
 
 fn agree(expected: &Tensor, found: &Tensor, values: Values) -> Result<(), String> {
     let (old, new) = (expected.nums(), found.nums());
-    let finite = old.iter().map(|n| n.as_f64().abs()).filter(|x| x.is_finite());
-    let scale = finite.fold(0.0, f64::max);
+    let finite = old
+        .iter()
+        .map(|n| n.as_f64().abs())
+        .filter(|x| x.is_finite());
+    // Arguments are about one, and what they round by remains where a sum cancels.
+    let scale = finite.fold(1.0, f64::max);
     let same = |(x, y): (&Num, &Num)| match (x, y, values) {
         (Num::Int(x), Num::Int(y), _) => x == y,
         (x, y, Values::Exact) => {

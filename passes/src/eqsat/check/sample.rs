@@ -113,7 +113,11 @@ impl<'t> Sample<'t> {
         sample.constant = match kind {
             "" => None,
             _ if text.starts_with("const") => {
-                let range = if sample.positive { Range::Positive } else { Range::Finite };
+                let range = if sample.positive {
+                    Range::Positive
+                } else {
+                    Range::Finite
+                };
                 Some(tensor(&sample, range, random))
             }
             "abs" => None,
@@ -123,7 +127,9 @@ impl<'t> Sample<'t> {
                 Some(Tensor::splat(elem, &sample.shape, first))
             }
             number => {
-                let number: f64 = number.parse().map_err(|_| format!("`{text}` of `{name}`"))?;
+                let number: f64 = number
+                    .parse()
+                    .map_err(|_| format!("`{text}` of `{name}`"))?;
                 Some(Tensor::splat(elem, &sample.shape, Num::Float(number)))
             }
         };
@@ -208,7 +214,14 @@ fn any(info: &AttrInfo, random: &mut Random) -> Result<Attr, String> {
         (_, AttrKind::Bool) => Attr::Bool(random.below(2) == 0),
         (_, AttrKind::Int) => Attr::Int(random.below(2) as i64),
         (_, AttrKind::Elem) => {
-            let all = [Elem::F32, Elem::F64, Elem::F16, Elem::I32, Elem::I8, Elem::U8];
+            let all = [
+                Elem::F32,
+                Elem::F64,
+                Elem::F16,
+                Elem::I32,
+                Elem::I8,
+                Elem::U8,
+            ];
             Attr::Elem(all[random.below(all.len())])
         }
         _ => match info.default {
@@ -233,7 +246,15 @@ fn window(info: &AttrInfo, pool: bool, random: &mut Random) -> Attr {
 /// Random numbers for a value.
 pub(super) fn tensor(sample: &ValueSample, range: Range, random: &mut Random) -> Tensor {
     let count = sample.shape.iter().product();
-    let special = [0.0, -0.0, 1.0, -1.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN];
+    let special = [
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::NAN,
+    ];
     let nums: Vec<Num> = (0..count)
         .map(|_| {
             let x = random.unit();

@@ -3,9 +3,7 @@
 use lepid_ir::core::{Attr, Dim};
 use lepid_ir::dialects::tensor::END;
 
-use super::{
-    Function, axes, dims_attr, elem, extents, index, ints, ints_attr, tensor,
-};
+use super::{Function, axes, dims_attr, elem, extents, index, ints, ints_attr, tensor};
 use crate::eqsat::facts::Facts;
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -29,7 +27,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
         summary: "Whether a permutation of a value moves axes of extent 1 alone past others.",
         run: |a| {
             let from = extents(a[0])?;
-            let rest = axes(a[1])?.into_iter().filter(|&axis| from.get(axis) != Some(&1));
+            let rest = axes(a[1])?
+                .into_iter()
+                .filter(|&axis| from.get(axis) != Some(&1));
             Some(Attr::Bool(rest.collect::<Vec<_>>().is_sorted()))
         },
     },
@@ -61,7 +61,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
         summary: "Where the items of the first list are in a permutation.",
         run: |a| {
             let inverse = inverse(&axes(a[1])?)?;
-            let places: Option<Vec<usize>> = axes(a[0])?.iter().map(|&i| inverse.get(i).copied()).collect();
+            let places: Option<Vec<usize>> = axes(a[0])?
+                .iter()
+                .map(|&i| inverse.get(i).copied())
+                .collect();
             ints_attr(places?)
         },
     },
@@ -102,12 +105,23 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function {
         name: "same-type",
         summary: "Whether two values have one type, of known extents.",
-        run: |a| Some(Attr::Bool(extents(a[0])? == extents(a[1])? && a[0].ty() == a[1].ty())),
+        run: |a| {
+            Some(Attr::Bool(
+                extents(a[0])? == extents(a[1])? && a[0].ty() == a[1].ty(),
+            ))
+        },
     },
     Function {
         name: "skip-units",
         summary: "The axes of a broadcast of a value that was reshaped by axes of extent 1 alone.",
-        run: |a| skip_units(&extents(a[0])?, &extents_of(a[1])?, &axes(a[2])?, &extents_of(a[3])?),
+        run: |a| {
+            skip_units(
+                &extents(a[0])?,
+                &extents_of(a[1])?,
+                &axes(a[2])?,
+                &extents_of(a[3])?,
+            )
+        },
     },
     Function {
         name: "slice-start",
@@ -115,7 +129,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
         run: |a| {
             let (start, step) = (ints(a[0])?, ints(a[1])?);
             let inner = ints(a[2])?;
-            combine(&[&start, &step, &inner], |v| v[0].checked_add(v[1].checked_mul(v[2])?))
+            combine(&[&start, &step, &inner], |v| {
+                v[0].checked_add(v[1].checked_mul(v[2])?)
+            })
         },
     },
     Function {
@@ -196,7 +212,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
         summary: "Whether the axes that a reduction leaves of a permuted value are in order.",
         run: |a| {
             let (perm, reduced) = (axes(a[0])?, axes(a[1])?);
-            let kept = perm.iter().enumerate().filter(|(i, _)| !reduced.contains(i));
+            let kept = perm
+                .iter()
+                .enumerate()
+                .filter(|(i, _)| !reduced.contains(i));
             Some(Attr::Bool(kept.map(|(_, p)| p).is_sorted()))
         },
     },
@@ -205,7 +224,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
         summary: "Whether these axes of a value have extent 1.",
         run: |a| {
             let from = extents(a[0])?;
-            Some(Attr::Bool(axes(a[1])?.iter().all(|&i| from.get(i) == Some(&1))))
+            Some(Attr::Bool(
+                axes(a[1])?.iter().all(|&i| from.get(i) == Some(&1)),
+            ))
         },
     },
     Function {
@@ -265,7 +286,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         summary: "Whether a slice (start, stop, step) takes all of a value.",
         run: |a| {
             let (from, start, stop, step) = (extents(a[0])?, ints(a[1])?, ints(a[2])?, ints(a[3])?);
-            let mut all = (0..from.len()).map(|i| start[i] == 0 && step[i] == 1 && stop[i] >= from[i] as i64);
+            let mut all =
+                (0..from.len()).map(|i| start[i] == 0 && step[i] == 1 && stop[i] >= from[i] as i64);
             Some(Attr::Bool(all.all(|whole| whole)))
         },
     },
@@ -299,10 +321,15 @@ pub(super) const FUNCTIONS: &[Function] = &[
         run: |a| {
             let (from, shape) = (extents(a[0])?, extents_of(a[1])?);
             let (axes, along) = (axes(a[2])?, axes(a[3])?);
-            let full = axes.iter().zip(&from).all(|(&i, n)| shape.get(i) == Some(n));
+            let full = axes
+                .iter()
+                .zip(&from)
+                .all(|(&i, n)| shape.get(i) == Some(n));
             let others = (0..shape.len()).filter(|i| !along.contains(i));
             let repeated = along.iter().all(|&i| shape.get(i).is_some_and(|&n| n > 0));
-            Some(Attr::Bool(full && repeated && axes.iter().copied().eq(others)))
+            Some(Attr::Bool(
+                full && repeated && axes.iter().copied().eq(others),
+            ))
         },
     },
     Function {
@@ -311,7 +338,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
         run: |a| {
             let kind = a[1].as_attr()?.as_str()?;
             let chooses = matches!(kind, "max" | "min" | "and" | "or");
-            Some(Attr::Bool(chooses || (!elem(a[0])?.is_float() && matches!(kind, "sum" | "prod"))))
+            Some(Attr::Bool(
+                chooses || (!elem(a[0])?.is_float() && matches!(kind, "sum" | "prod")),
+            ))
         },
     },
     Function {
@@ -319,7 +348,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
         summary: "Whether a reduction of this kind of one element is that element.",
         run: |a| {
             let kind = a[0].as_attr()?.as_str()?;
-            Some(Attr::Bool(matches!(kind, "sum" | "prod" | "max" | "min" | "and" | "or")))
+            Some(Attr::Bool(matches!(
+                kind,
+                "sum" | "prod" | "max" | "min" | "and" | "or"
+            )))
         },
     },
     Function {
@@ -355,7 +387,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function {
         name: "same-window",
         summary: "Whether the weights of two convolutions differ in the number of their channels alone.",
-        run: |a| Some(Attr::Bool(extents(a[0])?.get(1..)? == extents(a[1])?.get(1..)?)),
+        run: |a| {
+            Some(Attr::Bool(
+                extents(a[0])?.get(1..)? == extents(a[1])?.get(1..)?,
+            ))
+        },
     },
 ];
 
@@ -371,7 +407,11 @@ fn behind(pairs: &[&Facts]) -> Option<usize> {
 /// `at` along one axis of a value, `elsewhere` along the others.
 fn cut(value: &Facts, axis: &Facts, at: usize, elsewhere: usize) -> Option<Vec<usize>> {
     let (rank, axis) = (tensor(value)?.rank(), index(axis)?);
-    Some((0..rank).map(|i| if i == axis { at } else { elsewhere }).collect())
+    Some(
+        (0..rank)
+            .map(|i| if i == axis { at } else { elsewhere })
+            .collect(),
+    )
 }
 
 fn compose(first: &[usize], second: &[usize]) -> Option<Attr> {
@@ -410,7 +450,10 @@ fn skip_units(from: &[usize], to: &[usize], axes: &[usize], shape: &[usize]) -> 
         place += 1;
     }
     let rest_is_units = to.get(place..)?.iter().all(|&n| n == 1);
-    let fits = found.iter().zip(from).all(|(&a, &n)| n == 1 || shape.get(a) == Some(&n));
+    let fits = found
+        .iter()
+        .zip(from)
+        .all(|(&a, &n)| n == 1 || shape.get(a) == Some(&n));
     (rest_is_units && fits).then(|| ints_attr(found))?
 }
 
@@ -435,7 +478,11 @@ fn adjoin(a: &[&Facts]) -> Option<Attr> {
         let (one, two) = (at(&first), at(&second));
         match i == axis {
             true => {
-                one[2] == 1 && two[2] == 1 && one[0] <= one[1] && one[1] <= from[i] as i64 && two[0] == one[1]
+                one[2] == 1
+                    && two[2] == 1
+                    && one[0] <= one[1]
+                    && one[1] <= from[i] as i64
+                    && two[0] == one[1]
             }
             false => one == two,
         }
@@ -454,10 +501,19 @@ mod tests {
         assert_eq!(call("compose", &[&p, &q]), "[2, 1, 0]");
         assert_eq!(call("inverse", &[&p]), "[1, 2, 0]");
         assert_eq!(call("is-identity", &[&p]), "false");
-        assert_eq!(call("moves-units", &[&value("2x1x3xf32"), &attr("[1, 0, 2]")]), "true");
-        assert_eq!(call("moves-units", &[&value("2x1x3xf32"), &attr("[2, 1, 0]")]), "false");
+        assert_eq!(
+            call("moves-units", &[&value("2x1x3xf32"), &attr("[1, 0, 2]")]),
+            "true"
+        );
+        assert_eq!(
+            call("moves-units", &[&value("2x1x3xf32"), &attr("[2, 1, 0]")]),
+            "false"
+        );
         assert_eq!(call("permuted", &[&value("2x3x4xf32"), &p]), "[4, 2, 3]");
-        assert_eq!(call("pick", &[&attr("[5, 6, 7]"), &attr("[2, 0]")]), "[7, 5]");
+        assert_eq!(
+            call("pick", &[&attr("[5, 6, 7]"), &attr("[2, 0]")]),
+            "[7, 5]"
+        );
         assert_eq!(call("item", &[&attr("[5, 6]"), &attr("1")]), "6");
         assert_eq!(call("places", &[&attr("[0]"), &p]), "[1]");
         assert_eq!(call("order", &[&attr("[3, 1, 2]")]), "[1, 2, 0]");
@@ -481,10 +537,19 @@ mod tests {
     #[test]
     fn axes_of_extent_one() {
         let skip = |x: &str, to: &str, axes: &str, shape: &str| {
-            call("skip-units", &[&value(x), &attr(to), &attr(axes), &attr(shape)])
+            call(
+                "skip-units",
+                &[&value(x), &attr(to), &attr(axes), &attr(shape)],
+            )
         };
-        assert_eq!(skip("2x3xf32", "[2, 3, 1]", "[0, 1, 2]", "[2, 3, 4]"), "[0, 1]");
-        assert_eq!(skip("2x3xf32", "[2, 1, 3]", "[0, 1, 2]", "[2, 4, 3]"), "[0, 2]");
+        assert_eq!(
+            skip("2x3xf32", "[2, 3, 1]", "[0, 1, 2]", "[2, 3, 4]"),
+            "[0, 1]"
+        );
+        assert_eq!(
+            skip("2x3xf32", "[2, 1, 3]", "[0, 1, 2]", "[2, 4, 3]"),
+            "[0, 2]"
+        );
         assert_eq!(skip("2x3xf32", "[3, 2]", "[0, 1]", "[3, 2]"), "nothing");
         assert_eq!(skip("6xf32", "[2, 3]", "[0, 1]", "[2, 3]"), "nothing");
         let x = value("2x1x3xf32");
@@ -492,35 +557,80 @@ mod tests {
         assert_eq!(call("reduced", &[&x, &attr("[1]")]), "[2, 3]");
         assert_eq!(call("kept", &[&x, &attr("[0]")]), "[1, 1, 3]");
         assert_eq!(call("kept-axes", &[&x, &attr("[1]")]), "[0, 2]");
-        assert_eq!(call("repeats-along", &[&x, &attr("[0, 1, 2]"), &attr("1")]), "true");
-        assert_eq!(call("repeats-along", &[&x, &attr("[0, 1, 3]"), &attr("0")]), "false");
+        assert_eq!(
+            call("repeats-along", &[&x, &attr("[0, 1, 2]"), &attr("1")]),
+            "true"
+        );
+        assert_eq!(
+            call("repeats-along", &[&x, &attr("[0, 1, 3]"), &attr("0")]),
+            "false"
+        );
     }
 
     #[test]
     fn slices() {
         let x = value("10x4xf32");
         let list = |text| attr(text);
-        let start = call("slice-start", &[&list("[2, 0]"), &list("[2, 1]"), &list("[1, 1]")]);
+        let start = call(
+            "slice-start",
+            &[&list("[2, 0]"), &list("[2, 1]"), &list("[1, 1]")],
+        );
         assert_eq!(start, "[4, 1]");
         let stop = call(
             "slice-stop",
-            &[&x, &list("[2, 0]"), &list("[9, 4]"), &list("[2, 1]"), &list("[3, 9]")],
+            &[
+                &x,
+                &list("[2, 0]"),
+                &list("[9, 4]"),
+                &list("[2, 1]"),
+                &list("[3, 9]"),
+            ],
         );
         assert_eq!(stop, "[8, 4]");
-        assert_eq!(call("slice-step", &[&list("[2, 1]"), &list("[3, 1]")]), "[6, 1]");
-        assert_eq!(call("ends-within", &[&x, &list("[10, 9]"), &attr("0")]), "true");
-        assert_eq!(call("starts-behind", &[&x, &list("[10, 0]"), &attr("0")]), "true");
-        assert_eq!(call("shifted-back", &[&x, &list("[12, 3]"), &attr("0")]), "[2, 3]");
-        assert_eq!(call("is-whole", &[&x, &list("[0, 0]"), &list("[10, 99]"), &list("[1, 1]")]), "true");
+        assert_eq!(
+            call("slice-step", &[&list("[2, 1]"), &list("[3, 1]")]),
+            "[6, 1]"
+        );
+        assert_eq!(
+            call("ends-within", &[&x, &list("[10, 9]"), &attr("0")]),
+            "true"
+        );
+        assert_eq!(
+            call("starts-behind", &[&x, &list("[10, 0]"), &attr("0")]),
+            "true"
+        );
+        assert_eq!(
+            call("shifted-back", &[&x, &list("[12, 3]"), &attr("0")]),
+            "[2, 3]"
+        );
+        assert_eq!(
+            call(
+                "is-whole",
+                &[&x, &list("[0, 0]"), &list("[10, 99]"), &list("[1, 1]")]
+            ),
+            "true"
+        );
         let (w, axis) = (value("7x4xf32"), attr("1"));
         assert_eq!(call("cut-starts", &[&x, &axis, &w, &attr("0")]), "[0, 7]");
-        assert_eq!(call("cut-starts", &[&x, &axis, &w, &attr("0"), &w, &axis]), "[0, 11]");
+        assert_eq!(
+            call("cut-starts", &[&x, &axis, &w, &attr("0"), &w, &axis]),
+            "[0, 11]"
+        );
         assert_eq!(call("cut-starts", &[&x, &axis]), "[0, 0]");
         let stops = call("cut-stops", &[&x, &axis, &w, &axis]);
         assert_eq!(stops, format!("[{END}, 4]"));
         assert_eq!(call("cut-steps", &[&x]), "[1, 1]");
-        assert_eq!(call("same-window", &[&value("2x3x4xf32"), &value("7x3x4xf32")]), "true");
-        assert_eq!(call("joined-stop", &[&list("[1, 4]"), &list("[9, 8]"), &attr("0")]), "[9, 4]");
+        assert_eq!(
+            call("same-window", &[&value("2x3x4xf32"), &value("7x3x4xf32")]),
+            "true"
+        );
+        assert_eq!(
+            call(
+                "joined-stop",
+                &[&list("[1, 4]"), &list("[9, 8]"), &attr("0")]
+            ),
+            "[9, 4]"
+        );
         let step = list("[1, 1]");
         let (start, stop) = (list("[0, 0]"), list("[5, 4]"));
         let (behind, end, axis) = (list("[5, 0]"), list("[9, 4]"), attr("0"));
@@ -533,22 +643,46 @@ mod tests {
     #[test]
     fn reductions() {
         let x = value("2x3x4xf32");
-        assert_eq!(call("joined-axes", &[&x, &attr("[1]"), &attr("[1]")]), "[1, 2]");
-        assert_eq!(call("keeps-order", &[&attr("[2, 0, 1]"), &attr("[0]")]), "true");
-        assert_eq!(call("keeps-order", &[&attr("[2, 0, 1]"), &attr("[1]")]), "false");
+        assert_eq!(
+            call("joined-axes", &[&x, &attr("[1]"), &attr("[1]")]),
+            "[1, 2]"
+        );
+        assert_eq!(
+            call("keeps-order", &[&attr("[2, 0, 1]"), &attr("[0]")]),
+            "true"
+        );
+        assert_eq!(
+            call("keeps-order", &[&attr("[2, 0, 1]"), &attr("[1]")]),
+            "false"
+        );
         let perm = attr("[0, 2, 1]");
-        assert_eq!(call("keeps-free", &[&perm, &attr("[0]"), &attr("[2]")]), "true");
-        assert_eq!(call("keeps-free", &[&perm, &attr("[]"), &attr("[]")]), "false");
-        assert_eq!(call("reduced-shape", &[&attr("[2, 3, 4]"), &attr("[1]")]), "[2, 4]");
+        assert_eq!(
+            call("keeps-free", &[&perm, &attr("[0]"), &attr("[2]")]),
+            "true"
+        );
+        assert_eq!(
+            call("keeps-free", &[&perm, &attr("[]"), &attr("[]")]),
+            "false"
+        );
+        assert_eq!(
+            call("reduced-shape", &[&attr("[2, 3, 4]"), &attr("[1]")]),
+            "[2, 4]"
+        );
         let repeats = |axes: &str, along: &str| {
             let shape = attr("[2, 3, 4]");
-            call("is-repetition", &[&value("2x4xf32"), &shape, &attr(axes), &attr(along)])
+            call(
+                "is-repetition",
+                &[&value("2x4xf32"), &shape, &attr(axes), &attr(along)],
+            )
         };
         assert_eq!(repeats("[0, 2]", "[1]"), "true");
         assert_eq!(repeats("[0, 2]", "[2]"), "false");
         assert_eq!(call("folds-exactly", &[&x, &attr("\"max\"")]), "true");
         assert_eq!(call("folds-exactly", &[&x, &attr("\"sum\"")]), "false");
-        assert_eq!(call("folds-exactly", &[&value("2xi8"), &attr("\"sum\"")]), "true");
+        assert_eq!(
+            call("folds-exactly", &[&value("2xi8"), &attr("\"sum\"")]),
+            "true"
+        );
         assert_eq!(call("folds-one", &[&attr("\"sum\"")]), "true");
         let fewer = |few: &str| call("fewer", &[&value(few), &x, &attr("1")]);
         assert_eq!(fewer("2xi64"), "true");

@@ -20,17 +20,21 @@ pub(super) const FUNCTIONS: &[Function] = &[
         name: "lies-along",
         summary: "Whether a broadcast of a value (shape, axes) varies along one axis alone, element by element.",
         run: |a| {
-            let (from, shape, axes, axis) = (extents(a[0])?, ints(a[1])?, axes(a[2])?, index(a[3])?);
+            let (from, shape, axes, axis) =
+                (extents(a[0])?, ints(a[1])?, axes(a[2])?, index(a[3])?);
             let full = i64::try_from(from.iter().product::<usize>()).ok()?;
             let along = axes.iter().zip(&from).all(|(&i, &n)| i == axis || n == 1);
-            Some(Attr::Bool(along && axes.contains(&axis) && *shape.get(axis)? == full))
+            Some(Attr::Bool(
+                along && axes.contains(&axis) && *shape.get(axis)? == full,
+            ))
         },
     },
     Function {
         name: "trails-from",
         summary: "Whether a broadcast of a value (shape, axes) repeats it before an axis alone.",
         run: |a| {
-            let (from, shape, axes, axis) = (extents(a[0])?, ints(a[1])?, axes(a[2])?, index(a[3])?);
+            let (from, shape, axes, axis) =
+                (extents(a[0])?, ints(a[1])?, axes(a[2])?, index(a[3])?);
             let inside = axes.iter().zip(&from).all(|(&i, &n)| i >= axis || n == 1);
             let tail: i64 = shape.get(axis..)?.iter().product();
             let full = i64::try_from(from.iter().product::<usize>()).ok()?;
@@ -158,7 +162,10 @@ mod tests {
         assert_eq!(call("space-axes", &[&x, &attr("\"nhwc\"")]), "[1, 2]");
         let over = |kernel: &str| {
             let (dilation, layout) = (attr("[1, 1]"), attr("\"nchw\""));
-            call("is-window-over-all", &[&x, &attr(kernel), &dilation, &layout])
+            call(
+                "is-window-over-all",
+                &[&x, &attr(kernel), &dilation, &layout],
+            )
         };
         assert_eq!(over("[4, 5]"), "true");
         assert_eq!(over("[4, 4]"), "false");
@@ -180,7 +187,10 @@ mod tests {
         assert_eq!(along("1xf32", "[1]", "1"), "false");
         let trails = |b: &str, axes: &str, axis: &str| {
             let shape = attr("[2, 3, 4]");
-            call("trails-from", &[&value(b), &shape, &attr(axes), &attr(axis)])
+            call(
+                "trails-from",
+                &[&value(b), &shape, &attr(axes), &attr(axis)],
+            )
         };
         assert_eq!(trails("3x4xf32", "[1, 2]", "1"), "true");
         assert_eq!(trails("4xf32", "[2]", "1"), "false");
@@ -195,7 +205,10 @@ mod tests {
         assert_eq!(call("pads-space", &[&x, &low, &high, &nchw]), "true");
         assert_eq!(call("pads-space", &[&x, &low, &high, &nhwc]), "false");
         let pads = attr("[1, 1, 1, 1]");
-        assert_eq!(call("added-pads", &[&pads, &x, &low, &high, &nchw]), "[2, 3, 4, 5]");
+        assert_eq!(
+            call("added-pads", &[&pads, &x, &low, &high, &nchw]),
+            "[2, 3, 4, 5]"
+        );
     }
 
     #[test]
@@ -203,7 +216,10 @@ mod tests {
         let (x, axes) = (value("2x3x4xf32"), attr("[1, 2]"));
         assert_eq!(call("counts", &[&x, &axes, &splat(12.0, "f32")]), "true");
         assert_eq!(call("counts", &[&x, &axes, &splat(4.0, "f32")]), "false");
-        assert_eq!(call("counts-inversely", &[&x, &axes, &splat(1.0 / 12.0, "f32")]), "true");
+        assert_eq!(
+            call("counts-inversely", &[&x, &axes, &splat(1.0 / 12.0, "f32")]),
+            "true"
+        );
         assert_eq!(call("are-last", &[&x, &axes]), "true");
         assert_eq!(call("are-last", &[&x, &attr("[0, 2]")]), "false");
         assert_eq!(call("first-axis", &[&attr("[2, 1]")]), "1");

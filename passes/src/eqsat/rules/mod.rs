@@ -136,8 +136,14 @@ mod tests {
         assert_eq!(count("all"), Ok(all().count()));
         assert_eq!(count(""), Ok(0));
         assert_eq!(count("algebra"), Ok(algebra::FAMILY.rules.len()));
-        assert_eq!(count("algebra -add-zero"), Ok(algebra::FAMILY.rules.len() - 1));
-        assert_eq!(count("-algebra"), Ok(all().count() - algebra::FAMILY.rules.len()));
+        assert_eq!(
+            count("algebra -add-zero"),
+            Ok(algebra::FAMILY.rules.len() - 1)
+        );
+        assert_eq!(
+            count("-algebra"),
+            Ok(all().count() - algebra::FAMILY.rules.len())
+        );
         assert_eq!(count("add-zero+mul-one"), Ok(2));
         assert!(count("algebr").is_err());
     }
