@@ -21,7 +21,7 @@ use super::pieces::{fixed_values, piece};
 use super::rewrite::{Case, Match, Rule};
 use super::rules::{self, RuleDef, rules};
 use crate::core::Values;
-use sample::{Random, Range, Sample, ValueSample, tensor};
+use sample::{Random, Range, Sample, ValueSample, agree, tensor};
 
 #[test]
 fn every_rule_holds() {
@@ -364,31 +364,6 @@ fn build_instance(
         .copied()
         .flatten()
         .ok_or("no value is built".to_string())
-}
-
-fn agree(expected: &Tensor, found: &Tensor, values: Values) -> Result<(), String> {
-    let (old, new) = (expected.nums(), found.nums());
-    let finite = old
-        .iter()
-        .map(|n| n.as_f64().abs())
-        .filter(|x| x.is_finite());
-    // Arguments are about one, and what they round by remains where a sum cancels.
-    let scale = finite.fold(1.0, f64::max);
-    let same = |(x, y): (&Num, &Num)| match (x, y, values) {
-        (Num::Int(x), Num::Int(y), _) => x == y,
-        (x, y, Values::Exact) => {
-            let (x, y) = (x.as_f64(), y.as_f64());
-            x.to_bits() == y.to_bits() || (x.is_nan() && y.is_nan())
-        }
-        (x, y, Values::Within(bound)) => {
-            let (x, y) = (x.as_f64(), y.as_f64());
-            x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= bound * scale
-        }
-    };
-    match expected.shape() == found.shape() && old.iter().zip(&new).all(same) {
-        true => Ok(()),
-        false => Err(format!("{expected:?} becomes {found:?}")),
-    }
 }
 
 #[test]

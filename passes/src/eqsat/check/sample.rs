@@ -17,6 +17,8 @@ use std::collections::BTreeMap;
 
 use lepid_ir::core::{Attr, AttrInfo, AttrKind, Elem, Num, Tensor};
 
+use crate::core::Values;
+
 /// Numbers that are the same in each run.
 pub(super) struct Random(pub(super) u64);
 
@@ -273,4 +275,30 @@ pub(super) fn tensor(sample: &ValueSample, range: Range, random: &mut Random) ->
         })
         .collect();
     Tensor::from_nums(sample.elem, sample.shape.iter().copied(), nums)
+}
+
+/// Whether two tensors are equal as far as a rule promises.
+pub(super) fn agree(expected: &Tensor, found: &Tensor, values: Values) -> Result<(), String> {
+    let (old, new) = (expected.nums(), found.nums());
+    let finite = old
+        .iter()
+        .map(|n| n.as_f64().abs())
+        .filter(|x| x.is_finite());
+    // Arguments are about one, and what they round by remains where a sum cancels.
+    let scale = finite.fold(1.0, f64::max);
+    let same = |(x, y): (&Num, &Num)| match (x, y, values) {
+        (Num::Int(x), Num::Int(y), _) => x == y,
+        (x, y, Values::Exact) => {
+            let (x, y) = (x.as_f64(), y.as_f64());
+            x.to_bits() == y.to_bits() || (x.is_nan() && y.is_nan())
+        }
+        (x, y, Values::Within(bound)) => {
+            let (x, y) = (x.as_f64(), y.as_f64());
+            x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= bound * scale
+        }
+    };
+    match expected.shape() == found.shape() && old.iter().zip(&new).all(same) {
+        true => Ok(()),
+        false => Err(format!("{expected:?} becomes {found:?}")),
+    }
 }

@@ -10,6 +10,8 @@ use super::facts::Facts;
 mod attention;
 mod movement;
 mod numbers;
+mod reductions;
+mod slices;
 mod weights;
 
 /// A function by the name that rules call it.
@@ -24,6 +26,8 @@ const TABLES: &[&[Function]] = &[
     attention::FUNCTIONS,
     movement::FUNCTIONS,
     numbers::FUNCTIONS,
+    reductions::FUNCTIONS,
+    slices::FUNCTIONS,
     weights::FUNCTIONS,
 ];
 
@@ -77,6 +81,12 @@ fn elem(facts: &Facts) -> Option<Elem> {
 /// The extents of a value, all of them numbers.
 fn extents(facts: &Facts) -> Option<Vec<usize>> {
     tensor(facts)?.known_dims()
+}
+
+/// The extents of a shape attribute, all of them numbers.
+fn extents_of(facts: &Facts) -> Option<Vec<usize>> {
+    let dims = facts.as_attr()?.as_list()?.iter();
+    dims.map(|d| usize::try_from(d.as_int()?).ok()).collect()
 }
 
 fn dims_attr(extents: impl IntoIterator<Item = usize>) -> Option<Attr> {
