@@ -8,7 +8,7 @@ mod sample;
 use std::collections::HashMap;
 
 use egg::{ENodeOrVar, Id, PatternAst};
-use lepid_ir::core::{AttrInfo, Builder, Elem, Module, Num, Op, OpResult, Tensor, Type, Value};
+use lepid_ir::core::{AttrInfo, Builder, Elem, Module, Op, OpResult, Tensor, Type, Value};
 use lepid_ir::dialects;
 use lepid_ir::dialects::core::{Func, Return, constant};
 use lepid_ir::interp;
