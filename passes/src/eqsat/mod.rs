@@ -6,11 +6,11 @@
 //! %3 = tensor.transpose(%2) {perm = [1, 0]}
 //! ```
 //!
-//! Each block is cut into pieces of pure ops ([`pieces`]); a piece becomes an e-graph ([`import`],
-//! [`language`], [`facts`]), in which rules ([`rules`], [`rewrite`]) add what is equal until nothing
-//! is new or a limit is met ([`saturate`]); the cheapest program under the target's costs ([`cost`],
-//! [`plan`]) takes the place of the piece ([`replay`]) and of all pieces like it. What costs no less
-//! than the input is not taken.
+//! Each block is cut into pieces of pure ops (`pieces`); a piece becomes an e-graph (`import`,
+//! `language`, `facts`), in which rules (`rules`, `rewrite`) add what is equal until nothing is new or
+//! a limit is met (`saturate`); the cheapest program under the target's costs (`cost`, `plan`) takes
+//! the place of the piece (`replay`) and of all pieces like it. What costs no less than the input is
+//! not taken.
 
 mod cost;
 mod dump;
