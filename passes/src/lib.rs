@@ -1,9 +1,9 @@
 //! Passes of Lepid: the pass manager, the analyses and the transforms.
 //!
 //! What it is: passes as tables ([`core::PassDef`]), pipelines as text ([`core::Pipeline`]), the
-//! manager that runs them, and one file per pass in [`transform`]. What it may not know of:
-//! targets, front ends, the driver; what a pass needs to know of a target comes in as a hook of
-//! [`core::PassEnv`]. Arrows inside the crate: [`core`] knows none of the others.
+//! manager that runs them, one file per pass in [`transform`], and equality saturation in
+//! [`eqsat`]. What it may not know of: targets, front ends, the driver; what a pass needs to know of
+//! a target comes in as a hook of [`core::PassEnv`]. Arrows inside the crate: [`core`] knows none of the others.
 //!
 //! Begin with [`core::PassDef`], then `transform/dead_ops.rs`.
 
@@ -11,4 +11,17 @@ pub mod core;
 pub mod eqsat;
 pub mod transform;
 
-pub use transform::registry;
+use crate::core::PassRegistry;
+
+/// Adds the passes of this crate.
+pub fn register(passes: &mut PassRegistry) {
+    transform::register(passes);
+    passes.add(&[&eqsat::PASS]);
+}
+
+/// A registry of the passes of this crate.
+pub fn registry() -> PassRegistry {
+    let mut passes = PassRegistry::default();
+    register(&mut passes);
+    passes
+}

@@ -1,21 +1,34 @@
-//! `lepid explain`: the paragraph of a diagnostic code.
+//! `lepid explain`: the paragraph of a diagnostic code, or a rule of `eqsat`.
 
 use std::io::{self, Write};
 
 use lepid_ir::core::{CODES, Code, CodeInfo, Diagnostic, Loc};
+use lepid_passes::eqsat::rules;
 use serde_json::json;
 
-use super::{Cx, Outcome};
+use super::{Cx, Outcome, eqsat};
 
-/// Explain a diagnostic code.
+/// Explain a diagnostic code or a rule of `eqsat`.
 #[derive(clap::Args)]
-#[command(after_help = "Example: lepid explain E0101")]
+#[command(after_help = "\
+Examples:
+  lepid explain E0101
+  lepid explain transpose-transpose")]
 pub(super) struct Args {
-    /// Such as E0101, in any case.
+    /// A code such as E0101, in any case, or a rule that `lepid list rules` shows.
+    #[arg(value_name = "CODE | RULE")]
     code: String,
 }
 
 pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
+    if rules::find(&args.code).is_some() {
+        let (text, row) = eqsat::one_rule(&args.code)?;
+        match cx.json {
+            true => cx.report("rule", row),
+            false => io::stdout().write_all(text.as_bytes())?,
+        }
+        return Ok(());
+    }
     let info = find(&args.code)?;
     match cx.json {
         true => cx.report("code", row(info)),

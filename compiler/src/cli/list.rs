@@ -1,4 +1,4 @@
-//! `lepid list`: the tables of ops, passes, targets and diagnostics.
+//! `lepid list`: the tables of ops, passes, rules, targets and diagnostics.
 
 use std::io::{self, Write};
 
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::args::find_target;
 use super::output::Table;
-use super::{Cx, Failure, Outcome, explain};
+use super::{Cx, Failure, Outcome, eqsat, explain};
 
-/// List ops, passes, targets or diagnostic codes, or show one of them in full.
+/// List ops, passes, rules of `eqsat`, targets or diagnostic codes, or show one of them in full.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -28,6 +28,7 @@ pub(super) struct Args {
 enum What {
     Ops,
     Passes,
+    Rules,
     Targets,
     Diagnostics,
 }
@@ -38,6 +39,8 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
         (What::Ops, Some(name)) => one_op(name, cx)?,
         (What::Passes, None) => all_passes(cx),
         (What::Passes, Some(name)) => one_pass(name, cx)?,
+        (What::Rules, None) => eqsat::all_rules(),
+        (What::Rules, Some(name)) => eqsat::one_rule(name)?,
         (What::Targets, None) => all_targets(cx),
         (What::Targets, Some(name)) => one_target(name, cx)?,
         (What::Diagnostics, None) => all_codes(),
@@ -49,6 +52,7 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let key = match args.what {
         What::Ops => "ops",
         What::Passes => "passes",
+        What::Rules => "rules",
         What::Targets => "targets",
         What::Diagnostics => "codes",
     };

@@ -7,6 +7,7 @@ mod bisect;
 mod compare;
 mod compile;
 mod completions;
+mod eqsat;
 mod explain;
 mod inspect;
 mod link;

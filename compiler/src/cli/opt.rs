@@ -3,14 +3,14 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use lepid_ir::core::{Code, Resources, print_module};
+use lepid_ir::core::{Code, Module, Resources, print_module};
 use lepid_ir::text::{check_round_trip, write_weights};
-use lepid_passes::core::{PassEnv, PassManager, Report};
+use lepid_passes::core::{PassEnv, PassManager, Pipeline, Report};
 use serde_json::json;
 
 use super::args::{FileArgs, IrArgs, check_output, find_target};
 use super::output::Table;
-use super::{Cx, Outcome};
+use super::{Cx, Failure, Outcome, eqsat};
 use crate::driver::{files, side_file_name};
 
 /// Run passes over a model and print the IR.
@@ -19,7 +19,9 @@ use crate::driver::{files, side_file_name};
 Examples:
   lepid opt net.lir --passes fold,cse,dead-ops
   lepid opt model.onnx -o model.lir
-  lepid opt net.lir --passes 'canonicalize,layout' --print-ir-after-all --timing")]
+  lepid opt net.lir --passes 'canonicalize,layout' --print-ir-after-all --timing
+  lepid opt net.lir --passes 'eqsat{rules=-siblings}' --eqsat-report
+  lepid opt --eqsat-prove before.lir after.lir")]
 pub(super) struct Args {
     #[command(flatten)]
     model: FileArgs,
@@ -35,13 +37,22 @@ pub(super) struct Args {
     /// Where the large constants go [default: FILE.lir.safetensors].
     #[arg(long, value_name = "FILE", requires = "output")]
     output_weights: Option<PathBuf>,
+    /// Tell which rules `eqsat` applied, the costs before and after, and why it kept what it kept.
+    #[arg(long)]
+    eqsat_report: bool,
+    /// Write the saturated e-graphs of what the passes give, as egraph-serialize JSON.
+    #[arg(long, value_name = "FILE.json")]
+    dump_egraph: Option<PathBuf>,
+    /// Print the chain of rules from this model to MODEL, after the passes on both.
+    #[arg(long, value_name = "MODEL")]
+    eqsat_prove: Option<PathBuf>,
     #[command(flatten)]
     ir: IrArgs,
 }
 
 pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     args.ir.check(cx)?;
-    if let Some(path) = &args.output {
+    for path in [&args.output, &args.dump_egraph].into_iter().flatten() {
         check_output(path)?;
     }
     let pipeline = cx.driver.pipeline(&args.passes, &mut cx.session)?;
@@ -51,7 +62,7 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let target = target.map(|name| find_target(cx, name)).transpose()?;
     // Loading has bound the extents that were given, so the passes need no bindings.
     let report = match target {
-        None => manage(args, &generic, &mut module, &pipeline, cx)?,
+        None => optimize(args, &generic, &mut module, &pipeline, cx)?,
         Some(target) => {
             let env = PassEnv {
                 legality: &|op| target.legality(op),
@@ -59,9 +70,12 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
                 facts: target.info().capabilities,
                 ..generic
             };
-            manage(args, &env, &mut module, &pipeline, cx)?
+            optimize(args, &env, &mut module, &pipeline, cx)?
         }
     };
+    if args.eqsat_prove.is_some() {
+        return Ok(());
+    }
     cx.session
         .diagnostics
         .extend(report.diagnostics.iter().cloned());
@@ -105,11 +119,39 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     Ok(())
 }
 
+/// Runs the passes, and what was asked for of `eqsat`.
+fn optimize(
+    args: &Args,
+    env: &PassEnv<'_>,
+    module: &mut Module,
+    pipeline: &Pipeline,
+    cx: &mut Cx<'_>,
+) -> Result<Report, Failure> {
+    let report = manage(args, env, module, pipeline, cx)?;
+    if args.eqsat_report {
+        eqsat::print_remarks(&report, cx);
+    }
+    if let Some(path) = &args.dump_egraph {
+        eqsat::write_graphs(module, env, path)?;
+    }
+    if let Some(path) = &args.eqsat_prove {
+        let from = FileArgs {
+            model: path.clone(),
+            weights: None,
+            ..args.model.clone()
+        };
+        let mut from = from.load(cx)?;
+        manage(args, env, &mut from, pipeline, cx)?;
+        eqsat::print_proof(&from, module, cx)?;
+    }
+    Ok(report)
+}
+
 fn manage(
     args: &Args,
     env: &PassEnv<'_>,
-    module: &mut lepid_ir::core::Module,
-    pipeline: &lepid_passes::core::Pipeline,
+    module: &mut Module,
+    pipeline: &Pipeline,
     cx: &Cx<'_>,
 ) -> Result<Report, lepid_ir::core::Diagnostics> {
     let mut watch = args.ir.watch(cx);

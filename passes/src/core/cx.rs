@@ -59,6 +59,8 @@ pub struct PassCx<'a> {
     pub env: &'a PassEnv<'a>,
     /// Warnings and notes; errors are returned.
     pub diagnostics: Diagnostics,
+    /// What the pass has to tell of its work to those who ask.
+    pub remarks: Vec<String>,
     pass: &'static PassDef,
     options: &'a BTreeMap<&'static str, String>,
     analyses: &'a mut AnalysisCache,
@@ -85,6 +87,7 @@ impl<'a> PassCx<'a> {
         PassCx {
             env,
             diagnostics: Vec::new(),
+            remarks: Vec::new(),
             pass: step.pass,
             options: &step.options,
             analyses,

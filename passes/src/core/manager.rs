@@ -26,6 +26,8 @@ pub struct PassRun {
     pub ops_before: usize,
     pub ops_after: usize,
     pub changed: Changed,
+    /// What the pass tells of its work.
+    pub remarks: Vec<String>,
 }
 
 /// What a pipeline did, and what its passes had to say.
@@ -56,6 +58,7 @@ impl PassManager<'_> {
             let changed = (step.pass.run)(module, &mut cx)?;
             let time = start.elapsed();
             report.diagnostics.append(&mut cx.diagnostics);
+            let remarks = std::mem::take(&mut cx.remarks);
             if changed == Changed::Yes {
                 analyses.clear();
             }
@@ -70,6 +73,7 @@ impl PassManager<'_> {
                 ops_before,
                 ops_after: ops,
                 changed,
+                remarks,
             });
         }
         Ok(report)

@@ -17,7 +17,7 @@ pub mod refine;
 
 use crate::core::{PassDef, PassRegistry};
 
-/// Every pass of this crate, sorted by name.
+/// Every pass of this folder, sorted by name.
 const PASSES: &[&PassDef] = &[
     &canonicalize::PASS,
     &cse::PASS,
@@ -34,14 +34,7 @@ const PASSES: &[&PassDef] = &[
     &refine::PASS,
 ];
 
-/// Adds the passes of this crate.
-pub fn register(passes: &mut PassRegistry) {
+/// Adds the passes of this folder.
+pub(crate) fn register(passes: &mut PassRegistry) {
     passes.add(PASSES);
-}
-
-/// A registry of the passes of this crate.
-pub fn registry() -> PassRegistry {
-    let mut passes = PassRegistry::default();
-    register(&mut passes);
-    passes
 }

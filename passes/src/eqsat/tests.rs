@@ -1,0 +1,169 @@
+//! What the pass does to whole modules, beyond the snapshots.
+
+use lepid_ir::core::{Module, PrintOptions, Resources, print_module};
+use lepid_ir::{dialects, text};
+
+use super::{Options, Outcome, Report, Unproven, dump, optimize, prove, rules};
+use crate::core::PassEnv;
+
+fn parse(source: &str) -> Module {
+    let (module, found) = text::parse(source, "test.lir", &dialects::registry(), None);
+    assert!(found.is_empty(), "{}", found[0].message);
+    module
+}
+
+fn print(module: &Module) -> String {
+    print_module(module, &PrintOptions::default(), &mut Resources::default())
+}
+
+fn run(source: &str, options: &Options) -> (Module, Report) {
+    let ops = dialects::registry();
+    let mut module = parse(source);
+    let report = optimize(&mut module, &PassEnv::generic(&ops), options);
+    (
+        module,
+        report.unwrap_or_else(|found| panic!("{}", found[0].message)),
+    )
+}
+
+/// Residual blocks, each with something to improve.
+fn blocks(count: usize) -> String {
+    let mut text = "func @f(%x: tensor<4x8xf32>) -> (tensor<4x8xf32>) {\n".to_string();
+    let mut last = "%x".to_string();
+    for i in 0..count {
+        text += &format!(
+            "  %a{i} = tensor.transpose({last}) {{perm = [1, 0]}} : tensor<8x4xf32>
+  %b{i} = tensor.exp(%a{i}) : tensor<8x4xf32>
+  %c{i} = tensor.neg(%b{i}) : tensor<8x4xf32>
+  %d{i} = tensor.transpose(%c{i}) {{perm = [1, 0]}} : tensor<4x8xf32>
+  %e{i} = tensor.tanh(%d{i}) : tensor<4x8xf32>
+  %f{i} = tensor.add(%e{i}, {last}) : tensor<4x8xf32>\n"
+        );
+        last = format!("%f{i}");
+    }
+    text + &format!("  return {last}\n}}\n")
+}
+
+#[test]
+fn equal_blocks_are_saturated_once() {
+    let options = Options {
+        piece: 16,
+        ..Options::default()
+    };
+    let (module, report) = run(&blocks(40), &options);
+    let count: usize = report.pieces.iter().map(|p| p.count).sum();
+    let ops: usize = report.pieces.iter().map(|p| p.count * p.ops).sum();
+    assert_eq!(ops, 240);
+    assert!(count >= 15, "{report}");
+    assert!(report.pieces.len() <= 4, "{report}");
+    assert!(!print(&module).contains("transpose"), "{}", print(&module));
+}
+
+#[test]
+fn equal_inputs_give_equal_outputs() {
+    let (one, first) = run(&blocks(9), &Options::default());
+    let (two, second) = run(&blocks(9), &Options::default());
+    assert_eq!(print(&one), print(&two));
+    assert_eq!(first.to_string(), second.to_string());
+}
+
+#[test]
+fn costs_never_rise() {
+    // So few nodes that saturation stops in the middle.
+    for nodes in [10, 40, 100, 1000] {
+        let options = Options {
+            nodes,
+            ..Options::default()
+        };
+        let (_, report) = run(&blocks(3), &options);
+        for piece in &report.pieces {
+            assert!(piece.after <= piece.before, "{report}");
+        }
+    }
+}
+
+#[test]
+fn without_rules_a_program_is_kept() {
+    let options = Options {
+        rules: Vec::new(),
+        ..Options::default()
+    };
+    let (module, report) = run(&blocks(2), &options);
+    assert_eq!(report.pieces[0].outcome, Outcome::Best);
+    assert_eq!(print(&module), print(&parse(&blocks(2))));
+}
+
+const SILU: &str = "func @f(%x: tensor<8xf32>) -> (tensor<8xf32>) {
+  %y = nn.silu(%x) : tensor<8xf32>
+  return %y
+}
+";
+const GATED: &str = "func @f(%x: tensor<8xf32>) -> (tensor<8xf32>) {
+  %one = core.constant() {value = dense<8xf32>[1.0]} : tensor<8xf32>
+  %a = tensor.neg(%x) : tensor<8xf32>
+  %b = tensor.exp(%a) : tensor<8xf32>
+  %c = tensor.add(%b, %one) : tensor<8xf32>
+  %d = tensor.div(%one, %c) : tensor<8xf32>
+  %y = tensor.mul(%d, %x) : tensor<8xf32>
+  return %y
+}
+";
+
+fn proof(a: &str, b: &str) -> Result<Vec<String>, Unproven> {
+    let (a, b) = (parse(a), parse(b));
+    let func = |module: &Module| module.funcs().next().unwrap();
+    let ops = dialects::registry();
+    let proof = prove((&a, func(&a)), (&b, func(&b)), &Options::default(), &ops)?;
+    let steps = proof.results.into_iter().flatten();
+    Ok(steps.map(|s| s.rule).collect())
+}
+
+#[test]
+fn proofs_name_the_rules() {
+    assert_eq!(proof(GATED, SILU).unwrap(), ["sigmoid", "silu"]);
+    assert_eq!(proof(SILU, GATED).unwrap(), ["silu", "sigmoid"]);
+    assert_eq!(proof(SILU, SILU).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_not_equal_is_not_proved() {
+    let relu = SILU.replace("silu", "relu");
+    assert_eq!(proof(SILU, &relu), Err(Unproven::Different(vec![0])));
+    let other = SILU.replace("8x", "9x");
+    assert!(matches!(proof(SILU, &other), Err(Unproven::Signature(_))));
+    let open = "func @f(%x: tensor<8xf32>) -> (tensor<8xf32>) {
+  %n = core.constant() {value = dense<1xi64>[8]} : tensor<1xi64>
+  %y = tensor.dyn_reshape(%x, %n) : tensor<8xf32>
+  return %y
+}
+";
+    let outside = Unproven::Outside("tensor.dyn_reshape");
+    assert_eq!(proof(SILU, open), Err(outside));
+}
+
+#[test]
+fn a_dump_has_all_nodes_and_the_roots() {
+    let ops = dialects::registry();
+    let env = PassEnv::generic(&ops);
+    let text = dump(&parse(GATED), &env, &Options::default()).unwrap();
+    for op in ["tensor.mul", "nn.sigmoid", "nn.silu", "%0"] {
+        assert!(text.contains(&format!("\"op\": \"{op}\"")), "{text}");
+    }
+    assert!(text.contains("\"root_eclasses\": [\"g0."), "{text}");
+}
+
+#[test]
+fn every_condition_and_function_is_used() {
+    let texts: Vec<&str> = rules::all()
+        .flat_map(|(_, r)| {
+            [r.left, r.right]
+                .into_iter()
+                .chain(r.conditions.iter().copied())
+        })
+        .collect();
+    for function in super::functions::all() {
+        let call = format!("({} ", function.name);
+        let used = texts.iter().any(|t| t.contains(&call));
+        assert!(used, "no rule uses `{}`", function.name);
+    }
+}
