@@ -2,7 +2,7 @@
 
 use lepid_ir::core::{Diagnostics, Module};
 use lepid_passes::core::{Observer, PIPELINE_FILE, Pipeline};
-use lepid_target_api::{CompileEnv, CompileOptions, Compiled, Target, compile};
+use lepid_target_api::{CompileEnv, CompileOptions, Compiled, Target, compile, pipeline_text};
 
 use crate::driver::{Driver, Session, crash};
 
@@ -16,8 +16,8 @@ impl Driver {
         observer: &mut dyn Observer,
         session: &mut Session,
     ) -> Result<Compiled, Diagnostics> {
-        let text = options.pipeline.as_deref().unwrap_or(target.pipeline());
-        self.add_pipeline_texts(text, session);
+        let text = pipeline_text(target, options)?;
+        self.add_pipeline_texts(&text, session);
         crash::remember(format!("target `{}`", target.info().name), &module);
         let env = CompileEnv {
             ops: self.ops(),

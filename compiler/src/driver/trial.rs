@@ -7,7 +7,9 @@ use lepid_ir::core::{Diagnostics, Limits, Loc, Module, Tensor, Value};
 use lepid_ir::dialects::core::Func;
 use lepid_passes::core::{Observer, Pipeline, Silent};
 use lepid_passes::transform::memory_plan;
-use lepid_target_api::{CompileOptions, LoadOptions, Package, Target, main_function};
+use lepid_target_api::{
+    CompileOptions, LoadOptions, Package, Target, main_function, pipeline_text,
+};
 
 use crate::driver::{Driver, Session};
 use crate::reduce::{Seen, cut};
@@ -58,9 +60,8 @@ impl<'d> Trial<'d> {
 
     /// The same for modules that the target's pipeline has already been through.
     pub fn lowered(&self) -> Result<Trial<'d>, Diagnostics> {
-        let text = self.options.pipeline.as_deref();
-        let text = text.unwrap_or(self.target.pipeline());
-        let whole = Pipeline::parse(text, self.driver.passes(), self.driver.aliases())?;
+        let text = pipeline_text(self.target, &self.options)?;
+        let whole = Pipeline::parse(&text, self.driver.passes(), self.driver.aliases())?;
         // A plan states where each value lies, so it holds for one module only.
         let plan = memory_plan::PASS.name;
         let planned = whole.steps.iter().any(|s| s.pass.name == plan);

@@ -116,10 +116,11 @@ fn gelu_tanh(x: f64) -> f64 {
 op! {
     /// `act(conv(x, w) + bias + residual)` on channels-last `x` of rank 4; `bias` and `residual`
     /// stand in `extras` as far as the attributes of their names say so. `w` is
-    /// [O, I / groups, h, w].
+    /// [O, I / groups, h, w]. `algorithm` says how a target computes it, and changes no more than
+    /// how it rounds; Winograd's are for windows of 3 x 3 at stride, dilation and groups 1.
     "kernel.conv" => Conv {
         operands: [x: FLOAT_TENSOR, w: FLOAT_TENSOR; extras: FLOAT_TENSOR],
-        attributes: [stride: Ints, dilation: Ints, pad: Ints, groups: Int = 1, layout: Str = "nhwc", bias: Bool = false, residual: Bool = false, act: Str = "none", low: Float = f64::NEG_INFINITY, high: Float = f64::INFINITY],
+        attributes: [stride: Ints, dilation: Ints, pad: Ints, groups: Int = 1, layout: Str = "nhwc", algorithm: Str = "direct", bias: Bool = false, residual: Bool = false, act: Str = "none", low: Float = f64::NEG_INFINITY, high: Float = f64::INFINITY],
         results: [y],
         traits: [Pure],
     }
@@ -137,7 +138,7 @@ op! {
 }
 
 macro_rules! fused_op {
-    ($ty:ident, $of:expr, $result:path) => {
+    ($ty:ident, $of:expr, $result:path, $verify:path) => {
         impl OpDef for $ty {
             fn info(&self) -> &'static OpInfo {
                 &$ty::INFO
@@ -148,7 +149,7 @@ macro_rules! fused_op {
                 nn::rules::one($result(op, &types)?)
             }
             fn verify(&self, op: OpView<'_>) -> OpResult<()> {
-                verify_epilogue(op)
+                $verify(op)
             }
             fn eval(
                 &self,
@@ -166,8 +167,36 @@ macro_rules! fused_op {
         }
     };
 }
-fused_op!(Conv, nn::Conv, nn::conv::conv_type);
-fused_op!(Linear, nn::Linear, nn::linear::linear_type);
+fused_op!(Conv, nn::Conv, nn::conv::conv_type, verify_conv);
+fused_op!(Linear, nn::Linear, nn::linear::linear_type, verify_epilogue);
+
+/// How a `kernel.conv` may be computed: directly, or as Winograd's F(2 x 2, 3 x 3) or
+/// F(4 x 4, 3 x 3).
+pub const ALGORITHMS: &[&str] = &["direct", "winograd_f2", "winograd_f4"];
+
+/// Whether Winograd's algorithms compute a `kernel.conv` with such a window.
+pub fn suits_winograd(op: OpView<'_>) -> bool {
+    let ones = |list: Vec<i64>| list == [1, 1];
+    let three = Dim::Known(3);
+    op.operand_dims(1)[2..] == [three, three]
+        && ones(Conv::stride(op))
+        && ones(Conv::dilation(op))
+        && Conv::groups(op) == 1
+}
+
+fn verify_conv(op: OpView<'_>) -> OpResult<()> {
+    let algorithm = Conv::algorithm(op);
+    if !ALGORITHMS.contains(&algorithm) {
+        let message = format!("unknown algorithm \"{algorithm}\"");
+        return Err(OpError::new(message).help(format!("it is {}", ALGORITHMS.join(", "))));
+    }
+    if algorithm != "direct" && !suits_winograd(op) {
+        return Err(OpError::new(format!(
+            "\"{algorithm}\" is for windows of 3 x 3 at stride, dilation and groups 1"
+        )));
+    }
+    verify_epilogue(op)
+}
 
 /// Where the parts of an epilogue stand among the operands.
 #[derive(Copy, Clone, Debug)]

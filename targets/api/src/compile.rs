@@ -125,6 +125,14 @@ fn provenance(
     }
 }
 
+/// The text of the given pipeline, or of the target's with its options filled in.
+pub fn pipeline_text(target: &dyn Target, options: &CompileOptions) -> Result<String, Diagnostics> {
+    match &options.pipeline {
+        Some(text) => Ok(text.clone()),
+        None => options.target.fill(target.info(), target.pipeline()),
+    }
+}
+
 /// The given pipeline or the target's, in which `expand` comes first if it has no place of its
 /// own there.
 fn pipeline(
@@ -132,8 +140,8 @@ fn pipeline(
     options: &CompileOptions,
     env: &CompileEnv<'_>,
 ) -> Result<Pipeline, Diagnostics> {
-    let text = options.pipeline.as_deref().unwrap_or(target.pipeline());
-    let mut pipeline = Pipeline::parse(text, env.passes, env.aliases)?;
+    let text = pipeline_text(target, options)?;
+    let mut pipeline = Pipeline::parse(&text, env.passes, env.aliases)?;
     let expand: &'static PassDef = match env.passes.get("expand") {
         Some(pass) => pass,
         None => lepid_ir::bug!("the pass `expand` is not registered"),

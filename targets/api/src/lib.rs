@@ -9,7 +9,9 @@ mod package;
 mod target;
 mod view;
 
-pub use compile::{CompileEnv, CompileOptions, Compiled, OpenExtent, compile, main_function};
+pub use compile::{
+    CompileEnv, CompileOptions, Compiled, OpenExtent, compile, main_function, pipeline_text,
+};
 pub use lepid_passes::core::Legality;
 pub use memory::check_values;
 pub use package::{

@@ -56,6 +56,29 @@ impl TargetOptions {
         set.or(default.map(|o| o.default))
     }
 
+    /// A target's pipeline with the values of its options in place of `$name`.
+    pub fn fill(&self, info: &TargetInfo, pipeline: &str) -> Result<String, Diagnostics> {
+        let mut parts = pipeline.split('$');
+        let mut text = parts.next().unwrap_or_default().to_string();
+        for part in parts {
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
+            let end = part.find(|c| !is_name(c)).unwrap_or(part.len());
+            let (name, rest) = part.split_at(end);
+            let Some(value) = self.get(info, name) else {
+                lepid_ir::bug!("the target `{}` has no option `{name}`", info.name);
+            };
+            // A value is a word of the pipeline, and cannot become more of it.
+            if value.contains([',', '{', '}', '=']) {
+                let message = format!("option `{name}` cannot be `{value}`");
+                let error = Diagnostic::error(Code::ARGUMENT, Loc::Unknown, message);
+                return Err(vec![error]);
+            }
+            text += value;
+            text += rest;
+        }
+        Ok(text)
+    }
+
     /// Sets what is not set to what does not depend on this machine.
     pub fn make_portable(&mut self, info: &TargetInfo) {
         for option in info.options {
@@ -201,7 +224,8 @@ pub trait Target: Send + Sync {
     /// Whether `emit` takes this op as it is.
     fn legality(&self, op: OpView<'_>) -> Legality;
 
-    /// The pipeline that brings an expanded module to what `emit` accepts.
+    /// The pipeline that brings an expanded module to what `emit` accepts. The value of an option of
+    /// the target stands for its name after `$`: `"…,winograd{error=$winograd-error},…"`.
     fn pipeline(&self) -> &str;
 
     /// Compiles a function of which every op is native.

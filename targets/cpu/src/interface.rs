@@ -28,6 +28,8 @@ pub(crate) const INTERFACE: u64 = {
     hash = add(hash, include_str!("../ukernels/src/args.rs"));
     hash = add(hash, include_str!("../ukernels/src/table.rs"));
     hash = add(hash, include_str!("../ukernels/src/kernels/pack.rs"));
+    hash = add(hash, include_str!("../ukernels/src/kernels/winograd.rs"));
+    hash = add(hash, include_str!("../ukernels/src/winograd.rs"));
     hash
 };
 

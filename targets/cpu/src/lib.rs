@@ -34,13 +34,16 @@ mod run;
 mod slots;
 mod support;
 mod weights;
+mod winograd;
 
 use std::sync::Arc;
 
 use lepid_ir::core::{
-    Bytes, Code, Diagnostic, Diagnostics, Dim, Elem, Loc, Module, OpView, Trait, TypeKind, Value,
+    Bytes, Code, Diagnostic, Diagnostics, Dim, Elem, Loc, Module, OpView, Registry, Trait,
+    TypeKind, Value,
 };
 use lepid_ir::dialects::nn;
+use lepid_passes::core::PassRegistry;
 use lepid_passes::transform::lower::nn_to_kernel::is_constant_expression;
 use lepid_target_api::{
     Constants, EmitCx, Legality, LoadError, Package, Program, Provenance, Section, Target,
@@ -77,6 +80,18 @@ static INFO: TargetInfo = TargetInfo {
             portable: None,
             help: "what the symbols of an object begin with: an identifier of C",
         },
+        TargetOption {
+            name: "winograd",
+            default: "auto",
+            portable: None,
+            help: "Winograd's convolutions: off, f2 or f4 (tiles of 2x2 or 4x4 outputs), or auto where they are faster",
+        },
+        TargetOption {
+            name: "winograd-error",
+            default: "1e-4",
+            portable: None,
+            help: "bounds the errors of Winograd's convolutions, relative to the root mean square of a layer",
+        },
     ],
     capabilities: &[("layout", "nhwc")],
 };
@@ -103,7 +118,12 @@ impl Target for Cpu {
     fn pipeline(&self) -> &str {
         "inline{drop=true},refine,canonicalize,fold,cse,dead-ops,fold-batch-norm,canonicalize,fold,layout,\
          canonicalize,fold,cse,dead-ops,expand,nn-to-kernel,canonicalize,fold,cse,dead-ops,\
-         expand,fuse-epilogues,fuse-nests,dead-ops,memory-plan"
+         expand,fuse-epilogues,winograd{use=$winograd,error=$winograd-error},fuse-nests,dead-ops,\
+         memory-plan"
+    }
+
+    fn register(&self, _ops: &mut Registry, passes: &mut PassRegistry) {
+        passes.add(&[&winograd::PASS]);
     }
 
     fn emit(&self, module: &Module, cx: &EmitCx<'_>) -> Result<Package, Diagnostics> {

@@ -10,6 +10,7 @@ use lepid_ir::dialects::kernel::PANEL;
 use lepid_ir::dialects::tensor;
 use lepid_ir::interp;
 use lepid_ukernels::args::PackRecurrentArgs;
+use lepid_ukernels::winograd::Scheme;
 use lepid_ukernels::{AlignedBuf, Isa, Table};
 
 /// How an item is made from the value of a constant expression.
@@ -21,6 +22,8 @@ pub(crate) enum Layout {
     Panels { transpose: bool },
     /// Convolution weights [O, I / groups, kh, kw]: per group, panels of rows (tap, channel).
     Conv { groups: usize },
+    /// Convolution weights [O, I, 3, 3], transformed.
+    Winograd(Scheme),
     /// Depthwise weights `[C, 1, kh, kw]` as `[tap, C]`.
     Depthwise,
     /// Recurrent LSTM weights [4 H, H] in the order of `lstm_cell_f32`.
@@ -73,10 +76,13 @@ impl Weights {
                 let k: usize = shape[1..].iter().product();
                 4 * groups * k * (shape[0] / groups).next_multiple_of(PANEL)
             }
+            Layout::Winograd(scheme) => 4 * scheme.packed_len(shape[1], shape[0]),
             Layout::Lstm => 4 * lepid_ukernels::recurrent_packed_len(LSTM_GATES, shape[1]),
         };
         let (value, scale) = match layout {
-            Layout::Conv { .. } | Layout::Depthwise => peel_scale(module, value),
+            Layout::Conv { .. } | Layout::Winograd(_) | Layout::Depthwise => {
+                peel_scale(module, value)
+            }
             Layout::Raw | Layout::Panels { .. } | Layout::Lstm => (value, None),
         };
         let offset = self.bytes;
@@ -144,6 +150,7 @@ fn fill(kernels: &Table, tensor: &Tensor, layout: &Layout, to: &mut [u8]) {
         Layout::Panels { transpose: false } => pack_panels(&from, shape[0], shape[1], to),
         Layout::Panels { transpose: true } => pack_rows(&from, shape[1], shape[0], 1, to),
         Layout::Conv { groups } => pack_conv(&from, shape, *groups, to),
+        Layout::Winograd(scheme) => scheme.pack(&from, shape[1], shape[0], to),
         Layout::Depthwise => {
             let taps: usize = shape[2..].iter().product();
             for (c, kernel) in from.chunks_exact(taps).enumerate() {

@@ -48,6 +48,23 @@ pub(super) fn cases() -> Vec<Case> {
         },
     );
     add(
+        "wide residual block",
+        &[
+            "3x24x13x11xf32",
+            "const 24x24x3x3xf32",
+            "const 24xf32",
+            "const 24x24x3x3xf32",
+            "const 24xf32",
+        ],
+        |b, v| {
+            let y = conv(b, &v[0..3], 1, 1)?;
+            let y = b.one(&Silu, &[y], &[])?;
+            let y = conv(b, &[y, v[3], v[4]], 1, 1)?;
+            let y = b.one(&Add, &[y, v[0]], &[])?;
+            Ok(vec![b.one(&Relu, &[y], &[])?])
+        },
+    );
+    add(
         "depthwise, pointwise, clip",
         &[
             "1x19x8x8xf32",

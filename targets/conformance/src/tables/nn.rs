@@ -103,6 +103,23 @@ pub(super) fn conv() -> Vec<Row> {
             ConvTranspose [image(4, 5, 6), "const 4x2x2x3xf32"] {stride: [1, 2], dilation: [2, 1], pad: [0, 1, 1, 0], output_pad: [0, 1], groups: 2, layout: layout};
         });
     }
+    // Windows of 3 x 3 at stride 1, which targets have special algorithms for: tiles hang over the edges of odd images.
+    for (image, weight, pad) in [
+        ("1x12x16x24", "32x24", [1, 1, 1, 1]),
+        ("2x13x11x17", "35x17", [1, 1, 1, 1]),
+        ("3x7x7x40", "24x40", [1, 1, 1, 1]),
+        ("1x1x37x8", "48x8", [1, 1, 1, 1]),
+        ("1x29x2x9", "16x9", [1, 0, 1, 1]),
+        ("2x10x9x3", "20x3", [0, 0, 0, 0]),
+        ("1x14x15x31", "65x31", [2, 0, 1, 2]),
+        ("1x33x35x4", "3x4", [1, 2, 2, 1]),
+    ] {
+        let weight = format!("const {weight}x3x3xf32");
+        let bias = format!("const {}xf32", weight[6..].split('x').next().unwrap_or_default());
+        out.extend(rows! {
+            Conv [format!("{image}xf32"), weight, bias] {stride: [1, 1], dilation: [1, 1], pad: pad, layout: "nhwc"};
+        });
+    }
     out.extend(rows! {
         Conv ["2x4x15xf32", "const 6x4x3xf32", "const 6xf32"] {stride: [2], dilation: [1], pad: [1, 1]};
         Conv ["1x15x4xf32", "const 6x4x3xf32"] {stride: [1], dilation: [2], pad: [2, 2], layout: "nhwc"};

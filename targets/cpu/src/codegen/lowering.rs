@@ -13,13 +13,16 @@ use crate::codegen::nest;
 use crate::codegen::open::OpenTask;
 use crate::codegen::product::{Product, Rows};
 use crate::codegen::routine::RoutineCall;
+use crate::codegen::winograd::Winograd;
 use crate::places::{Place, Places};
 use crate::routines::measure;
 use crate::weights::{Layout, Weights};
+use crate::winograd;
 
 /// What is emitted for one op.
 pub(crate) enum Task {
     Product(Product),
+    Winograd(Winograd),
     Depthwise(Depthwise),
     Pooling(Pooling),
     Rows(RowMap),
@@ -41,6 +44,7 @@ impl Task {
     pub(crate) fn is_parallel(&self, view: OpView<'_>) -> bool {
         match self {
             Task::Product(p) => p.flops() > 8.0 * SERIAL_WORK,
+            Task::Winograd(w) => w.flops() > 8.0 * SERIAL_WORK,
             Task::Recurrence(r) => r.batch * r.hidden * r.hidden > SERIAL_WORK as usize,
             Task::Depthwise(_)
             | Task::Pooling(_)
@@ -59,6 +63,7 @@ impl Task {
     pub(crate) fn scratch_bytes(&self) -> usize {
         match self {
             Task::Product(p) => p.scratch_bytes(),
+            Task::Winograd(w) => w.scratch_bytes(),
             _ => 0,
         }
     }
@@ -67,6 +72,7 @@ impl Task {
     pub(crate) fn zeros(&self) -> usize {
         match self {
             Task::Product(p) => p.zeros(),
+            Task::Winograd(w) => w.zeros(),
             _ => 0,
         }
     }
@@ -194,6 +200,21 @@ impl Lowering<'_, '_> {
                 window,
                 images: x[0],
                 channels: x[3],
+                x: places.0,
+                weights: Place::Weights(packed),
+                y: places.1,
+                tail,
+            });
+        }
+        if let Some(scheme) = winograd::scheme(view) {
+            let layout = Layout::Winograd(scheme);
+            let packed = self.weights.place(self.module, view.operand(1), layout);
+            return Task::Winograd(Winograd {
+                scheme,
+                window,
+                images: x[0],
+                channels: x[3],
+                columns: w[0],
                 x: places.0,
                 weights: Place::Weights(packed),
                 y: places.1,

@@ -14,3 +14,4 @@ pub(crate) mod routine;
 pub(crate) mod rules;
 pub(crate) mod scalar;
 pub(crate) mod steps;
+pub(crate) mod winograd;

@@ -180,7 +180,9 @@ impl<'m> Emitter<'m> {
             &mut self.code.weights,
         )
         .map_err(|message| EmitError { op, message })?;
-        self.code.scratch_bytes = self.code.scratch_bytes.max(task.scratch_bytes());
+        // Each thread's part begins on a cache line.
+        let scratch = task.scratch_bytes().next_multiple_of(64);
+        self.code.scratch_bytes = self.code.scratch_bytes.max(scratch);
         self.code.zeros = self.code.zeros.max(task.zeros());
         Ok(task)
     }
@@ -191,6 +193,7 @@ impl<'m> Emitter<'m> {
         self.function(op, |g| {
             match task {
                 Task::Product(t) => t.emit(g),
+                Task::Winograd(t) => t.emit(g),
                 Task::Depthwise(t) => t.emit(g),
                 Task::Pooling(t) => t.emit(g),
                 Task::Rows(t) => t.emit(g),

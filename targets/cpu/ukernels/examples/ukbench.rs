@@ -8,9 +8,10 @@ use std::time::Instant;
 
 use lepid_ukernels::args::{
     ConvGeom, ConvRowsArgs, DwconvArgs, Epilogue, GemmRowsArgs, GemvArgs, IgemmArgs, LstmCellArgs,
-    NormArgs, PackBArgs, PoolArgs, PoolKind, RowsArgs,
+    NormArgs, PackBArgs, PoolArgs, PoolKind, RowsArgs, WinogradArgs, WinogradBlock,
 };
 use lepid_ukernels::measure::{best_of, measure_fma_peak, measure_read_bandwidth};
+use lepid_ukernels::winograd::Scheme;
 use lepid_ukernels::{
     AlignedBuf, Isa, Pool, Table, Unary, packed_len, recurrent_packed_len, table,
 };
@@ -75,8 +76,12 @@ fn main() {
     ] {
         bench.gemv(m, n, k);
     }
-    bench.conv(14, 256, 256);
-    bench.conv(56, 64, 64);
+    for &(net, size, channels, n) in CONVOLUTIONS {
+        bench.conv(net, size, channels, n);
+        for scheme in Scheme::ALL {
+            bench.winograd(net, scheme, size, channels, n);
+        }
+    }
     for (size, channels, kernel, stride) in [
         (56, 144, 3, 1),
         (112, 32, 3, 1),
@@ -94,6 +99,31 @@ fn main() {
     bench.maps();
     bench.regions();
 }
+
+/// Layers with a 3 x 3 window at stride 1: network, extent of the image, channels and columns.
+const CONVOLUTIONS: &[(&str, usize, usize, usize)] = &[
+    ("vgg19", 224, 3, 64),
+    ("vgg19", 224, 64, 64),
+    ("vgg19", 112, 64, 128),
+    ("vgg19", 112, 128, 128),
+    ("vgg19", 56, 128, 256),
+    ("vgg19", 56, 256, 256),
+    ("vgg19", 28, 256, 512),
+    ("vgg19", 28, 512, 512),
+    ("vgg19", 14, 512, 512),
+    ("resnet50", 56, 64, 64),
+    ("resnet50", 28, 128, 128),
+    ("resnet50", 14, 256, 256),
+    ("resnet50", 7, 512, 512),
+    ("squeezenet", 55, 16, 64),
+    ("squeezenet", 27, 32, 128),
+    ("squeezenet", 13, 48, 192),
+    ("squeezenet", 13, 64, 256),
+    ("densenet121", 56, 128, 32),
+    ("densenet121", 28, 128, 32),
+    ("densenet121", 14, 128, 32),
+    ("densenet121", 7, 128, 32),
+];
 
 struct Bench {
     t: &'static Table,
@@ -196,7 +226,7 @@ impl Bench {
         );
     }
 
-    fn conv(&mut self, size: usize, channels: usize, n: usize) {
+    fn conv(&mut self, net: &str, size: usize, channels: usize, n: usize) {
         let geom = geom(size, channels, 3, 1);
         let input = floats(size * size * channels);
         let zero = floats(channels);
@@ -209,7 +239,7 @@ impl Bench {
         let t = self.t;
         let flops = 2.0 * (pixels * 9 * channels * n) as f64;
         self.report(
-            &format!("conv 3x3 {size}x{size}x{channels}->{n}"),
+            &format!("conv {net} {size}x{size}x{channels}->{n}"),
             flops,
             4.0 * (9 * channels * n) as f64,
             || {
@@ -240,6 +270,41 @@ impl Bench {
                 }
             },
         );
+    }
+
+    /// Rates are in operations of the direct convolution.
+    fn winograd(&mut self, net: &str, scheme: Scheme, size: usize, channels: usize, n: usize) {
+        let input = floats(size * size * channels);
+        let zero = floats(channels);
+        let weights = floats(scheme.packed_len(channels, n));
+        let mut c = floats(size * size * n);
+        let tiles = size.div_ceil(scheme.outputs()).pow(2);
+        let block = scheme.block(tiles, channels, n);
+        let mut scratch = floats(block.scratch_len(scheme, channels));
+        let args = WinogradArgs {
+            geom: geom(size, channels, 3, 1),
+            outputs: scheme.outputs(),
+            input: input.as_f32().as_ptr(),
+            zero: zero.as_f32().as_ptr(),
+            channels,
+            weights: weights.as_f32().as_ptr(),
+            output: c.as_f32_mut().as_mut_ptr(),
+            out_pixel_stride: n,
+            columns: n,
+            tile_begin: 0,
+            tile_end: tiles,
+            panel_begin: 0,
+            panel_end: n.div_ceil(16),
+            block,
+            scratch: scratch.as_f32_mut().as_mut_ptr(),
+            epilogue: Epilogue::NONE,
+        };
+        let t = self.t;
+        let flops = 2.0 * (size * size * 9 * channels * n) as f64;
+        let name = format!("{scheme:?} {net} {size}x{size}x{channels}->{n}");
+        let bytes = 4.0 * weights.as_f32().len() as f64;
+        // SAFETY: all buffers have the sizes the arguments say.
+        self.report(&name, flops, bytes, || unsafe { (t.winograd_f32)(&args) });
     }
 
     fn depthwise(&mut self, size: usize, channels: usize, kernel: usize, stride: usize) {

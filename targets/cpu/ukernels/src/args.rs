@@ -310,6 +310,57 @@ pub struct DwconvArgs {
     pub epilogue: Epilogue,
 }
 
+/// Winograd convolution of a 3 x 3 window at stride 1, for some tiles and some panels of columns.
+///
+/// Tiles are counted over images, rows and columns of tiles; the last of a row or an image may hang over. Cutting tiles
+/// or panels into several calls keeps every bit.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct WinogradArgs {
+    /// Window and images; kernel, strides and dilations are not read.
+    pub geom: ConvGeom,
+    /// Outputs of a tile along one axis: 2 or 4.
+    pub outputs: usize,
+    /// First pixel of the first image.
+    pub input: *const f32,
+    /// As many zeros as a pixel has channels; stands for padding.
+    pub zero: *const f32,
+    /// Channels of the input.
+    pub channels: usize,
+    /// Weights as [`crate::winograd::Scheme::pack`] makes them.
+    pub weights: *const f32,
+    /// First pixel of the first output image, at column 0; images follow each other without a gap.
+    pub output: *mut f32,
+    /// Elements between two output pixels.
+    pub out_pixel_stride: usize,
+    /// Output columns (channels) of the whole convolution.
+    pub columns: usize,
+    /// First tile to compute.
+    pub tile_begin: usize,
+    /// One past the last tile to compute.
+    pub tile_end: usize,
+    /// First panel of 16 columns to compute.
+    pub panel_begin: usize,
+    /// One past the last panel to compute.
+    pub panel_end: usize,
+    /// How much is transformed at a time.
+    pub block: WinogradBlock,
+    /// [`WinogradBlock::scratch_len`] floats, on a cache line.
+    pub scratch: *mut f32,
+    /// Bias begins at column 0, the residual is images like the output.
+    pub epilogue: Epilogue,
+}
+
+/// How much of a [`WinogradArgs`] is transformed at a time.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WinogradBlock {
+    /// Tiles whose inputs are transformed together, at most.
+    pub tiles: usize,
+    /// Panels whose products lie in memory together, at most.
+    pub panels: usize,
+}
+
 /// What a [`PoolArgs`] computes.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

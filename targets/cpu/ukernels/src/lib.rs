@@ -24,6 +24,7 @@ pub mod memory;
 pub mod pool;
 mod table;
 mod vector;
+pub mod winograd;
 
 pub use args::{Activation, Unary};
 pub use kernels::{packed_len, recurrent_packed_len, row_tiles};

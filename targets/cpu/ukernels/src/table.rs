@@ -7,6 +7,7 @@
 use crate::args::{
     ConvRowsArgs, DwconvArgs, GemmRowsArgs, GemvArgs, GruCellArgs, IgemmArgs, LrnArgs,
     LstmCellArgs, NormArgs, PackBArgs, PackRecurrentArgs, PoolArgs, ReduceArgs, RowsArgs, Unary,
+    WinogradArgs,
 };
 use crate::isa;
 use crate::pool::{Pool, Task};
@@ -129,4 +130,5 @@ pub struct Table {
     pub fma_loop: unsafe extern "C" fn(rounds: usize) -> f32,
     /// Sums `n` floats as fast as they stream; for [`crate::measure`].
     pub read_loop: unsafe extern "C" fn(n: usize, x: *const f32) -> f32,
+    pub winograd_f32: unsafe extern "C" fn(*const WinogradArgs),
 }

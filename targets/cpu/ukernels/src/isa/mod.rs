@@ -13,7 +13,7 @@ pub(crate) mod scalar;
 macro_rules! instantiate {
     (wide: $wide:ty, quad: $quad:ty, single: $single:ty, attributes: { $(#[$attribute:meta])* }) => {
         use crate::args::*;
-        use crate::kernels::{dwconv, gemv, igemm, norms, pack, pointers, pool, recurrent, reduce, streams};
+        use crate::kernels::{dwconv, gemv, igemm, norms, pack, pointers, pool, recurrent, reduce, streams, winograd};
         use crate::math;
         use crate::table::{F32x4, Table};
         use crate::vector::Vector;
@@ -32,6 +32,15 @@ macro_rules! instantiate {
             lstm_cell_f32 = recurrent::lstm_cell(LstmCellArgs),
             gru_cell_f32 = recurrent::gru_cell(GruCellArgs),
         );
+
+        $(#[$attribute])*
+        unsafe extern "C" fn winograd_f32(args: *const WinogradArgs) {
+            // SAFETY: passed on from the caller; the products are this instruction set's own.
+            unsafe {
+                let args = *args;
+                winograd::convolve::<$wide>(&args, igemm_f32)
+            }
+        }
 
         $(#[$attribute])*
         unsafe extern "C" fn unary_f32(op: u32, n: usize, x: *const f32, y: *mut f32) {
@@ -95,6 +104,7 @@ macro_rules! instantiate {
             unary_x4: instantiate!(@all unary_x4),
             fma_loop,
             read_loop,
+            winograd_f32,
         };
     };
     (@kernels $wide:ty, $attributes:tt, $($name:ident = $module:ident :: $kernel:ident ($args:ty),)*) => {

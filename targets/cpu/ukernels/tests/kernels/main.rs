@@ -6,6 +6,7 @@ mod math;
 mod matrix;
 mod recurrent;
 mod rows;
+mod winograd;
 
 use lepid_ukernels::args::{Activation, Epilogue};
 use lepid_ukernels::{Isa, Table, table};
