@@ -115,7 +115,10 @@ pub(super) fn conv() -> Vec<Row> {
         ("1x33x35x4", "3x4", [1, 2, 2, 1]),
     ] {
         let weight = format!("const {weight}x3x3xf32");
-        let bias = format!("const {}xf32", weight[6..].split('x').next().unwrap_or_default());
+        let bias = format!(
+            "const {}xf32",
+            weight[6..].split('x').next().unwrap_or_default()
+        );
         out.extend(rows! {
             Conv [format!("{image}xf32"), weight, bias] {stride: [1, 1], dilation: [1, 1], pad: pad, layout: "nhwc"};
         });
