@@ -8,12 +8,13 @@ use lepid_target_api::{CompileEnv, CompileOptions, Executable, LoadOptions, Targ
 use lepid_target_cpu::Cpu;
 
 fn load(source: &str, options: &LoadOptions) -> Box<dyn Executable> {
-    let ops = dialects::registry();
+    let (mut ops, mut passes) = (dialects::registry(), lepid_passes::registry());
+    Cpu.register(&mut ops, &mut passes);
     let (module, problems) = text::parse(source, "test.lir", &ops, None);
     assert!(problems.is_empty(), "{problems:?}");
     let env = CompileEnv {
         ops: &ops,
-        passes: &lepid_passes::registry(),
+        passes: &passes,
         aliases: &[],
         observer: &mut Silent,
     };

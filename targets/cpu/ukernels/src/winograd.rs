@@ -147,7 +147,7 @@ impl Scheme {
     ///
     /// All weights stream once per block. Those that the second-level cache holds may do so often, and leave the block
     /// room there; others come from further away, and a block of twice as many tiles hides that. Measured on layers of
-    /// common networks, half and twice as many tiles or panels change the time by less than 5 %.
+    /// common networks, half and twice as many tiles or panels change the time by less than a tenth.
     pub fn block(self, tiles: usize, channels: usize, columns: usize) -> WinogradBlock {
         let near = 4 * self.packed_len(channels, columns) <= NEAR_BYTES;
         let values = if near { 36 * 36 } else { 2 * 36 * 36 };
