@@ -7,7 +7,7 @@ use lepid_ir::dialects::core::Func;
 const MOST_TOLD: usize = 8;
 
 /// Refuses values that alone are larger than a model may be: a pass or a target might evaluate
-/// one of them. [`compile`](crate::compile) asks this before its first pass.
+/// one of them. [`compile`](crate::compile()) asks this before its first pass.
 ///
 /// # Errors
 ///

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use lepid_ukernels::args::{
     ConvGeom, ConvRowsArgs, DwconvArgs, Epilogue, GemmRowsArgs, GemvArgs, IgemmArgs, LstmCellArgs,
-    NormArgs, PackBArgs, PoolArgs, PoolKind, RowsArgs, WinogradArgs, WinogradBlock,
+    NormArgs, PackBArgs, PoolArgs, PoolKind, RowsArgs, WinogradArgs,
 };
 use lepid_ukernels::measure::{best_of, measure_fma_peak, measure_read_bandwidth};
 use lepid_ukernels::winograd::Scheme;
