@@ -5,14 +5,13 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use lepid_ir::core::{Code, Diagnostic, Diagnostics, Loc, Module, Tensor};
+use lepid_ir::core::{Bytes, Code, Diagnostic, Diagnostics, Loc, Module, Tensor};
 use lepid_ir::text::{self, Weights};
 use lepid_passes::core::{PassEnv, PassManager, Pipeline, Silent};
 use lepid_target_api::{Package, Source, looks_like_package, main_function};
 use sha2::{Digest, Sha256};
 
 use crate::driver::{Bindings, Driver, Session, binding, files};
-use crate::frontends::mapped::map_file;
 use crate::frontends::onnx::{self, Constant, ImportOptions};
 
 /// What is said about a model beside its file.
@@ -70,7 +69,8 @@ impl Driver {
 
     /// The digests of all files that a model consists of.
     pub fn sources(&self, path: &Path, options: &ModelOptions) -> Result<Vec<Source>, Diagnostics> {
-        let read = |path: &Path| map_file(path).map_err(|e| vec![files::cannot_read(path, e)]);
+        let read =
+            |path: &Path| Bytes::map_file(path).map_err(|e| vec![files::cannot_read(path, e)]);
         let mut sources = vec![source("model", &read(path)?)];
         match format(path).map_err(|error| vec![error])? {
             Format::Text => {
@@ -175,7 +175,8 @@ fn side_file_path(path: &Path, options: &ModelOptions) -> Option<PathBuf> {
     options.weights.clone().or_else(beside)
 }
 
-fn source(role: &str, bytes: &[u8]) -> Source {
+fn source(role: &str, file: &Bytes) -> Source {
+    let bytes = file.as_slice();
     let digest = Sha256::digest(bytes);
     Source {
         role: role.to_string(),

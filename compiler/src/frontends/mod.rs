@@ -1,5 +1,3 @@
 //! Front ends: each reads one kind of model file and gives a module.
 
 pub mod onnx;
-
-pub(crate) mod mapped;

@@ -3,6 +3,7 @@
 
 pub(crate) mod attr;
 mod builder;
+mod bytes;
 mod codes;
 mod diagnostic;
 mod entity;
@@ -22,6 +23,7 @@ mod view;
 
 pub use attr::{Attr, AttrKind, AttrType, kind};
 pub use builder::{Builder, InsertPoint};
+pub use bytes::Bytes;
 pub use codes::{CODES, Code, CodeInfo};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use entity::{Block, Op, Region, Value};
@@ -36,7 +38,7 @@ pub use op_def::{
 pub use print::{PrintOptions, Resources, ValueNames, print_module, print_op};
 pub use registry::{Registry, nearest};
 pub use same::same_modules;
-pub use tensor::{Bytes, Native, Num, Shape, Tensor};
+pub use tensor::{Native, Num, Shape, Tensor};
 pub use types::{Dim, Elem, ExtType, TensorType, Type, TypeKind, TypeParseError};
 pub use verify::verify;
 pub use view::OpView;

@@ -3,61 +3,14 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::ops::Range;
-use std::sync::Arc;
 
 use half::{bf16, f16};
 use smallvec::SmallVec;
 
-use crate::core::{Elem, Type};
+use crate::core::{Bytes, Elem, Type};
 
 /// The extents of a tensor, outermost first.
 pub type Shape = SmallVec<[usize; 6]>;
-
-/// Shared bytes: owned, or a range of a mapped file. Not necessarily aligned.
-#[derive(Clone)]
-pub struct Bytes {
-    owner: Arc<dyn AsRef<[u8]> + Send + Sync>,
-    range: Range<usize>,
-}
-
-impl Bytes {
-    /// A range of what `owner` holds. Panics if the range is outside of it.
-    pub fn from_owner(owner: Arc<dyn AsRef<[u8]> + Send + Sync>, range: Range<usize>) -> Bytes {
-        assert!(range.start <= range.end && range.end <= (*owner).as_ref().len());
-        Bytes { owner, range }
-    }
-
-    /// The bytes of a vector of plain numbers, without a copy.
-    pub fn from_vec<T: bytemuck::Pod + Send + Sync>(values: Vec<T>) -> Bytes {
-        struct Owner<T>(Vec<T>);
-        impl<T: bytemuck::Pod> AsRef<[u8]> for Owner<T> {
-            fn as_ref(&self) -> &[u8] {
-                bytemuck::cast_slice(&self.0)
-            }
-        }
-        let len = std::mem::size_of_val(values.as_slice());
-        Bytes::from_owner(Arc::new(Owner(values)), 0..len)
-    }
-
-    pub fn as_slice(&self) -> &[u8] {
-        &(*self.owner).as_ref()[self.range.clone()]
-    }
-
-    /// A part of these bytes, shared. Panics if the range is outside of them.
-    pub fn slice(&self, range: Range<usize>) -> Bytes {
-        let start = self.range.start;
-        assert!(range.start <= range.end && range.end <= self.range.len());
-        Bytes {
-            owner: self.owner.clone(),
-            range: start + range.start..start + range.end,
-        }
-    }
-
-    fn same_place(&self, other: &Bytes) -> bool {
-        std::ptr::eq(self.as_slice(), other.as_slice())
-    }
-}
 
 /// One number: floats exactly as `f64`, integers and truth values exactly as `i128`.
 #[derive(Copy, Clone, PartialEq, Debug)]

@@ -48,13 +48,11 @@ impl Weights {
     /// The file must not change while it is in use; [`write_weights`] replaces a file by renaming
     /// and leaves one that is mapped as it was.
     pub fn open(path: &Path) -> Result<Weights, WeightsError> {
-        let map = map_file(path).map_err(|source| WeightsError::Read {
+        let file = Bytes::map_file(path).map_err(|source| WeightsError::Read {
             path: path.to_path_buf(),
             source,
         })?;
-        let len = map.as_ref().as_ref().len();
-        let name = path.display().to_string();
-        Weights::from_bytes(&name, Bytes::from_owner(map, 0..len))
+        Weights::from_bytes(&path.display().to_string(), file)
     }
 
     /// Reads the bytes of a safetensors file; the tensors share them.
@@ -220,16 +218,6 @@ fn dtype(elem: Elem) -> Dtype {
         Elem::U8 | Elem::I4 | Elem::U4 | Elem::I2 | Elem::U2 => Dtype::U8,
         Elem::Bool => Dtype::BOOL,
     }
-}
-
-#[allow(unsafe_code, reason = "mapping a file is unsafe by declaration")]
-fn map_file(path: &Path) -> io::Result<Arc<dyn AsRef<[u8]> + Send + Sync>> {
-    let file = fs::File::open(path)?;
-    // SAFETY: the map is read-only and private to this process's view of the file. That nobody
-    // truncates the file meanwhile cannot be checked; `Weights::open` asks for it, and what we write
-    // ourselves replaces files by renaming, which leaves maps intact.
-    let map = unsafe { memmap2::Mmap::map(&file)? };
-    Ok(Arc::new(map))
 }
 
 #[cfg(test)]

@@ -121,6 +121,7 @@ impl Weights {
                 }
                 Some(None) => return Err("the scale of a weight cannot be evaluated".into()),
             }
+            release(module, item.value);
         }
         struct Owner(AlignedBuf);
         impl AsRef<[u8]> for Owner {
@@ -133,6 +134,19 @@ impl Weights {
             std::sync::Arc::new(Owner(buffer)),
             0..len,
         ))
+    }
+}
+
+/// Lets go of the constants that a packed item was made from. Where one is read once more, its pages
+/// come from the file again.
+fn release(module: &Module, value: Value) {
+    if let Some(constant) = module.constant_value(value) {
+        constant.data().release();
+    } else if let Some(op) = module.defining_op(value) {
+        let operands = module.view(op).operands();
+        operands
+            .iter()
+            .for_each(|&operand| release(module, operand));
     }
 }
 

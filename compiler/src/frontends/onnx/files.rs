@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use bytes::Bytes;
+use lepid_ir::core::Bytes;
 use prost::Message;
 
 use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
 use super::weights::Weights;
-use crate::frontends::mapped::map_file;
 
 /// The files of external data that the tensors of a model name, sorted by those names. A model that
 /// cannot be read has none, and neither has a name that leads nowhere: importing reports both.
 pub(crate) fn external_files(path: &Path) -> Vec<(String, Bytes)> {
-    let model = map_file(path).ok().and_then(|b| ModelProto::decode(b).ok());
+    let file = Bytes::map_file(path).ok();
+    let model = file.and_then(|file| ModelProto::decode(bytes::Bytes::from_owner(file)).ok());
     let Some(model) = model else {
         return Vec::new();
     };
@@ -26,7 +26,7 @@ pub(crate) fn external_files(path: &Path) -> Vec<(String, Bytes)> {
         .functions
         .iter()
         .for_each(|f| of_nodes(&f.node, &mut names));
-    let mut weights = Weights::new(Some(super::folder_of(path).to_path_buf()));
+    let mut weights = Weights::new(Some(super::folder_of(path)), None);
     let names = names.into_iter();
     names
         .filter_map(|name| {

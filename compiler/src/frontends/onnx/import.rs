@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use lepid_ir::core::{Attr, Builder, Code, Diagnostic, Diagnostics, Loc, Module, Symbol, Type};
+use lepid_ir::core::{
+    Attr, Builder, Bytes, Code, Diagnostic, Diagnostics, Loc, Module, Symbol, Type,
+};
 use lepid_ir::dialects::core::{Func, Return};
 
 use super::graph::{Importer, Opsets, Scope, Slot, domain};
@@ -16,12 +18,13 @@ use super::{Constant, ImportOptions, fold, function, inputs, ops};
 /// The versions of the default operator set that the tables cover.
 const OPSETS: std::ops::RangeInclusive<i64> = 1..=27;
 
-/// Lowers a model. `folder` is where its external data lies.
+/// Lowers a model, which was decoded from `file`. `folder` is where its external data lies.
 ///
 /// Which inputs decide shapes turns out on the way; so a model is lowered anew when an argument
 /// turns out to be one of them. Each round makes one more of them constant.
 pub(super) fn import_model(
     model: &ModelProto,
+    file: &Bytes,
     folder: Option<&Path>,
     options: &ImportOptions,
 ) -> Result<(Module, Diagnostics), Diagnostics> {
@@ -30,7 +33,7 @@ pub(super) fn import_model(
     let mut wanted = model.graph.as_ref().map(defaults).unwrap_or_default();
     loop {
         settle(&mut options, &wanted);
-        let (result, asked) = lower(model, folder, &options);
+        let (result, asked) = lower(model, file, folder, &options);
         wanted = asked;
         if !wanted.iter().any(|n| options.arguments.contains_key(n)) {
             return result;
@@ -59,7 +62,12 @@ fn settle(options: &mut ImportOptions, wanted: &BTreeSet<String>) {
 /// A module with warnings, or all errors; and the inputs that have no value, but should have one.
 type Lowered = (Result<(Module, Diagnostics), Diagnostics>, BTreeSet<String>);
 
-fn lower(model: &ModelProto, folder: Option<&Path>, options: &ImportOptions) -> Lowered {
+fn lower(
+    model: &ModelProto,
+    file: &Bytes,
+    folder: Option<&Path>,
+    options: &ImportOptions,
+) -> Lowered {
     let Some(graph) = &model.graph else {
         let error = Diagnostic::error(
             Code::MODEL_FILE,
@@ -73,7 +81,7 @@ fn lower(model: &ModelProto, folder: Option<&Path>, options: &ImportOptions) -> 
     let mut found = check_opset(model, graph);
     scan(model, graph, &opsets, &functions, &mut found);
     let mut importer = Importer {
-        weights: Weights::new(folder.map(Path::to_path_buf)),
+        weights: Weights::new(folder, Some(file.clone())),
         functions,
         found,
         sequences: BTreeMap::new(),

@@ -27,11 +27,10 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use bytes::Bytes;
-use lepid_ir::core::{Code, Diagnostic, Diagnostics, Dim, Limits, Loc, Module, Symbol, Tensor};
+use lepid_ir::core::{
+    Bytes, Code, Diagnostic, Diagnostics, Dim, Limits, Loc, Module, Symbol, Tensor,
+};
 use prost::Message;
-
-use crate::frontends::mapped::map_file;
 
 pub(crate) use files::external_files;
 
@@ -63,14 +62,14 @@ pub enum Constant {
 pub fn read_tensor(bytes: Vec<u8>) -> Result<Tensor, String> {
     let proto = proto::TensorProto::decode(bytes::Bytes::from(bytes))
         .map_err(|error| format!("it is no tensor of ONNX, or it is damaged ({error})"))?;
-    let mut weights = weights::Weights::new(None);
+    let mut weights = weights::Weights::new(None, None);
     weights.tensor(&proto).map_err(|error| error.message)
 }
 
 /// Reads a model. Gives the module, whose function is `main`, with the warnings, or all errors.
 pub fn import(path: &Path, options: &ImportOptions) -> Result<(Module, Diagnostics), Diagnostics> {
     let name = path.display().to_string();
-    let bytes = map_file(path).map_err(|e| {
+    let bytes = Bytes::map_file(path).map_err(|e| {
         let message = format!("`{name}` cannot be read: {e}");
         let place = Loc::Name(Symbol::new(&name));
         vec![Diagnostic::error(Code::FILE, place, message)]
@@ -90,12 +89,13 @@ pub fn import_bytes(
     folder: Option<&Path>,
     options: &ImportOptions,
 ) -> Result<(Module, Diagnostics), Diagnostics> {
-    let model = proto::ModelProto::decode(bytes).map_err(|e| {
-        let message = format!("`{name}` is not an ONNX model, or it is damaged");
-        let place = Loc::Name(Symbol::new(name));
-        vec![Diagnostic::error(Code::MODEL_FILE, place, message).with_note(e.to_string())]
-    })?;
-    import::import_model(&model, folder, options)
+    let model =
+        proto::ModelProto::decode(bytes::Bytes::from_owner(bytes.clone())).map_err(|e| {
+            let message = format!("`{name}` is not an ONNX model, or it is damaged");
+            let place = Loc::Name(Symbol::new(name));
+            vec![Diagnostic::error(Code::MODEL_FILE, place, message).with_note(e.to_string())]
+        })?;
+    import::import_model(&model, &bytes, folder, options)
 }
 
 /// The operators that are read, each with the first version of its operator set that is: `Relu`,

@@ -5,23 +5,25 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use half::{bf16, f16};
-use lepid_ir::core::{self as ir, Code, Elem, Num, OpError, OpResult, Shape, Tensor};
+use lepid_ir::core::{Bytes, Code, Elem, Num, OpError, OpResult, Shape, Tensor};
 
 use super::proto::TensorProto;
-use crate::frontends::mapped::map_file;
 
 /// Reads tensors, with the files of external data that they name.
 pub(super) struct Weights {
     /// The folder of the model; external data lies in it. None for a model without a file.
     folder: Option<PathBuf>,
-    files: BTreeMap<PathBuf, bytes::Bytes>,
+    files: BTreeMap<PathBuf, Bytes>,
+    /// The model, of which tensors are parts.
+    model: Option<Bytes>,
 }
 
 impl Weights {
-    pub(super) fn new(folder: Option<PathBuf>) -> Weights {
+    pub(super) fn new(folder: Option<&Path>, model: Option<Bytes>) -> Weights {
         Weights {
-            folder,
+            folder: folder.map(Path::to_path_buf),
             files: BTreeMap::new(),
+            model,
         }
     }
 
@@ -36,11 +38,17 @@ impl Weights {
         }
         match proto.raw_data.is_empty() {
             true => from_fields(proto, elem, shape, count),
-            false => from_raw(elem, shape, count, proto.raw_data.clone()),
+            false => from_raw(elem, shape, count, self.raw(&proto.raw_data)),
         }
     }
 
-    fn external(&mut self, proto: &TensorProto) -> OpResult<bytes::Bytes> {
+    /// Bytes of a message, without a copy.
+    fn raw(&self, bytes: &bytes::Bytes) -> Bytes {
+        let part = self.model.as_ref().and_then(|model| model.find(bytes));
+        part.unwrap_or_else(|| Bytes::from_owner(Arc::new(bytes.clone()), 0..bytes.len()))
+    }
+
+    fn external(&mut self, proto: &TensorProto) -> OpResult<Bytes> {
         let entry = |key: &str| {
             let found = proto.external_data.iter().find(|e| e.key == key);
             found.map(|e| e.value.as_str())
@@ -57,23 +65,23 @@ impl Weights {
             .ok_or_else(|| external_error("external data names no `location`".into()))?;
         let file = self.file(location)?;
         let start = number("offset")?.unwrap_or(0);
-        let rest = file.len().checked_sub(start);
+        let bytes = file.as_slice().len();
+        let rest = bytes.checked_sub(start);
         let length = match number("length")? {
             Some(length) => Some(length),
             None => rest,
         };
         let end = length.and_then(|length| start.checked_add(length));
         match end {
-            Some(end) if end <= file.len() => Ok(file.slice(start..end)),
+            Some(end) if end <= bytes => Ok(file.slice(start..end)),
             _ => Err(external_error(format!(
-                "external data reaches past the end of `{location}`, which has {} bytes",
-                file.len()
+                "external data reaches past the end of `{location}`, which has {bytes} bytes"
             ))),
         }
     }
 
     /// A file of external data.
-    pub(super) fn file(&mut self, location: &str) -> OpResult<bytes::Bytes> {
+    pub(super) fn file(&mut self, location: &str) -> OpResult<Bytes> {
         let Some(folder) = &self.folder else {
             return Err(external_error(
                 "external data in a model that is not a file".into(),
@@ -100,7 +108,7 @@ impl Weights {
         if let Some(known) = self.files.get(&path) {
             return Ok(known.clone());
         }
-        let bytes = map_file(&path).map_err(unreadable)?;
+        let bytes = Bytes::map_file(&path).map_err(unreadable)?;
         self.files.insert(path, bytes.clone());
         Ok(bytes)
     }
@@ -173,31 +181,32 @@ fn element_count(shape: &[usize], elem: Elem) -> OpResult<usize> {
         .ok_or_else(|| damaged("a tensor is too large for any memory".into()))
 }
 
-fn from_raw(elem: Elem, shape: Shape, count: usize, bytes: bytes::Bytes) -> OpResult<Tensor> {
+fn from_raw(elem: Elem, shape: Shape, count: usize, bytes: Bytes) -> OpResult<Tensor> {
     let share = per_byte(elem);
     let expected = match share {
         1 => count * elem.bytes(),
         share => count.div_ceil(share),
     };
-    if bytes.len() != expected {
+    let raw = bytes.as_slice();
+    if raw.len() != expected {
         return Err(damaged(format!(
             "a tensor of {count} elements of type {elem} takes {expected} bytes, but {} are given",
-            bytes.len()
+            raw.len()
         )));
     }
     if share > 1 {
-        return Ok(unpacked(elem, shape, count, &bytes));
+        return Ok(unpacked(elem, shape, count, raw));
     }
-    if elem == Elem::Bool && bytes.iter().any(|&b| b > 1) {
-        let truths = bytes.iter().map(|&b| Num::Int(i128::from(b)));
+    if elem == Elem::Bool && raw.iter().any(|&b| b > 1) {
+        let truths = raw.iter().map(|&b| Num::Int(i128::from(b)));
         return Ok(Tensor::from_nums(elem, shape, truths));
     }
     let data = match cfg!(target_endian = "little") {
-        true => ir::Bytes::from_owner(Arc::new(bytes), 0..expected),
+        true => bytes,
         // The file is little-endian; so each element is turned round.
         false => {
-            let elements = bytes.chunks(elem.bytes());
-            ir::Bytes::from_vec(
+            let elements = raw.chunks(elem.bytes());
+            Bytes::from_vec(
                 elements
                     .flat_map(|e| e.iter().rev().copied())
                     .collect::<Vec<u8>>(),

@@ -10,17 +10,14 @@
 //! Neither a path, nor a clock, nor anything of the machine goes in: equal packages are equal files.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Arc;
 
 use lepid_ir::core::{
     Bytes, Diagnostic, Loc, Module, PrintOptions, Registry, Resources, Symbol, TensorType, Type,
     print_module,
 };
 use lepid_ir::text::{self, Weights, weights_to_bytes};
-use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 
 use super::{Constants, Package, PackageError, Port, Section, Signature, format};
@@ -104,20 +101,13 @@ impl Package {
     ///
     /// The file must not be changed in place meanwhile; to replace it, rename another one over it.
     pub fn open(path: &Path, ops: &Registry) -> Result<Package, PackageError> {
-        let file = File::open(path)?;
-        let data = file.metadata()?;
-        if !data.is_file() || data.len() == 0 {
+        let file = Bytes::map_file(path)?;
+        if file.as_slice().is_empty() {
             return Err(PackageError::Foreign);
         }
-        #[allow(unsafe_code, reason = "mapping a file is unsafe by declaration")]
-        // SAFETY: the map is private and read-only. That nobody shortens the file meanwhile cannot
-        // be checked; `open` asks for it, and what we write replaces files by renaming.
-        let map = unsafe { Mmap::map(&file)? };
-        // All of it is read at once; a system that does not take the hint reads as well.
-        #[cfg(unix)]
-        let _ = map.advise(memmap2::Advice::WillNeed);
-        let len = map.len();
-        Package::from_bytes(Bytes::from_owner(Arc::new(map), 0..len), ops)
+        // All of it is checked at once.
+        file.will_need();
+        Package::from_bytes(file, ops)
     }
 
     /// Reads the bytes of a file; sections share them.

@@ -51,6 +51,9 @@ pub(crate) struct Product {
 const CHUNK_BYTES: usize = 160 << 10;
 /// A chunk never has more rows than this.
 const MOST_ROWS: usize = 96;
+/// The rows of a matrix may leave the second-level cache for as many as this: with fewer, what the
+/// weights cost to stream in is not spread over enough work.
+const MATRIX_ROWS: usize = 48;
 /// Rows that the matrix-vector kernel takes.
 const GEMV_ROWS: usize = 4;
 
@@ -82,12 +85,12 @@ impl Product {
     /// Rows per chunk: a multiple of the tile height 6.
     fn chunk(&self) -> usize {
         // Rows of a window overlap; a stride of one reads each input row about once.
-        let row_bytes = 4 * match self.rows {
-            Rows::Matrix { .. } => self.k,
-            Rows::Window(w) => w.pixel * w.stride[1] * w.kernel[0].min(2),
+        let (row, least) = match self.rows {
+            Rows::Matrix { .. } => (self.k, MATRIX_ROWS),
+            Rows::Window(w) => (w.pixel * w.stride[1] * w.kernel[0].min(2), 12),
         };
-        let fitting = CHUNK_BYTES / row_bytes.max(1) / 6 * 6;
-        fitting.clamp(12, MOST_ROWS)
+        let fitting = CHUNK_BYTES / (4 * row).max(1) / 6 * 6;
+        fitting.clamp(least, MOST_ROWS)
     }
 
     /// Scratch for the pointer table of one chunk.

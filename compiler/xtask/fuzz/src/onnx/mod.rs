@@ -8,9 +8,8 @@ mod wire;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
 use lepid::frontends::onnx::{self, ImportOptions};
-use lepid_ir::core::{Code, Diagnostics, Limits, Module, Registry, verify};
+use lepid_ir::core::{Bytes, Code, Diagnostics, Limits, Module, Registry, verify};
 use lepid_ir::dialects;
 use lepid_passes::core::{PassEnv, PassManager, PassRegistry, Pipeline, Silent};
 use lepid_target_api::check_values;
@@ -85,7 +84,7 @@ impl Subject for Onnx {
     }
 
     fn examine(&self, input: &[u8]) -> Verdict {
-        let bytes = Bytes::copy_from_slice(input);
+        let bytes = Bytes::from_vec(input.to_vec());
         let options = ImportOptions::default();
         let imported = onnx::import_bytes("input.onnx", bytes, Some(&self.folder), &options);
         let mut module = match imported {
@@ -160,7 +159,7 @@ mod tests {
         let mut count = 0;
         for seed in corpus::seeds().unwrap() {
             count += 1;
-            let bytes = Bytes::from(seed.encode());
+            let bytes = Bytes::from_vec(seed.encode());
             let imported =
                 onnx::import_bytes("seed", bytes, Some(&onnx.folder), &ImportOptions::default());
             if let Err(found) = imported {
