@@ -259,6 +259,64 @@ fn two_programs_live_in_one_process() {
     run(&mut program(&job.path("two")));
 }
 
+/// A run that runs out of memory, between two that do not.
+const LIMITED: &str = r#"
+#include "net.h"
+
+static float x[4096];
+
+int main(void) {
+    lepid_session *session;
+    const void *data;
+    const int64_t *dims;
+    for (int i = 0; i < 4096; i++) {
+        x[i] = (float)(i % 2);
+    }
+    if (lepid_session_create(&net_program, 1, &session, NULL, 0)) return 1;
+    if (lepid_set_input(session, 0, x, sizeof x)) return 2;
+    if (lepid_get_output(session, 0, &data, NULL) == LEPID_OK) return 3;
+    if (lepid_run(session)) return 4;
+    if (lepid_get_output_dims(session, 0, &dims) || dims[1] != 2048) return 5;
+    if (lepid_set_memory_limit(session, 64)) return 6;
+    x[0] = 1;
+    if (lepid_set_input(session, 0, x, sizeof x)) return 7;
+    if (lepid_run(session) == LEPID_OK) return 8;
+    if (lepid_get_output(session, 0, &data, NULL) == LEPID_OK) return 9;
+    if (lepid_set_memory_limit(session, 1 << 20)) return 10;
+    if (lepid_run(session)) return 11;
+    if (lepid_get_output_dims(session, 0, &dims) || dims[1] != 2049) return 12;
+    lepid_session_destroy(session);
+    return 0;
+}
+"#;
+
+#[test]
+fn a_failed_run_leaves_no_outputs() {
+    if !has("cc") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = |file: &str| folder.path().join(file);
+    let model = "func @main(%x: tensor<4096xf32>) -> (tensor<1x?xi64>) {\n  \
+        %places = tensor.non_zero(%x) : tensor<1x?xi64>\n  return %places\n}\n";
+    fs::write(path("net.lir"), model).unwrap();
+    fs::write(path("limited.c"), LIMITED).unwrap();
+    let compile = [
+        "compile",
+        "net.lir",
+        "--emit",
+        "static-lib",
+        "-o",
+        "libnet.a",
+    ];
+    let said = run(lepid(folder.path()).args(compile));
+    let mut build = Command::new("cc");
+    build.current_dir(folder.path());
+    build.args(["limited.c", "-o", "limited", "libnet.a"]);
+    run(build.args(link_words(&said)));
+    run(&mut program(&path("limited")));
+}
+
 #[test]
 fn a_missing_compiler_is_a_diagnostic() {
     let job = Job::new(&EXAMPLES[0]);

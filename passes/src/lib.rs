@@ -1,4 +1,4 @@
-//! Passes of Lepid: the pass manager, the analyses and the transforms.
+//! Passes of Lepid: the pass manager and the transforms.
 //!
 //! What it is: passes as tables ([`core::PassDef`]), pipelines as text ([`core::Pipeline`]), the
 //! manager that runs them, one file per pass in [`transform`], and equality saturation in

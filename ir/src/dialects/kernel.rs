@@ -100,17 +100,17 @@ pub const ACTIVATIONS: &[(&str, Activation)] = &[
     ("gelu_tanh", |x, _, _| gelu_tanh(x)),
     ("silu", |x, _, _| x * sigmoid(x)),
     ("sigmoid", |x, _, _| sigmoid(x)),
-    ("tanh", |x, _, _| x.tanh()),
+    ("tanh", |x, _, _| libm::tanh(x)),
     ("hard_swish", |x, _, _| x * (x / 6.0 + 0.5).clamp(0.0, 1.0)),
 ];
 
 fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
+    1.0 / (1.0 + libm::exp(-x))
 }
 
 fn gelu_tanh(x: f64) -> f64 {
     let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
-    0.5 * x * (1.0 + inner.tanh())
+    0.5 * x * (1.0 + libm::tanh(inner))
 }
 
 op! {
@@ -460,9 +460,9 @@ impl OpDef for Lstm {
                     let old = c[at];
                     let i = sigmoid(clipped(gate(0) + weight(0, j) * old));
                     let f = sigmoid(clipped(gate(2) + weight(2, j) * old));
-                    c[at] = f * old + i * clipped(gate(3)).tanh();
+                    c[at] = f * old + i * libm::tanh(clipped(gate(3)));
                     let o = sigmoid(clipped(gate(1) + weight(1, j) * c[at]));
-                    h[at] = o * c[at].tanh();
+                    h[at] = o * libm::tanh(c[at]);
                 }
             }
             y[t * batch * hidden..][..batch * hidden].copy_from_slice(&h);

@@ -34,8 +34,8 @@ impl Random {
     /// Of mean 0 and deviation 1.
     pub fn normal(&mut self) -> f64 {
         // 1 - u is never 0.
-        let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
-        radius * (std::f64::consts::TAU * self.unit()).cos()
+        let radius = (-2.0 * libm::log(1.0 - self.unit())).sqrt();
+        radius * libm::cos(std::f64::consts::TAU * self.unit())
     }
 
     /// Normal floats, integers from 0 to 3 (valid for most indices), fair truth values.

@@ -1,16 +1,11 @@
 //! What a pass may use beside the module.
 
-use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::str::FromStr;
 
-use indexmap::IndexMap;
-use lepid_ir::core::{
-    Code, Cost, Diagnostic, Diagnostics, Loc, Module, Op, OpView, Registry, Symbol,
-};
+use lepid_ir::core::{Code, Cost, Diagnostic, Diagnostics, Loc, OpView, Registry, Symbol};
 
-use crate::core::{Analysis, PassDef, Step};
+use crate::core::{PassDef, Step};
 
 /// Whether a target takes an op as it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -54,7 +49,7 @@ impl<'a> PassEnv<'a> {
     }
 }
 
-/// The context of one pass: its options, the environment, analyses, messages.
+/// The context of one pass: its options, the environment, messages.
 pub struct PassCx<'a> {
     pub env: &'a PassEnv<'a>,
     /// Warnings and notes; errors are returned.
@@ -63,34 +58,16 @@ pub struct PassCx<'a> {
     pub remarks: Vec<String>,
     pass: &'static PassDef,
     options: &'a BTreeMap<&'static str, String>,
-    analyses: &'a mut AnalysisCache,
-}
-
-/// Analyses by kind and function, until the module changes.
-#[derive(Default)]
-pub(crate) struct AnalysisCache {
-    results: IndexMap<(TypeId, Op), Rc<dyn Any>>,
-}
-
-impl AnalysisCache {
-    pub(crate) fn clear(&mut self) {
-        self.results.clear();
-    }
 }
 
 impl<'a> PassCx<'a> {
-    pub(crate) fn new(
-        env: &'a PassEnv<'a>,
-        step: &'a Step,
-        analyses: &'a mut AnalysisCache,
-    ) -> PassCx<'a> {
+    pub(crate) fn new(env: &'a PassEnv<'a>, step: &'a Step) -> PassCx<'a> {
         PassCx {
             env,
             diagnostics: Vec::new(),
             remarks: Vec::new(),
             pass: step.pass,
             options: &step.options,
-            analyses,
         }
     }
 
@@ -111,17 +88,5 @@ impl<'a> PassCx<'a> {
             let help = format!("the default is `{name}={}`", declared.default);
             vec![Diagnostic::error(Code::PASS_OPTION, Loc::Unknown, message).with_help(help)]
         })
-    }
-
-    /// An analysis of a function as it was when the pass began: take it before changing anything.
-    pub fn analysis<A: Analysis>(&mut self, module: &Module, func: Op) -> Rc<A> {
-        let key = (TypeId::of::<A>(), func);
-        let cached = self.analyses.results.get(&key).cloned();
-        if let Some(found) = cached.and_then(|any| any.downcast().ok()) {
-            return found;
-        }
-        let computed = Rc::new(A::compute(module, func));
-        self.analyses.results.insert(key, computed.clone());
-        computed
     }
 }

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use lepid_ir::core::{Diagnostic, Diagnostics, Module, verify};
 
-use crate::core::cx::AnalysisCache;
 use crate::core::{Changed, PassCx, PassDef, PassEnv, Pipeline, Step};
 
 /// Sees the module around each pass; a driver prints it there.
@@ -49,19 +48,15 @@ impl PassManager<'_> {
     /// Runs the passes in order; stops at the first that fails.
     pub fn run(&mut self, module: &mut Module, pipeline: &Pipeline) -> Result<Report, Diagnostics> {
         let mut report = Report::default();
-        let mut analyses = AnalysisCache::default();
         let mut ops = module.walk().len();
         for step in &pipeline.steps {
             self.observer.before(step.pass, module);
             let start = Instant::now();
-            let mut cx = PassCx::new(self.env, step, &mut analyses);
+            let mut cx = PassCx::new(self.env, step);
             let changed = (step.pass.run)(module, &mut cx)?;
             let time = start.elapsed();
             report.diagnostics.append(&mut cx.diagnostics);
             let remarks = std::mem::take(&mut cx.remarks);
-            if changed == Changed::Yes {
-                analyses.clear();
-            }
             if self.verify_each && changed == Changed::Yes {
                 verify_after(step, module)?;
             }

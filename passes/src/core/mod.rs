@@ -1,6 +1,5 @@
 //! What a pass is, pipelines of passes, and the manager that runs them.
 
-pub mod analyses;
 mod cx;
 mod manager;
 mod pass;
@@ -8,7 +7,6 @@ mod pipeline;
 mod registry;
 pub mod rewrite;
 
-pub use analyses::{Analysis, Interference, LiveRange, Liveness};
 pub use cx::{Legality, PassCx, PassEnv};
 pub use manager::{Observer, PassManager, PassRun, Report, Silent};
 pub use pass::{Changed, PassDef, PassOption, PassResult, Values};

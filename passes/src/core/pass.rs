@@ -47,7 +47,7 @@ pub enum Values {
     Within(f64),
 }
 
-/// Whether a pass changed the module; if so, cached analyses are dropped.
+/// Whether a pass changed the module.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum Changed {
     Yes,

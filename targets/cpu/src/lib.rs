@@ -36,10 +36,11 @@ mod support;
 mod weights;
 mod winograd;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use lepid_ir::core::{
-    Bytes, Code, Diagnostic, Diagnostics, Dim, Elem, Loc, Module, OpView, Registry, Trait,
+    Bytes, Code, Diagnostic, Diagnostics, Dim, Elem, Loc, Module, Op, OpView, Registry, Trait,
     TypeKind, Value,
 };
 use lepid_ir::dialects::nn;
@@ -147,7 +148,11 @@ impl Target for Cpu {
         )?;
         let weights = code.weights.pack(module).map_err(fail)?;
         let walk = module.walk();
-        let number = |op| walk.iter().position(|&o| o == op).unwrap_or(0);
+        let numbers: HashMap<Op, usize> = walk.iter().enumerate().map(|(i, &op)| (op, i)).collect();
+        let number = |op| match numbers.get(&op) {
+            Some(&number) => number,
+            None => lepid_ir::bug!("code was made for an op that is not in the module"),
+        };
         let site = |op| engine::Site {
             op: number(op),
             name: module.op_name(op).to_string(),

@@ -6,7 +6,7 @@ use lepid_ir::core::{Builder, Code, OpError, Value};
 
 use super::graph::{Importer, Opsets, Scope, Slot, domain};
 use super::order::subgraphs;
-use super::proto::{AttributeProto, FunctionProto, GraphProto, NodeProto};
+use super::proto::{AttributeProto, FunctionProto, GraphProto, NodeProto, TensorProto};
 
 /// The functions of a model by domain, name and overload.
 pub(super) type FunctionTable<'a> = BTreeMap<(&'a str, &'a str, &'a str), &'a FunctionProto>;
@@ -113,13 +113,24 @@ fn weight(function: &FunctionProto) -> u64 {
 /// The entries of all lists among the attributes of a node.
 fn entries(node: &NodeProto) -> usize {
     let own = node.attribute.iter().map(|a| {
-        let data = a.t.as_ref().map_or(0, |t| {
-            t.float_data.len() + t.int32_data.len() + t.int64_data.len() + t.double_data.len()
-        });
+        let data =
+            a.t.iter()
+                .chain(&a.tensors)
+                .map(tensor_entries)
+                .sum::<usize>();
         data + a.ints.len() + a.floats.len() + a.strings.len() + a.tensors.len()
     });
-    let inner = subgraphs(node).flat_map(|graph| &graph.node).map(entries);
+    let inner = subgraphs(node).map(|graph| {
+        let tensors = graph.initializer.iter().map(tensor_entries);
+        tensors.sum::<usize>() + graph.node.iter().map(entries).sum::<usize>()
+    });
     own.sum::<usize>() + inner.sum::<usize>()
+}
+
+/// The entries of the lists of a tensor. Raw data is shared, not copied.
+fn tensor_entries(t: &TensorProto) -> usize {
+    let floats = t.float_data.len() + t.double_data.len();
+    floats + t.int32_data.len() + t.int64_data.len() + t.uint64_data.len()
 }
 
 /// What a call gives its function.

@@ -351,11 +351,11 @@ op! {
 pointwise! {
     Celu: 5, |op: OpView<'_>| {
         let alpha = Celu::alpha(op);
-        move |x: f64| if x < 0.0 { alpha * (x / alpha).exp_m1() } else { x }
+        move |x: f64| if x < 0.0 { alpha * libm::expm1(x / alpha) } else { x }
     }, expand_celu;
     Elu: 4, |op: OpView<'_>| {
         let alpha = Elu::alpha(op);
-        move |x: f64| if x < 0.0 { alpha * x.exp_m1() } else { x }
+        move |x: f64| if x < 0.0 { alpha * libm::expm1(x) } else { x }
     }, expand_elu;
     HardSigmoid: 4, |op: OpView<'_>| {
         let (alpha, beta) = (HardSigmoid::alpha(op), HardSigmoid::beta(op));
@@ -366,10 +366,10 @@ pointwise! {
         let alpha = LeakyRelu::alpha(op);
         move |x: f64| if x < 0.0 { alpha * x } else { x }
     }, expand_leaky_relu;
-    Mish: 9, |_: OpView<'_>| |x: f64| x * softplus(x).tanh(), expand_mish;
+    Mish: 9, |_: OpView<'_>| |x: f64| x * libm::tanh(softplus(x)), expand_mish;
     Selu: 5, |op: OpView<'_>| {
         let (alpha, gamma) = (Selu::alpha(op), Selu::gamma(op));
-        move |x: f64| gamma * if x < 0.0 { alpha * x.exp_m1() } else { x }
+        move |x: f64| gamma * if x < 0.0 { alpha * libm::expm1(x) } else { x }
     }, expand_selu;
     Sigmoid: 4, |_: OpView<'_>| sigmoid, expand_sigmoid;
     Silu: 5, |_: OpView<'_>| |x: f64| x * sigmoid(x), expand_silu;
@@ -487,7 +487,7 @@ impl OpDef for Gelu {
         Ok(vec![match Gelu::approximate(op) == "tanh" {
             true => x[0].map(|x| {
                 let inner = std::f64::consts::FRAC_2_PI.sqrt() * (x + 0.044715 * x * x * x);
-                0.5 * x * (1.0 + inner.tanh())
+                0.5 * x * (1.0 + libm::tanh(inner))
             }),
             false => x[0].map(|x| 0.5 * x * (1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2))),
         }])
@@ -514,10 +514,10 @@ impl OpDef for Gelu {
 }
 
 pub(super) fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
+    1.0 / (1.0 + libm::exp(-x))
 }
 
 pub(super) fn softplus(x: f64) -> f64 {
     // Without overflow for large `x`.
-    x.max(0.0) + (-x.abs()).exp().ln_1p()
+    x.max(0.0) + libm::log1p(libm::exp(-x.abs()))
 }

@@ -305,7 +305,7 @@ fn lrn_values(op: OpView<'_>, shape: &[usize], x: Vec<Vec<f64>>) -> Vec<f64> {
         let start = i - c * inner;
         let seen = c.saturating_sub(before)..(c + after + 1).min(channels);
         let squares: f64 = seen.map(|c| x[start + c * inner].powi(2)).sum();
-        value / (bias + alpha / size as f64 * squares).powf(beta)
+        value / libm::pow(bias + alpha / size as f64 * squares, beta)
     };
     x.iter().enumerate().map(value).collect()
 }

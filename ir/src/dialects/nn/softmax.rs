@@ -28,7 +28,7 @@ impl OpDef for Softmax {
         Ok(vec![op.operand_type(0)])
     }
     fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
-        let finish = |x: f64, sum: f64| x.exp() / sum;
+        let finish = |x: f64, sum: f64| libm::exp(x) / sum;
         Ok(vec![along(&x[0], Softmax::axis(op) as usize, finish)])
     }
     fn decompose(&self, b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
@@ -62,7 +62,7 @@ impl OpDef for LogSoftmax {
         Ok(vec![op.operand_type(0)])
     }
     fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
-        let finish = |x: f64, sum: f64| x - sum.ln();
+        let finish = |x: f64, sum: f64| x - libm::log(sum);
         Ok(vec![along(&x[0], LogSoftmax::axis(op) as usize, finish)])
     }
     fn decompose(&self, b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
@@ -97,7 +97,7 @@ fn along(x: &Tensor, axis: usize, finish: impl Fn(f64, f64) -> f64) -> Tensor {
                     if x > a || x.is_nan() { x } else { a }
                 },
             );
-        let sum: f64 = places.clone().map(|p| (y[p] - greatest).exp()).sum();
+        let sum: f64 = places.clone().map(|p| libm::exp(y[p] - greatest)).sum();
         places.for_each(|p| y[p] = finish(y[p] - greatest, sum));
     }
     Tensor::from_f64s(x.elem(), x.shape().iter().copied(), y)
@@ -112,7 +112,7 @@ pub(super) fn normalise(row: &mut [f64]) {
                 if x > a || x.is_nan() { x } else { a }
             },
         );
-    row.iter_mut().for_each(|x| *x = (*x - greatest).exp());
+    row.iter_mut().for_each(|x| *x = libm::exp(*x - greatest));
     let sum: f64 = row.iter().sum();
     row.iter_mut().for_each(|x| *x /= sum);
 }

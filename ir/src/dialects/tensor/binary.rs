@@ -72,7 +72,7 @@ binary! {
     "tensor.and" => And(BITS_TENSOR, [Commutative], 1, None, Some(|x, y| x & y));
     /// The angle of the point (y, x), where `x` is the first operand and stands for the ordinate:
     /// `atan2(x, y)`, element by element.
-    "tensor.atan2" => Atan2(FLOAT_TENSOR, [], 20, Some(f64::atan2), None);
+    "tensor.atan2" => Atan2(FLOAT_TENSOR, [], 20, Some(libm::atan2), None);
     /// `x / y`, element by element; integers truncate towards zero and give 0 for `y = 0`.
     "tensor.div" => Div(NUM_TENSOR, [], 4, Some(|x, y| x / y), Some(|x, y| if y == 0 { 0 } else { x.wrapping_div(y) }));
     /// The greater of `x` and `y`, element by element; NaN if either is NaN.
@@ -85,7 +85,7 @@ binary! {
     "tensor.or" => Or(BITS_TENSOR, [Commutative], 1, None, Some(|x, y| x | y));
     /// `x` to the power `y`, element by element; integers wrap, and a negative power of an integer
     /// is truncated: 0 unless `x` is 1 or -1.
-    "tensor.pow" => Pow(NUM_TENSOR, [], 20, Some(f64::powf), Some(int_pow));
+    "tensor.pow" => Pow(NUM_TENSOR, [], 20, Some(libm::pow), Some(int_pow));
     /// The rest of `x / y` with the sign of `x`, element by element; 0 for integers if `y = 0`.
     "tensor.rem" => Rem(NUM_TENSOR, [], 8, Some(|x, y| x % y), Some(|x, y| if y == 0 { 0 } else { x.wrapping_rem(y) }));
     /// `x` shifted left by `y` bits, element by element; 0 if `y` is not in [0, bits).

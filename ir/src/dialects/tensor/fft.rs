@@ -52,7 +52,7 @@ pub fn root_of_unity(k: usize, n: usize) -> (f64, f64) {
         }
         _ => {
             let angle = -TAU * k as f64 / n as f64;
-            (angle.cos(), angle.sin())
+            (libm::cos(angle), libm::sin(angle))
         }
     }
 }

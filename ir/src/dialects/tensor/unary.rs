@@ -68,33 +68,33 @@ unary! {
     /// `|x|`, element by element; the least signed integer wraps to itself.
     "tensor.abs" => Abs(NUM_TENSOR, 1, Some(f64::abs), Some(i128::wrapping_abs));
     /// The arc cosine, element by element; NaN outside [-1, 1].
-    "tensor.acos" => Acos(FLOAT_TENSOR, 20, Some(f64::acos), None);
+    "tensor.acos" => Acos(FLOAT_TENSOR, 20, Some(libm::acos), None);
     /// The inverse hyperbolic cosine, element by element; NaN below 1.
-    "tensor.acosh" => Acosh(FLOAT_TENSOR, 20, Some(f64::acosh), None);
+    "tensor.acosh" => Acosh(FLOAT_TENSOR, 20, Some(libm::acosh), None);
     /// The arc sine, element by element; NaN outside [-1, 1].
-    "tensor.asin" => Asin(FLOAT_TENSOR, 20, Some(f64::asin), None);
+    "tensor.asin" => Asin(FLOAT_TENSOR, 20, Some(libm::asin), None);
     /// The inverse hyperbolic sine, element by element.
-    "tensor.asinh" => Asinh(FLOAT_TENSOR, 20, Some(f64::asinh), None);
+    "tensor.asinh" => Asinh(FLOAT_TENSOR, 20, Some(libm::asinh), None);
     /// The arc tangent, element by element.
-    "tensor.atan" => Atan(FLOAT_TENSOR, 20, Some(f64::atan), None);
+    "tensor.atan" => Atan(FLOAT_TENSOR, 20, Some(libm::atan), None);
     /// The inverse hyperbolic tangent, element by element; NaN outside [-1, 1].
-    "tensor.atanh" => Atanh(FLOAT_TENSOR, 20, Some(f64::atanh), None);
+    "tensor.atanh" => Atanh(FLOAT_TENSOR, 20, Some(libm::atanh), None);
     /// The complement of every bit, element by element.
     "tensor.bit_not" => BitNot(INT_TENSOR, 1, None, Some(|x| !x));
     /// The least whole number that is not below `x`, element by element.
     "tensor.ceil" => Ceil(FLOAT_TENSOR, 1, Some(f64::ceil), None);
     /// The cosine, element by element.
-    "tensor.cos" => Cos(FLOAT_TENSOR, 20, Some(f64::cos), None);
+    "tensor.cos" => Cos(FLOAT_TENSOR, 20, Some(libm::cos), None);
     /// The hyperbolic cosine, element by element.
-    "tensor.cosh" => Cosh(FLOAT_TENSOR, 20, Some(f64::cosh), None);
+    "tensor.cosh" => Cosh(FLOAT_TENSOR, 20, Some(libm::cosh), None);
     /// The error function, element by element.
     "tensor.erf" => Erf(FLOAT_TENSOR, 20, Some(libm::erf), None);
     /// The exponential, element by element.
-    "tensor.exp" => Exp(FLOAT_TENSOR, 10, Some(f64::exp), None);
+    "tensor.exp" => Exp(FLOAT_TENSOR, 10, Some(libm::exp), None);
     /// The greatest whole number that is not above `x`, element by element.
     "tensor.floor" => Floor(FLOAT_TENSOR, 1, Some(f64::floor), None);
     /// The natural logarithm, element by element; NaN below 0.
-    "tensor.log" => Log(FLOAT_TENSOR, 10, Some(f64::ln), None);
+    "tensor.log" => Log(FLOAT_TENSOR, 10, Some(libm::log), None);
     /// `-x`, element by element; integers wrap.
     "tensor.neg" => Neg(NUM_TENSOR, 1, Some(|x| -x), Some(i128::wrapping_neg));
     /// The opposite truth value, element by element.
@@ -106,15 +106,15 @@ unary! {
     /// -1, 0 or 1 as `x` is below, at or above 0, element by element; NaN stays.
     "tensor.sign" => Sign(NUM_TENSOR, 1, Some(sign), Some(i128::signum));
     /// The sine, element by element.
-    "tensor.sin" => Sin(FLOAT_TENSOR, 20, Some(f64::sin), None);
+    "tensor.sin" => Sin(FLOAT_TENSOR, 20, Some(libm::sin), None);
     /// The hyperbolic sine, element by element.
-    "tensor.sinh" => Sinh(FLOAT_TENSOR, 20, Some(f64::sinh), None);
+    "tensor.sinh" => Sinh(FLOAT_TENSOR, 20, Some(libm::sinh), None);
     /// The square root, element by element; NaN below 0.
     "tensor.sqrt" => Sqrt(FLOAT_TENSOR, 4, Some(f64::sqrt), None);
     /// The tangent, element by element.
-    "tensor.tan" => Tan(FLOAT_TENSOR, 20, Some(f64::tan), None);
+    "tensor.tan" => Tan(FLOAT_TENSOR, 20, Some(libm::tan), None);
     /// The hyperbolic tangent, element by element.
-    "tensor.tanh" => Tanh(FLOAT_TENSOR, 20, Some(f64::tanh), None);
+    "tensor.tanh" => Tanh(FLOAT_TENSOR, 20, Some(libm::tanh), None);
 }
 
 fn sign(x: f64) -> f64 {

@@ -1,5 +1,6 @@
 //! The whole program: a task per op, and the function that runs the tasks in order.
 
+use std::collections::HashMap;
 use std::mem::offset_of;
 
 use cranelift_codegen::Context;
@@ -63,6 +64,7 @@ pub(crate) fn generate(
         frontend: FunctionBuilderContext::new(),
         context: Context::new(),
         want_listing: listing,
+        known_sites: HashMap::new(),
         code: Code {
             blob: Vec::new(),
             tasks: Vec::new(),
@@ -95,6 +97,8 @@ struct Emitter<'m> {
     frontend: FunctionBuilderContext,
     context: Context,
     want_listing: bool,
+    /// Where in `code.sites` an op is.
+    known_sites: HashMap<Op, usize>,
     code: Code,
 }
 
@@ -269,7 +273,7 @@ impl<'m> Emitter<'m> {
     /// its body.
     fn site(&mut self, op: Op) -> usize {
         let sites = &mut self.code.sites;
-        if let Some(known) = sites.iter().position(|&s| s == op) {
+        if let Some(&known) = self.known_sites.get(&op) {
             return known;
         }
         let number = sites.len();
@@ -278,6 +282,8 @@ impl<'m> Emitter<'m> {
         if view.name() == "kernel.nest" {
             sites.extend(self.module.ops_in(Nest::block(view)));
         }
+        let numbers = (number..).zip(&sites[number..]);
+        self.known_sites.extend(numbers.map(|(i, &op)| (op, i)));
         number
     }
 

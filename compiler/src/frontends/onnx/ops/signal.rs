@@ -41,7 +41,7 @@ fn window(cx: &mut Cx<'_, '_, '_, '_>, weights: [f64; 3]) -> Values {
     };
     let value = |i: i64| {
         let angle = 2.0 * PI * i as f64 / period;
-        weights[0] + weights[1] * angle.cos() + weights[2] * (2.0 * angle).cos()
+        weights[0] + weights[1] * libm::cos(angle) + weights[2] * libm::cos(2.0 * angle)
     };
     let window = Tensor::from_f64s(elem, [size as usize], (0..size).map(value));
     one(cx.constant(window)?)

@@ -6,17 +6,28 @@ mod ops;
 mod shapes;
 mod turns;
 
-use lepid_ir::core::{Dim, Elem, Module, Num, Tensor, verify};
+use std::path::Path;
+
+use lepid_ir::core::{Bytes, Diagnostics, Dim, Elem, Module, Num, Tensor, verify};
 use lepid_ir::dialects::core::Func;
 use lepid_ir::interp;
 
-use super::ImportOptions;
-use super::import::import_model;
 use super::proto::tensor_shape_proto::{Dimension, dimension};
 use super::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
     TensorShapeProto, TypeProto, ValueInfoProto, attribute_type as kind, type_proto,
 };
+use super::{ImportOptions, import};
+
+/// Lowers a model that is no part of a file.
+fn import_model(
+    model: &ModelProto,
+    folder: Option<&Path>,
+    options: &ImportOptions,
+) -> Result<(Module, Diagnostics), Diagnostics> {
+    let no_file = Bytes::from_vec(Vec::<u8>::new());
+    import::import_model(model, &no_file, folder, options)
+}
 
 pub(super) const F32: i32 = 1;
 pub(super) const I64: i32 = 7;

@@ -43,7 +43,7 @@ const ACTIVATIONS: &[Activation] = &[
         name: "elu",
         alpha: 1.0,
         beta: 0.0,
-        function: |x, alpha, _| if x < 0.0 { alpha * x.exp_m1() } else { x },
+        function: |x, alpha, _| if x < 0.0 { alpha * libm::expm1(x) } else { x },
         build: |b, x, alpha, _| b.one(&Elu, &[x], &[("alpha", alpha.into())]),
     },
     Activation {
@@ -77,7 +77,7 @@ const ACTIVATIONS: &[Activation] = &[
         name: "scaled_tanh",
         alpha: 1.0,
         beta: 1.0,
-        function: |x, alpha, beta| alpha * (beta * x).tanh(),
+        function: |x, alpha, beta| alpha * libm::tanh(beta * x),
         build: |b, x, alpha, beta| {
             let inner = affine(b, x, beta, 0.0)?;
             let tanh = build::unary(b, &t::Tanh, inner)?;
@@ -109,7 +109,7 @@ const ACTIVATIONS: &[Activation] = &[
         name: "tanh",
         alpha: 0.0,
         beta: 0.0,
-        function: |x, _, _| x.tanh(),
+        function: |x, _, _| libm::tanh(x),
         build: |b, x, _, _| build::unary(b, &t::Tanh, x),
     },
     Activation {
