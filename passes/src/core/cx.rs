@@ -85,7 +85,7 @@ impl<'a> PassCx<'a> {
                 "option `{name}` of pass `{}` cannot be `{text}`",
                 self.pass.name
             );
-            let help = format!("the default is `{name}={}`", declared.default);
+            let help = format!("{} The default is `{}`.", declared.help, declared.default);
             vec![Diagnostic::error(Code::PASS_OPTION, Loc::Unknown, message).with_help(help)]
         })
     }

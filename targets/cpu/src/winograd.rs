@@ -36,7 +36,7 @@ pub(crate) const PASS: PassDef = PassDef {
 
 fn run(module: &mut Module, cx: &mut PassCx<'_>) -> PassResult {
     let wanted: Use = cx.option("use")?;
-    let error: f64 = cx.option("error")?;
+    let Positive(error) = cx.option("error")?;
     let mut changed = Changed::No;
     for op in module.walk() {
         let view = module.view(op);
@@ -90,6 +90,18 @@ impl FromStr for Use {
             "f4" => Ok(Use::One(Scheme::F4)),
             _ => Err(()),
         }
+    }
+}
+
+/// A positive number.
+struct Positive(f64);
+
+impl FromStr for Positive {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Positive, ()> {
+        let number: f64 = text.parse().map_err(|_| ())?;
+        (number > 0.0).then_some(Positive(number)).ok_or(())
     }
 }
 
