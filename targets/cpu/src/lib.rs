@@ -52,6 +52,7 @@ use lepid_target_api::{
 };
 
 use crate::codegen::lowering::is_open_op;
+use crate::codegen::scalar;
 
 /// The target `cpu`.
 pub struct Cpu;
@@ -298,7 +299,9 @@ fn legality(op: OpView<'_>) -> Legality {
         | "tensor.window" => Legality::Native,
         "tensor.broadcast" | "tensor.transpose" | "tensor.slice" | "tensor.reverse"
         | "tensor.pad" | "tensor.concat" | "tensor.iota" => Legality::Native,
-        _ if name.starts_with("tensor.") && op.info().has(Trait::Elementwise) => Legality::Native,
+        _ if name.starts_with("tensor.") && op.info().has(Trait::Elementwise) => {
+            native(scalar::serves(name))
+        }
         _ if routines::number(name).is_some() => Legality::Native,
         _ if POINTWISE_NN.contains(&name) => native(
             op.operand_type(0).elem().is_some_and(Elem::is_float)

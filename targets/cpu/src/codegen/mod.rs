@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 pub(crate) mod cells;
+pub(crate) mod convert;
 pub(crate) mod extent;
 pub(crate) mod function;
 pub(crate) mod layers;
@@ -10,6 +11,7 @@ pub(crate) mod nest;
 pub(crate) mod open;
 pub(crate) mod product;
 pub(crate) mod program;
+pub(crate) mod reduction;
 pub(crate) mod routine;
 pub(crate) mod rules;
 pub(crate) mod scalar;

@@ -12,6 +12,7 @@ use lepid_ir::core::{Elem, Num, OpView, Tensor, Trait};
 use lepid_ir::dialects::{nn, tensor};
 use lepid_ukernels::{Table, Unary};
 
+use crate::codegen::convert::{bitcast, convert};
 use crate::codegen::function::Gen;
 use crate::support::{Support, function_number};
 
@@ -92,39 +93,61 @@ pub(crate) fn is_pointwise(view: OpView<'_>) -> bool {
     view.info().has(Trait::Elementwise)
 }
 
+/// Ops with code of their own, and whether it exists for four `f32` or masks at once, too.
+const OPS: &[(&str, bool)] = &[
+    ("nn.clip", true),
+    ("nn.leaky_relu", true),
+    ("nn.relu", true),
+    ("tensor.abs", true),
+    ("tensor.add", true),
+    ("tensor.and", false),
+    ("tensor.bit_not", false),
+    ("tensor.bitcast", false),
+    ("tensor.cast", false),
+    ("tensor.ceil", true),
+    ("tensor.compare", true),
+    ("tensor.div", true),
+    ("tensor.floor", true),
+    ("tensor.is_inf", false),
+    ("tensor.is_nan", true),
+    ("tensor.max", true),
+    ("tensor.min", true),
+    ("tensor.mul", true),
+    ("tensor.neg", true),
+    ("tensor.not", false),
+    ("tensor.or", false),
+    ("tensor.pow", true),
+    ("tensor.round", true),
+    ("tensor.rsqrt", true),
+    ("tensor.select", true),
+    ("tensor.shl", false),
+    ("tensor.shr", false),
+    ("tensor.sign", false),
+    ("tensor.sqrt", true),
+    ("tensor.sub", true),
+    ("tensor.xor", false),
+];
+
+/// Whether [`apply`] knows an op: by instructions, or by a function of one element.
+pub(crate) fn serves(name: &str) -> bool {
+    own_code(name).is_some() || unary_kernel(name).is_some() || library_function(name).is_some()
+}
+
+fn own_code(name: &str) -> Option<bool> {
+    let found = OPS.iter().find(|(op, _)| *op == name);
+    found.map(|&(_, vector)| vector)
+}
+
 /// Whether the code for four lanes exists. Operands are `f32` or masks.
 pub(crate) fn has_vector_form(view: OpView<'_>) -> bool {
-    let float = |i: usize| view.operand_type(i).elem() == Some(Elem::F32);
-    match view.name() {
-        "tensor.select" => float(1),
-        "tensor.and" | "tensor.or" | "tensor.not" => false,
-        "tensor.cast" | "tensor.bitcast" | "tensor.sign" | "tensor.rem" | "tensor.atan2" => false,
-        "tensor.is_nan" | "tensor.compare" => float(0),
-        name => {
-            view.result_type(0).elem() == Some(Elem::F32)
-                && (unary_kernel(name).is_some()
-                    || matches!(
-                        name,
-                        "tensor.add"
-                            | "tensor.sub"
-                            | "tensor.mul"
-                            | "tensor.div"
-                            | "tensor.max"
-                            | "tensor.min"
-                            | "tensor.neg"
-                            | "tensor.abs"
-                            | "tensor.sqrt"
-                            | "tensor.rsqrt"
-                            | "tensor.floor"
-                            | "tensor.ceil"
-                            | "tensor.round"
-                            | "tensor.pow"
-                            | "nn.relu"
-                            | "nn.clip"
-                            | "nn.leaky_relu"
-                    ))
-        }
-    }
+    let name = view.name();
+    let float = |elem: Option<Elem>| elem == Some(Elem::F32);
+    let lanes = match name {
+        "tensor.select" => float(view.operand_type(1).elem()),
+        "tensor.is_nan" | "tensor.compare" => float(view.operand_type(0).elem()),
+        _ => float(view.result_type(0).elem()),
+    };
+    lanes && (own_code(name) == Some(true) || unary_kernel(name).is_some())
 }
 
 /// A constant that is the same everywhere.
@@ -133,14 +156,14 @@ pub(crate) fn constant(g: &mut Gen<'_>, tensor: &Tensor, lanes: Lanes) -> Value 
     spread(g, value, lanes)
 }
 
-fn spread(g: &mut Gen<'_>, value: Value, lanes: Lanes) -> Value {
+pub(super) fn spread(g: &mut Gen<'_>, value: Value, lanes: Lanes) -> Value {
     match lanes {
         Lanes::One => value,
         Lanes::Four => g.b.ins().splat(types::F32X4, value),
     }
 }
 
-fn number(g: &mut Gen<'_>, elem: Elem, num: Num) -> Value {
+pub(super) fn number(g: &mut Gen<'_>, elem: Elem, num: Num) -> Value {
     match register(elem) {
         types::F64 => g.b.ins().f64const(num.as_f64()),
         types::F32 => g.b.ins().f32const(num.as_f64() as f32),
@@ -189,6 +212,12 @@ fn unary_kernel(name: &str) -> Option<(usize, usize)> {
         _ => return None,
     };
     Some(unary_entries(function))
+}
+
+/// The number of the C library's function of an op.
+fn library_function(name: &str) -> Option<u32> {
+    let (_, short) = name.split_once('.')?;
+    function_number(short)
 }
 
 /// Where the four-lane and the one-lane form of a function stand in the kernel table.
@@ -363,8 +392,7 @@ fn function(g: &mut Gen<'_>, view: OpView<'_>, ty: Elem, x: &[Value], lanes: Lan
         (types::F32, Some((_, x1)), Lanes::One) => g.kernel(x1, x, &[types::F32])[0],
         (types::F32, Some((x4, _)), Lanes::Four) => g.kernel(x4, x, &[types::F32X4])[0],
         _ => {
-            let short = name.rsplit('.').next().unwrap_or(name);
-            let Some(number) = function_number(short) else {
+            let Some(number) = library_function(name) else {
                 lepid_ir::bug!("`{name}` has no code for {ty}");
             };
             let wide: Vec<Value> = x
@@ -546,189 +574,5 @@ fn shift(g: &mut Gen<'_>, left: bool, signed: bool, ty: Elem, x: &[Value]) -> Va
             let by = g.b.ins().select(far, limit, x[1]);
             g.b.ins().sshr(x[0], by)
         }
-    }
-}
-
-/// The same number as another element. Floats to integers truncate, saturate, and NaN gives 0.
-pub(crate) fn convert(g: &mut Gen<'_>, x: Value, from: Elem, to: Elem) -> Value {
-    if from == to {
-        return x;
-    }
-    let (source, target) = (register(from), register(to));
-    let value = match (from.is_float(), to.is_float()) {
-        (true, true) => match (source, target) {
-            (types::F64, types::F32) if to == Elem::F16 => {
-                // Straight from f64: rounding twice would differ.
-                let bits = g.support(offset_of!(Support, f64_to_f16), &[x], &[types::I32])[0];
-                return g.support(offset_of!(Support, f16_to_f32), &[bits], &[types::F32])[0];
-            }
-            (types::F64, types::F32) if to == Elem::BF16 => {
-                let bits = g.support(offset_of!(Support, f64_to_bf16), &[x], &[types::I32])[0];
-                let bits = g.b.ins().ishl_imm_u(bits, 16);
-                return g.b.ins().bitcast(types::F32, MemFlagsData::new(), bits);
-            }
-            (types::F64, types::F32) => g.b.ins().fdemote(types::F32, x),
-            (types::F32, types::F64) => g.b.ins().fpromote(types::F64, x),
-            _ => x,
-        },
-        (true, false) if to == Elem::Bool => {
-            let zero = number(g, from, Num::Float(0.0));
-            return g.b.ins().fcmp(FloatCC::NotEqual, x, zero);
-        }
-        (true, false) => return float_to_int(g, x, to),
-        (false, true) => {
-            let wide = widen(g, x, from);
-            let float = match from == Elem::U64 {
-                true => g.b.ins().fcvt_from_uint(types::F64, wide),
-                false => g.b.ins().fcvt_from_sint(types::F64, wide),
-            };
-            match target {
-                types::F64 => return float,
-                // One rounding: straight to f32 where the integer may not fit f64's digits.
-                _ if to == Elem::F32 => match from == Elem::U64 {
-                    true => g.b.ins().fcvt_from_uint(types::F32, wide),
-                    false => g.b.ins().fcvt_from_sint(types::F32, wide),
-                },
-                _ => return convert(g, float, Elem::F64, to),
-            }
-        }
-        (false, false) if to == Elem::Bool => {
-            let zero = g.b.ins().iconst(source, 0);
-            return g.b.ins().icmp(IntCC::NotEqual, x, zero);
-        }
-        (false, false) => {
-            let wide = widen(g, x, from);
-            match target {
-                types::I64 => wide,
-                _ => g.b.ins().ireduce(target, wide),
-            }
-        }
-    };
-    round(g, value, to)
-}
-
-/// An integer in 64 bits, by the sign of its element.
-fn widen(g: &mut Gen<'_>, x: Value, from: Elem) -> Value {
-    match (register(from), from.is_signed_int()) {
-        (types::I64, _) => x,
-        (_, true) => g.b.ins().sextend(types::I64, x),
-        (_, false) => g.b.ins().uextend(types::I64, x),
-    }
-}
-
-fn float_to_int(g: &mut Gen<'_>, x: Value, to: Elem) -> Value {
-    let bits = to.bits();
-    if bits == 64 {
-        return match to.is_signed_int() {
-            true => g.b.ins().fcvt_to_sint_sat(types::I64, x),
-            false => g.b.ins().fcvt_to_uint_sat(types::I64, x),
-        };
-    }
-    let wide = g.b.ins().fcvt_to_sint_sat(types::I64, x);
-    let (low, high) = match to.is_signed_int() {
-        true => (-(1i64 << (bits - 1)), (1i64 << (bits - 1)) - 1),
-        false => (0, (1i64 << bits) - 1),
-    };
-    let (low, high) = (g.int(low), g.int(high));
-    let clamped = g.max(wide, low);
-    let clamped = g.min(clamped, high);
-    g.b.ins().ireduce(register(to), clamped)
-}
-
-fn bitcast(g: &mut Gen<'_>, x: Value, from: Elem, to: Elem) -> Value {
-    // 16-bit floats live in f32 registers, so their bits are fetched first.
-    let bits = match from {
-        Elem::F16 => {
-            let bits = g.support(offset_of!(Support, f32_to_f16), &[x], &[types::I32])[0];
-            g.b.ins().ireduce(types::I16, bits)
-        }
-        Elem::BF16 => {
-            let bits = g.support(offset_of!(Support, f32_to_bf16), &[x], &[types::I32])[0];
-            g.b.ins().ireduce(types::I16, bits)
-        }
-        Elem::F32 => g.b.ins().bitcast(types::I32, MemFlagsData::new(), x),
-        Elem::F64 => g.b.ins().bitcast(types::I64, MemFlagsData::new(), x),
-        _ => x,
-    };
-    match to {
-        Elem::F16 => {
-            let bits = g.b.ins().uextend(types::I32, bits);
-            g.support(offset_of!(Support, f16_to_f32), &[bits], &[types::F32])[0]
-        }
-        Elem::BF16 => {
-            let bits = g.b.ins().uextend(types::I32, bits);
-            let bits = g.b.ins().ishl_imm_u(bits, 16);
-            g.b.ins().bitcast(types::F32, MemFlagsData::new(), bits)
-        }
-        Elem::F32 => g.b.ins().bitcast(types::F32, MemFlagsData::new(), bits),
-        Elem::F64 => g.b.ins().bitcast(types::F64, MemFlagsData::new(), bits),
-        // Four and two bits are extended to eight by the sign of what they are now.
-        _ => round(g, bits, to),
-    }
-}
-
-/// A reduction, as `tensor.reduce` names it.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Reduction {
-    Sum,
-    Prod,
-    Max,
-    Min,
-    Any,
-    All,
-}
-
-impl Reduction {
-    pub(crate) fn from_name(name: &str) -> Option<Reduction> {
-        Some(match name {
-            "sum" => Reduction::Sum,
-            "prod" => Reduction::Prod,
-            "max" => Reduction::Max,
-            "min" => Reduction::Min,
-            "any" => Reduction::Any,
-            "all" => Reduction::All,
-            _ => return None,
-        })
-    }
-}
-
-/// The value that changes nothing.
-pub(crate) fn neutral(g: &mut Gen<'_>, kind: Reduction, ty: Elem, lanes: Lanes) -> Value {
-    let bits = ty.bits();
-    let (least, greatest) = match (ty.is_float(), ty.is_signed_int()) {
-        (true, _) => (Num::Float(f64::NEG_INFINITY), Num::Float(f64::INFINITY)),
-        (_, true) => (
-            Num::Int(-(1i128 << (bits - 1))),
-            Num::Int((1i128 << (bits - 1)) - 1),
-        ),
-        _ => (Num::Int(0), Num::Int((1i128 << bits) - 1)),
-    };
-    let num = match kind {
-        Reduction::Sum | Reduction::Any => Num::Int(0),
-        Reduction::Prod | Reduction::All => Num::Int(1),
-        Reduction::Max => least,
-        Reduction::Min => greatest,
-    };
-    let value = number(g, ty, num);
-    spread(g, value, lanes)
-}
-
-/// One more step of a reduction. Sums and products of integers keep more bits than the element has;
-/// who stores them rounds.
-pub(crate) fn combine(g: &mut Gen<'_>, kind: Reduction, ty: Elem, sum: Value, x: Value) -> Value {
-    let signed = ty.is_signed_int();
-    match (kind, ty.is_float()) {
-        (Reduction::Sum, true) => g.b.ins().fadd(sum, x),
-        (Reduction::Sum, false) => g.b.ins().iadd(sum, x),
-        (Reduction::Prod, true) => g.b.ins().fmul(sum, x),
-        (Reduction::Prod, false) => g.b.ins().imul(sum, x),
-        (Reduction::Max, true) => g.b.ins().fmax(sum, x),
-        (Reduction::Min, true) => g.b.ins().fmin(sum, x),
-        (Reduction::Max, false) if signed => g.b.ins().smax(sum, x),
-        (Reduction::Max, false) => g.b.ins().umax(sum, x),
-        (Reduction::Min, false) if signed => g.b.ins().smin(sum, x),
-        (Reduction::Min, false) => g.b.ins().umin(sum, x),
-        (Reduction::Any, _) => g.b.ins().bor(sum, x),
-        (Reduction::All, _) => g.b.ins().band(sum, x),
     }
 }

@@ -10,6 +10,7 @@ use super::affine::{Affine, Domain, Index, linear_index};
 use super::piece::{Access, Outer, Piece, Point};
 use super::{NestBody, elem};
 use crate::codegen::function::Gen;
+use crate::codegen::reduction::{self, Reduction};
 use crate::codegen::scalar::{self, Lanes};
 
 impl NestBody<'_> {
@@ -40,8 +41,8 @@ impl NestBody<'_> {
         let kept_shape: Vec<i64> = kept.iter().map(|&a| shape[a]).collect();
         let result_index: Index = (0..kept.len()).map(|k| Affine::axis(axes, k)).collect();
         let linear = linear_index(&kept_shape, &result_index, axes);
-        let kind = scalar::Reduction::from_name(tensor::Reduce::kind(view))
-            .ok_or("unknown kind of reduction")?;
+        let kind =
+            Reduction::from_name(tensor::Reduce::kind(view)).ok_or("unknown kind of reduction")?;
         let ty = elem(self.module(), source);
         if domain.iter().take(kept.len()).any(|d| d.1 == 0) {
             return Ok(());
@@ -126,16 +127,16 @@ impl NestBody<'_> {
         piece: &Piece,
         level: usize,
         at: &Point,
-        kind: scalar::Reduction,
+        kind: Reduction,
         ty: Elem,
         source: IrValue,
         index: &Index,
         rows: bool,
     ) -> Value {
-        let neutral = scalar::neutral(g, kind, ty, at.lanes);
+        let neutral = reduction::neutral(g, kind, ty, at.lanes);
         if level == piece.extents.len() {
             let value = self.value(g, piece, at, source, index, &mut HashMap::new());
-            return scalar::combine(g, kind, ty, neutral, value);
+            return reduction::combine(g, kind, ty, neutral, value);
         }
         let extent = piece.extents[level];
         let outer = Outer {
@@ -146,7 +147,7 @@ impl NestBody<'_> {
         let innermost = level + 1 == piece.extents.len();
         if innermost && rows {
             // Four partial sums of four lanes each hide the latency of the addition.
-            let four = scalar::neutral(g, kind, ty, Lanes::Four);
+            let four = reduction::neutral(g, kind, ty, Lanes::Four);
             let blocks = extent / 16 * 16;
             let stop = g.int(blocks);
             let mut sums = g.fold_range(zero, stop, 16, &[four; 4], |g, i, sums| {
@@ -156,7 +157,7 @@ impl NestBody<'_> {
                         let point = outer.advanced(g, piece, level, i).point(Lanes::Four, level);
                         let value =
                             self.value(g, piece, &point, source, index, &mut HashMap::new());
-                        scalar::combine(g, kind, ty, sums[k], value)
+                        reduction::combine(g, kind, ty, sums[k], value)
                     })
                     .collect()
             });
@@ -166,20 +167,20 @@ impl NestBody<'_> {
             sums[0] = g.fold_range(from, to, 4, &[first], |g, i, sum| {
                 let point = outer.advanced(g, piece, level, i).point(Lanes::Four, level);
                 let value = self.value(g, piece, &point, source, index, &mut HashMap::new());
-                vec![scalar::combine(g, kind, ty, sum[0], value)]
+                vec![reduction::combine(g, kind, ty, sum[0], value)]
             })[0];
-            let left = scalar::combine(g, kind, ty, sums[0], sums[1]);
-            let right = scalar::combine(g, kind, ty, sums[2], sums[3]);
-            let both = scalar::combine(g, kind, ty, left, right);
+            let left = reduction::combine(g, kind, ty, sums[0], sums[1]);
+            let right = reduction::combine(g, kind, ty, sums[2], sums[3]);
+            let both = reduction::combine(g, kind, ty, left, right);
             let lanes: Vec<Value> = (0..4).map(|l| g.b.ins().extractlane(both, l)).collect();
             let total = lanes[1..]
                 .iter()
-                .fold(lanes[0], |sum, &x| scalar::combine(g, kind, ty, sum, x));
+                .fold(lanes[0], |sum, &x| reduction::combine(g, kind, ty, sum, x));
             let (from, to) = (g.int(quads), g.int(extent));
             return g.fold_range(from, to, 1, &[total], |g, i, sum| {
                 let point = outer.advanced(g, piece, level, i).point(Lanes::One, level);
                 let value = self.value(g, piece, &point, source, index, &mut HashMap::new());
-                vec![scalar::combine(g, kind, ty, sum[0], value)]
+                vec![reduction::combine(g, kind, ty, sum[0], value)]
             })[0];
         }
         g.fold_range(zero, end, 1, &[neutral], |g, i, sum| {
@@ -192,7 +193,7 @@ impl NestBody<'_> {
                     self.reduce_loops(g, piece, level + 1, &point, kind, ty, source, index, rows)
                 }
             };
-            vec![scalar::combine(g, kind, ty, sum[0], value)]
+            vec![reduction::combine(g, kind, ty, sum[0], value)]
         })[0]
     }
 }

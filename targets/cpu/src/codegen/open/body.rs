@@ -11,6 +11,7 @@ use lepid_ir::dialects::tensor::{self, PadMode};
 use super::loops::{Coord, Source, Step};
 use super::moves::{self, Padding, paddings};
 use super::{Input, elem};
+use crate::codegen::convert::convert;
 use crate::codegen::extent::Extent;
 use crate::codegen::function::Gen;
 use crate::codegen::rules::NestExtents;
@@ -140,7 +141,7 @@ impl<'m> Body<'m> {
         let wide = wide(ty);
         let mut load = |i: usize| {
             let x = self.inputs[&view.operand(i)].load(g, &[], Lanes::One);
-            scalar::convert(g, x, ty, wide)
+            convert(g, x, ty, wide)
         };
         let (start, delta) = (load(0), load(2));
         Kind::Range { start, delta }
@@ -213,7 +214,7 @@ impl<'m> Body<'m> {
                         g.add(*start, moved)
                     }
                 };
-                scalar::convert(g, sum, wide, ty)
+                convert(g, sum, wide, ty)
             }
             Kind::Constant => match self.module.constant_value(value) {
                 Some(tensor) => scalar::constant(g, tensor, lanes),

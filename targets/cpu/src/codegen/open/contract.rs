@@ -7,10 +7,12 @@ use lepid_ir::dialects::tensor::{self, ContractAxes};
 use super::Input;
 use super::body::choose;
 use super::loops::{Coord, Loops, Source, Step};
+use crate::codegen::convert::convert;
 use crate::codegen::extent::Extent;
 use crate::codegen::function::Gen;
+use crate::codegen::reduction::{self, Reduction};
 use crate::codegen::rules::Extents;
-use crate::codegen::scalar::{self, Lanes, Reduction};
+use crate::codegen::scalar::Lanes;
 
 /// The products of a `tensor.contract`, at `[batch, free of x, free of y, contracted]`.
 pub(super) struct Products {
@@ -79,7 +81,7 @@ impl Source for Products {
         let mut read = |i: usize| {
             let index: Vec<Coord> = self.loops[i].iter().map(|&number| at[number]).collect();
             let x = self.inputs[i].load(g, &index, lanes);
-            scalar::convert(g, x, self.inputs[i].elem, self.elem)
+            convert(g, x, self.inputs[i].elem, self.elem)
         };
         let (x, y) = (read(0), read(1));
         match self.elem.is_float() {
@@ -156,7 +158,7 @@ impl Source for Windows {
             g,
             inside,
             |g| self.input.load(g, &index, lanes),
-            |g| scalar::neutral(g, self.fold, self.input.elem, lanes),
+            |g| reduction::neutral(g, self.fold, self.input.elem, lanes),
         )
     }
 

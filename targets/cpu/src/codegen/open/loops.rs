@@ -6,7 +6,8 @@ use lepid_ir::core::Elem;
 
 use crate::codegen::extent::Extent;
 use crate::codegen::function::Gen;
-use crate::codegen::scalar::{self, Lanes, Reduction};
+use crate::codegen::reduction::{self, Reduction};
+use crate::codegen::scalar::{self, Lanes};
 
 /// What the loops compute, one value per point.
 pub(super) trait Source {
@@ -172,26 +173,26 @@ impl Task<'_> {
     fn fold(&self, g: &mut Gen<'_>, fold: Reduction, at: &[Coord], lanes: Lanes) -> Value {
         let ty = self.source.elem();
         let level = at.len() - self.loops.kept.len();
-        let neutral = scalar::neutral(g, fold, ty, lanes);
+        let neutral = reduction::neutral(g, fold, ty, lanes);
         let Some(&extent) = self.loops.reduced.get(level) else {
             let value = self.source.value(g, at, lanes);
-            return scalar::combine(g, fold, ty, neutral, value);
+            return reduction::combine(g, fold, ty, neutral, value);
         };
         let last = level + 1 == self.loops.reduced.len();
         let (zero, end) = (g.int(0), g.extent(extent));
         let mut from = zero;
         let mut total = neutral;
         if last && self.rows && lanes == Lanes::One {
-            let four = scalar::neutral(g, fold, ty, Lanes::Four);
+            let four = reduction::neutral(g, fold, ty, Lanes::Four);
             let stop = g.b.ins().band_imm_s(end, -4);
             let sums = g.fold_range(zero, stop, 4, &[four], |g, i, sum| {
                 let at = with(at, Extent::Run(i), Step::Unit);
                 let value = self.source.value(g, &at, Lanes::Four);
-                vec![scalar::combine(g, fold, ty, sum[0], value)]
+                vec![reduction::combine(g, fold, ty, sum[0], value)]
             });
             for lane in 0..4 {
                 let x = g.b.ins().extractlane(sums[0], lane);
-                total = scalar::combine(g, fold, ty, total, x);
+                total = reduction::combine(g, fold, ty, total, x);
             }
             from = stop;
         }
@@ -201,7 +202,7 @@ impl Task<'_> {
                 true => self.source.value(g, &at, lanes),
                 false => self.fold(g, fold, &at, lanes),
             };
-            vec![scalar::combine(g, fold, ty, sum[0], value)]
+            vec![reduction::combine(g, fold, ty, sum[0], value)]
         })[0]
     }
 }

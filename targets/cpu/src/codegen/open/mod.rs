@@ -21,8 +21,9 @@ use crate::codegen::cells::Port;
 use crate::codegen::extent::Extent;
 use crate::codegen::function::Gen;
 use crate::codegen::nest;
+use crate::codegen::reduction::Reduction;
 use crate::codegen::rules::{self, Check, Extents, NestExtents};
-use crate::codegen::scalar::{self, Lanes, Reduction};
+use crate::codegen::scalar::{self, Lanes};
 
 /// A task of loops over extents that are known only at run time.
 pub(crate) struct OpenTask {
