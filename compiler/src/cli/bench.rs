@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
-use lepid_ir::core::Cost;
-use lepid_target_api::{Executable, LoadOptions, Package, Target};
+use lepid_ir::core::{Code, Cost, Diagnostic, Loc};
+use lepid_target_api::{CostModel, Executable, LoadOptions, Package, Target};
 use lepid_ukernels::{Isa, measure};
 
 use super::args::{
@@ -15,7 +15,7 @@ use super::args::{
 use super::output::{Table, json_number};
 use super::package::Prepared;
 use super::profile::{self, Preparation};
-use super::{Cx, Failure, Outcome, worker};
+use super::{Cx, Failure, Outcome, calibrate, worker};
 use crate::report::units::metric;
 
 /// Measure the speed of a model or of a package.
@@ -26,10 +26,15 @@ Examples:
   lepid bench model.lepid --kernels
   lepid bench model.onnx --dim N=8 --seconds 5 --kernels
   lepid bench model.onnx --trace trace.json
-  lepid bench model.onnx --json")]
+  lepid bench model.onnx --json
+  lepid bench --calibrate")]
 pub(super) struct Args {
     #[command(flatten)]
-    model: ModelArgs,
+    model: Option<ModelArgs>,
+    /// In place of measuring a model, fit what passes choose by to this processor, and store it for
+    /// the compilations to come.
+    #[arg(long, conflicts_with = "model")]
+    calibrate: bool,
     #[command(flatten)]
     inputs: InputArgs,
     #[command(flatten)]
@@ -66,6 +71,8 @@ pub(super) struct Ready<'d> {
     pub target: &'d dyn Target,
     /// Kept for the table of kernels alone: it holds the weights of the model once more.
     pub package: Option<Package>,
+    /// What the target predicts.
+    pub costs: Box<dyn CostModel>,
     pub executable: Box<dyn Executable>,
     pub inputs: Vec<lepid_ir::core::Tensor>,
     /// Of the model before any pass, or of the ops in a package.
@@ -76,7 +83,12 @@ pub(super) struct Ready<'d> {
 }
 
 pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
-    let mut ready = prepare(args, cx)?;
+    let model = match &args.model {
+        _ if args.calibrate => return calibrate::run(&args.target, threads(args.threads), cx),
+        Some(model) => model,
+        None => return Err(missing_model().into()),
+    };
+    let mut ready = prepare(model, args, cx)?;
     if args.worker {
         return worker::serve(&mut ready);
     }
@@ -89,6 +101,12 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
         Some(package) => profile(args, &ready, package, times.all.len() as u64, cx),
         None => Ok(()),
     }
+}
+
+fn missing_model() -> Diagnostic {
+    let message = "there is no model to measure";
+    let error = Diagnostic::error(Code::ARGUMENT, Loc::Unknown, message);
+    error.with_help("name one, as in `lepid bench model.onnx`")
 }
 
 /// What runs with a clock around every op tell.
@@ -115,7 +133,7 @@ fn profile(
         return Ok(());
     }
     if args.kernels {
-        profile::show(ready, package, &runs, cx)?;
+        profile::show(ready, package, (&runs, threads(args.threads)), cx)?;
     }
     match &args.trace {
         // The last ones have met warm caches.
@@ -130,12 +148,12 @@ fn profile(
 /// Profiled runs for a table.
 const MOST_PROFILED: u64 = 1000;
 
-fn prepare<'d>(args: &Args, cx: &mut Cx<'d>) -> Result<Ready<'d>, Failure> {
+fn prepare<'d>(model: &ModelArgs, args: &Args, cx: &mut Cx<'d>) -> Result<Ready<'d>, Failure> {
     let start = Instant::now();
     if let Some(path) = &args.trace {
         check_output(path)?;
     }
-    let prepared = Prepared::new(&args.model, &args.inputs, &args.target, cx)?;
+    let prepared = Prepared::new(model, &args.inputs, &args.target, cx)?;
     let before = start.elapsed();
     let options = LoadOptions {
         threads: threads(args.threads),
@@ -145,8 +163,12 @@ fn prepare<'d>(args: &Args, cx: &mut Cx<'d>) -> Result<Ready<'d>, Failure> {
     let executable = load_package(prepared.target, &prepared.package, &options)?;
     let load = start.elapsed();
     let profiled = args.kernels || args.trace.is_some();
+    let costs = prepared
+        .target
+        .cost_model(&args.target.options(prepared.target)?)?;
     Ok(Ready {
         target: prepared.target,
+        costs,
         package: profiled.then_some(prepared.package),
         executable,
         inputs: prepared.inputs,

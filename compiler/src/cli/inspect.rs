@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use lepid_ir::core::{Cost, Module, Op, Tensor, ValueDef};
 use lepid_ir::dialects::core::Func;
 use lepid_passes::transform::memory_plan;
-use lepid_target_api::{Package, Port, Signature, main_function};
+use lepid_target_api::{Package, Port, Signature, Target, main_function};
 use serde_json::{Value, json};
 
 use super::args::{Job, ModelArgs, TargetArgs, check_output};
 use super::output::{Table, json_number};
 use super::run::count_ops;
-use super::{Cx, Outcome, package};
+use super::{Cx, Failure, Outcome, kernels, package};
 use crate::driver::files;
 use crate::report::page::{self, Page};
 use crate::report::units::{bytes, metric};
@@ -27,6 +27,7 @@ Examples:
   lepid inspect model.onnx
   lepid inspect model.onnx --ops --dim N=8
   lepid inspect model.onnx --plan --json
+  lepid inspect model.onnx --kernels
   lepid inspect model.onnx --html model.html
   lepid inspect model.lepid")]
 pub(super) struct Args {
@@ -40,6 +41,9 @@ pub(super) struct Args {
     /// Show the place of every value in the arena of the compiled model.
     #[arg(long)]
     plan: bool,
+    /// Show which kernel computes each op of the compiled model, why, and what else there was.
+    #[arg(long)]
+    kernels: bool,
     /// Write a page for a browser: the graph, shapes, costs, memory over time, weights.
     #[arg(long, value_name = "FILE.html")]
     html: Option<PathBuf>,
@@ -50,9 +54,9 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
         check_output(path)?;
     }
     if cx.driver.is_package(&args.model.file.model) {
-        let (package, _) = package::open(&args.model, &args.target, cx)?;
+        let (package, target) = package::open(&args.model, &args.target, cx)?;
         package::inspect(&package, cx)?;
-        return details(args, &package, cx);
+        return details(args, &package, target, cx);
     }
     let open = args.model.load(cx)?;
     let signature = args.model.signature(&open)?;
@@ -77,6 +81,7 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
         } else {
             String::new()
         },
+        kernel_table(args, package, args.target.target(cx)?, cx)?,
     ];
     if let Some(path) = &args.html {
         let page = Page {
@@ -95,7 +100,7 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
 }
 
 /// The tables that are asked for, of the ops in a package.
-fn details(args: &Args, package: &Package, cx: &mut Cx<'_>) -> Outcome {
+fn details(args: &Args, package: &Package, target: &dyn Target, cx: &mut Cx<'_>) -> Outcome {
     let module = &package.module;
     let mut text = String::new();
     if let (true, Some(func)) = (args.ops, module.funcs().next()) {
@@ -104,6 +109,7 @@ fn details(args: &Args, package: &Package, cx: &mut Cx<'_>) -> Outcome {
     if args.plan {
         text += &plan_table(package, cx)?;
     }
+    text += &kernel_table(args, package, target, cx)?;
     if let (Some(path), Some(func)) = (&args.html, module.funcs().next()) {
         let page = Page {
             title: &title(&args.model),
@@ -118,6 +124,20 @@ fn details(args: &Args, package: &Package, cx: &mut Cx<'_>) -> Outcome {
         io::stdout().write_all(text.as_bytes())?;
     }
     Ok(())
+}
+
+fn kernel_table(
+    args: &Args,
+    package: &Package,
+    target: &dyn Target,
+    cx: &mut Cx<'_>,
+) -> Result<String, Failure> {
+    let func = package.module.funcs().next().filter(|_| args.kernels);
+    let Some(func) = func else {
+        return Ok(String::new());
+    };
+    let model = target.cost_model(&args.target.options(target)?)?;
+    Ok(kernels::table(&package.module, func, model.as_ref(), cx))
 }
 
 fn write_page(path: &Path, page: &Page<'_>, cx: &mut Cx<'_>) -> Outcome {

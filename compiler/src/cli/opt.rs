@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use lepid_ir::core::{Code, Module, Resources, print_module};
 use lepid_ir::text::{check_round_trip, write_weights};
 use lepid_passes::core::{PassEnv, PassManager, Pipeline, Report};
+use lepid_target_api::TargetOptions;
 use serde_json::json;
 
 use super::args::{FileArgs, IrArgs, check_output, find_target};
@@ -64,9 +65,10 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let report = match target {
         None => optimize(args, &generic, &mut module, &pipeline, cx)?,
         Some(target) => {
+            let model = target.cost_model(&TargetOptions::default())?;
             let env = PassEnv {
                 legality: &|op| target.legality(op),
-                cost: &|op| target.cost(op).unwrap_or_else(|| op.def().cost(op)),
+                seconds: &|op| model.seconds(op, 1),
                 facts: target.info().capabilities,
                 ..generic
             };

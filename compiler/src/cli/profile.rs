@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use lepid_ir::core::{Code, Cost, Loc, Op, OpView};
+use lepid_ir::core::{Code, Loc, Op, OpView};
 use lepid_passes::core::Report;
 use lepid_target_api::{LoadOptions, OpTime, Package};
 use serde_json::{Value as Json, json};
@@ -103,11 +103,6 @@ fn kernels(runs: &[Run]) -> Vec<Kernel> {
     all
 }
 
-fn cost(ready: &Ready<'_>, view: OpView<'_>) -> Cost {
-    let cost = ready.target.cost(view);
-    cost.unwrap_or_else(|| view.def().cost(view))
-}
-
 /// The names of the model's nodes that an op came from; places in a text have line numbers.
 fn nodes(view: OpView<'_>, cx: &Cx<'_>) -> Vec<String> {
     let parts = view.loc().parts().iter();
@@ -136,18 +131,29 @@ fn results(view: OpView<'_>) -> Vec<String> {
 }
 
 /// Three tables: kinds of ops, nodes of the model, ops; the slowest first.
-pub(super) fn show(ready: &Ready<'_>, package: &Package, runs: &[Run], cx: &mut Cx<'_>) -> Outcome {
+pub(super) fn show(
+    ready: &Ready<'_>,
+    package: &Package,
+    (runs, threads): (&[Run], usize),
+    cx: &mut Cx<'_>,
+) -> Outcome {
     let kernels = kernels(runs);
     let total: f64 = kernels.iter().map(|k| k.seconds).sum();
+    let predict = |k: &Kernel| ready.costs.seconds(package.module.view(k.op), threads) * k.calls;
+    let total_predicted: f64 = kernels.iter().map(predict).sum();
     let share = |seconds: f64| format!("{:.1}", 100.0 * seconds / total);
     let ms = |seconds: f64| format!("{:.4}", seconds * 1e3);
-    let mut table = Table::new(&["ms", "%", "GFLOP/s", "op", "result", "node"], &[0, 1, 2]);
+    let columns = ["ms", "%", "predicted", "GFLOP/s", "op", "result", "node"];
+    let mut table = Table::new(&columns, &[0, 1, 2, 3]);
+    let mut errors = Vec::new();
     let mut rows: Vec<Json> = Vec::new();
     let mut by_op: BTreeMap<String, (f64, usize)> = BTreeMap::new();
     let mut by_node: BTreeMap<Vec<String>, (f64, usize)> = BTreeMap::new();
     for kernel in &kernels {
         let view = package.module.view(kernel.op);
-        let flops = cost(ready, view).flops * kernel.calls;
+        let flops = view.def().cost(view).flops * kernel.calls;
+        let predicted = predict(kernel);
+        errors.push((predicted / kernel.seconds - 1.0).abs());
         let (nodes, results) = (nodes(view, cx), results(view));
         let add = |entry: &mut (f64, usize)| *entry = (entry.0 + kernel.seconds, entry.1 + 1);
         add(by_op.entry(view.name().to_string()).or_default());
@@ -155,6 +161,7 @@ pub(super) fn show(ready: &Ready<'_>, package: &Package, runs: &[Run], cx: &mut 
         table.row(vec![
             ms(kernel.seconds),
             share(kernel.seconds),
+            ms(predicted),
             format!("{:.1}", flops / kernel.seconds / 1e9),
             view.name().to_string(),
             results.join(", "),
@@ -163,6 +170,7 @@ pub(super) fn show(ready: &Ready<'_>, package: &Package, runs: &[Run], cx: &mut 
         rows.push(json!({
             "op": view.name(),
             "ms": json_number(kernel.seconds * 1e3),
+            "predicted_ms": json_number(predicted * 1e3),
             "calls": json_number(kernel.calls),
             "flops": json_number(flops),
             "results": results,
@@ -180,8 +188,13 @@ pub(super) fn show(ready: &Ready<'_>, package: &Package, runs: &[Run], cx: &mut 
             })
         })
         .collect();
+    errors.sort_by(f64::total_cmp);
+    let error = errors.get(errors.len() / 2).copied().unwrap_or(0.0);
     cx.report("kernels", rows);
     cx.report("nodes", groups);
+    cx.report("total_ms", json_number(total * 1e3));
+    cx.report("predicted_ms", json_number(total_predicted * 1e3));
+    cx.report("median_prediction_error", json_number(error));
     if cx.json {
         return Ok(());
     }
@@ -197,7 +210,15 @@ pub(super) fn show(ready: &Ready<'_>, package: &Package, runs: &[Run], cx: &mut 
         };
         groups.row(vec![ms(seconds), share(seconds), count.to_string(), nodes]);
     }
-    let text = format!("\n{}\n{}\n{}", sums.text(), groups.text(), table.text());
+    let text = format!(
+        "\n{}\n{}\n{}\npredicted {} ms of {} ms measured; median error of a kernel {:.0} %\n",
+        sums.text(),
+        groups.text(),
+        table.text(),
+        ms(total_predicted),
+        ms(total),
+        100.0 * error
+    );
     Ok(io::stdout().write_all(text.as_bytes())?)
 }
 
@@ -233,7 +254,7 @@ pub(super) fn write_trace(
         for time in &run.ops {
             let view = package.module.view(time.op);
             let seconds = time.time.as_secs_f64();
-            events.push(op_event(ready, view, (at, seconds, time.calls), cx));
+            events.push(op_event(view, (at, seconds, time.calls), cx));
             at += seconds;
         }
     }
@@ -278,12 +299,11 @@ fn prepare_events(preparation: &Preparation) -> Vec<Event> {
 }
 
 fn op_event(
-    ready: &Ready<'_>,
     view: OpView<'_>,
     (start, seconds, calls): (f64, f64, u64),
     cx: &Cx<'_>,
 ) -> Event {
-    let cost = cost(ready, view);
+    let cost = view.def().cost(view);
     let nodes = nodes(view, cx);
     let operands = view.operands().iter();
     let operands: Vec<String> = operands

@@ -7,7 +7,7 @@ mod pipeline;
 mod registry;
 pub mod rewrite;
 
-pub use cx::{Legality, PassCx, PassEnv};
+pub use cx::{Legality, PassCx, PassEnv, estimate};
 pub use manager::{Observer, PassManager, PassRun, Report, Silent};
 pub use pass::{Changed, PassDef, PassOption, PassResult, Values};
 pub use pipeline::{Alias, PIPELINE_FILE, Pipeline, Step};

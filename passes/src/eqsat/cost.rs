@@ -1,18 +1,11 @@
-//! What a node costs: the target's estimate as one number.
+//! What a node costs: the seconds that the target predicts.
 
-use lepid_ir::core::{Cost, Type};
+use lepid_ir::core::Type;
 
 use super::facts::{Facts, Graph, Sort};
 use super::language::{Leaf, Node};
 use super::scratch::Scratch;
 use crate::core::{Legality, PassEnv};
-
-/// Operations that take as long as moving one byte. Caches feed what is fused, so the ratio lies
-/// below that of a machine's peak to its memory.
-const PER_BYTE: f64 = 4.0;
-
-/// Operations that take as long as starting one op.
-const PER_OP: f64 = 500.0;
 
 /// What is evaluated while compiling costs next to nothing, but less is better.
 const FIXED: f64 = 1e-7;
@@ -55,14 +48,10 @@ impl<'e> CostModel<'e> {
         let weight = self
             .scratch
             .ask(name.0, &types, &leaves, |op| match (env.legality)(op) {
-                Legality::Native | Legality::Expand => weight((env.cost)(op)),
+                Legality::Native | Legality::Expand => (env.seconds)(op),
                 Legality::Unsupported(_) => f64::INFINITY,
             });
         let weight = weight.unwrap_or(f64::INFINITY);
         if fixed { weight * FIXED } else { weight }
     }
-}
-
-fn weight(cost: Cost) -> f64 {
-    cost.flops + PER_BYTE * cost.bytes + PER_OP
 }

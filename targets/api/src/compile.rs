@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 
 use lepid_ir::core::{
-    Code, Cost, Diagnostic, Diagnostics, Dim, Limits, Loc, Module, Op, OpView, Registry, Symbol,
-    nearest,
+    Code, Diagnostic, Diagnostics, Dim, Limits, Loc, Module, Op, OpView, Registry, Symbol, nearest,
 };
 use lepid_ir::dialects::core::{Call, Func};
 use lepid_passes::core::{
@@ -62,11 +61,12 @@ pub fn compile(
 ) -> Result<Compiled, Diagnostics> {
     let pipeline = pipeline(target, options, &env)?;
     let legality = |op: OpView<'_>| target.legality(op);
-    let cost = |op: OpView<'_>| -> Cost { target.cost(op).unwrap_or_else(|| op.def().cost(op)) };
+    let model = target.cost_model(&options.target)?;
+    let seconds = |op: OpView<'_>| model.seconds(op, 1);
     let pass_env = PassEnv {
         ops: env.ops,
         legality: &legality,
-        cost: &cost,
+        seconds: &seconds,
         facts: target.info().capabilities,
         dims: options.dims.clone(),
     };

@@ -4,6 +4,7 @@
 //! [`Target`]; `targets/reference` is the smallest example.
 
 mod compile;
+mod cost_model;
 mod memory;
 mod package;
 mod target;
@@ -11,6 +12,10 @@ mod view;
 
 pub use compile::{
     CompileEnv, CompileOptions, Compiled, OpenExtent, compile, main_function, pipeline_text,
+};
+pub use cost_model::{
+    Calibration, Choice, CostModel, Estimate, Fitted, FittedKernel, Probe, Sample,
+    calibration_folder,
 };
 pub use lepid_passes::core::Legality;
 pub use memory::check_values;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lepid_ir::core::{
-    Code, Cost, Diagnostic, Diagnostics, Loc, Module, Op, OpView, Registry, Tensor, Type,
+    Code, Diagnostic, Diagnostics, Loc, Module, Op, OpView, Registry, Tensor, Type,
 };
 use lepid_passes::core::{Legality, PassRegistry};
 
-use crate::{Package, Signature, TensorView, TensorViewMut};
+use crate::{Calibration, CostModel, Estimate, Package, Signature, TensorView, TensorViewMut};
 
 /// An option of a target, as `lepid list targets` shows it.
 #[derive(Copy, Clone, Debug)]
@@ -231,8 +231,13 @@ pub trait Target: Send + Sync {
     /// Compiles a function of which every op is native.
     fn emit(&self, module: &Module, cx: &EmitCx<'_>) -> Result<Package, Diagnostics>;
 
-    /// The cost of an op here; `None` for the op's own estimate.
-    fn cost(&self, _op: OpView<'_>) -> Option<Cost> {
+    /// What ops cost here, by which passes choose. The options may name a calibration.
+    fn cost_model(&self, _options: &TargetOptions) -> Result<Box<dyn CostModel>, Diagnostics> {
+        Ok(Box::new(Estimate))
+    }
+
+    /// How the cost model is fitted to a machine, if it can be.
+    fn calibration(&self) -> Option<&dyn Calibration> {
         None
     }
 

@@ -9,6 +9,7 @@
 
 mod abi;
 mod codegen;
+mod cost;
 #[allow(
     dead_code,
     reason = "shared with the run time of linked programs, some of it only used there"
@@ -47,8 +48,8 @@ use lepid_ir::dialects::nn;
 use lepid_passes::core::PassRegistry;
 use lepid_passes::transform::lower::nn_to_kernel::is_constant_expression;
 use lepid_target_api::{
-    Constants, EmitCx, Legality, LoadError, Package, Program, Provenance, Section, Target,
-    TargetInfo, TargetOption,
+    Calibration, Constants, CostModel, EmitCx, Legality, LoadError, Package, Program, Provenance,
+    Section, Target, TargetInfo, TargetOption, TargetOptions,
 };
 
 use crate::codegen::lowering::is_open_op;
@@ -61,6 +62,12 @@ static INFO: TargetInfo = TargetInfo {
     name: "cpu",
     summary: "Machine code by Cranelift around precompiled microkernels (AVX2, or portable).",
     options: &[
+        TargetOption {
+            name: "cost-model",
+            default: cost::AUTO,
+            portable: Some(cost::SHIPPED),
+            help: "what passes choose by: auto (the calibration of this processor, if there is one), shipped, or a file of `lepid bench --calibrate`",
+        },
         TargetOption {
             name: "emit",
             default: "program",
@@ -122,6 +129,14 @@ impl Target for Cpu {
          canonicalize,fold,cse,dead-ops,expand,nn-to-kernel,canonicalize,fold,cse,dead-ops,\
          expand,fuse-epilogues,winograd{use=$winograd,error=$winograd-error},fuse-nests,dead-ops,\
          memory-plan"
+    }
+
+    fn cost_model(&self, options: &TargetOptions) -> Result<Box<dyn CostModel>, Diagnostics> {
+        Ok(Box::new(cost::KernelCosts::of(&INFO, options)?))
+    }
+
+    fn calibration(&self) -> Option<&dyn Calibration> {
+        Some(&cost::Calibrate)
     }
 
     fn register(&self, _ops: &mut Registry, passes: &mut PassRegistry) {

@@ -4,15 +4,15 @@
 //! kernel.conv(%x, %w) {…}   =>   kernel.conv(%x, %w) {algorithm = "winograd_f4", …}
 //! ```
 //!
-//! What an algorithm costs is a formula in the extents, fitted to measurements (see [`Cost`]), so
-//! that a layer gets the same algorithm everywhere. How exact it is follows from its matrices and
-//! the number of channels ([`Scheme::error_bound`]).
+//! What an algorithm costs, the target's cost model predicts from the extents. How exact it is
+//! follows from its matrices and the number of channels ([`Scheme::error_bound`]).
 
 use std::str::FromStr;
 
-use lepid_ir::core::{Module, OpView};
+use lepid_ir::core::{Module, Op, OpView};
 use lepid_ir::dialects::kernel;
 use lepid_passes::core::{Changed, PassCx, PassDef, PassOption, PassResult, Values};
+use lepid_target_api::{TargetInfo, TargetOptions};
 use lepid_ukernels::winograd::Scheme;
 
 pub(crate) const PASS: PassDef = PassDef {
@@ -38,21 +38,42 @@ fn run(module: &mut Module, cx: &mut PassCx<'_>) -> PassResult {
     let wanted: Use = cx.option("use")?;
     let Positive(error) = cx.option("error")?;
     let mut changed = Changed::No;
+    let selection = Selection { wanted, error };
     for op in module.walk() {
         let view = module.view(op);
-        if view.name() != "kernel.conv" || !kernel::suits_winograd(view) {
+        if view.name() != "kernel.conv" || refusal(view).is_some() {
             continue;
         }
-        let Some(layer) = Layer::of(view) else {
-            continue;
-        };
-        let scheme = choose(wanted, error, &layer);
-        if scheme != self::scheme(view) {
-            module.set_attr(op, "algorithm", algorithm(scheme).into());
+        let stated = scheme(view);
+        if choose(module, op, &selection, cx.env.seconds) != stated {
             changed = Changed::Yes;
         }
     }
     Ok(changed)
+}
+
+/// Sets the algorithm of a convolution that suits Winograd's, and gives it.
+fn choose(
+    module: &mut Module,
+    op: Op,
+    selection: &Selection,
+    seconds: &dyn Fn(OpView<'_>) -> f64,
+) -> Option<Scheme> {
+    let schemes = selection.schemes(module.view(op));
+    let mut set = |scheme: Option<Scheme>| {
+        module.set_attr(op, "algorithm", algorithm(scheme).into());
+        seconds(module.view(op))
+    };
+    let direct = set(None);
+    let enough = match selection.wanted {
+        Use::Auto => WORTH_IT * direct,
+        Use::Off | Use::One(_) => f64::INFINITY,
+    };
+    let timed = schemes.into_iter().map(|s| (s, set(Some(s))));
+    let best = timed.min_by(|(_, a), (_, b)| a.total_cmp(b));
+    let chosen = best.filter(|&(_, time)| time < enough).map(|(s, _)| s);
+    set(chosen);
+    chosen
 }
 
 /// The algorithm that a `kernel.conv` states, if it is Winograd's.
@@ -105,142 +126,104 @@ impl FromStr for Positive {
     }
 }
 
-/// A convolution with a window of 3 x 3 at stride 1.
+/// What the options `winograd` and `winograd-error` say.
 #[derive(Copy, Clone, Debug)]
-struct Layer {
-    images: u64,
-    /// Extents of the output.
-    rows: u64,
-    pixels: u64,
-    channels: u64,
-    columns: u64,
+pub(crate) struct Selection {
+    wanted: Use,
+    error: f64,
 }
 
-impl Layer {
-    /// `None` if the extents are not known.
-    fn of(conv: OpView<'_>) -> Option<Layer> {
-        let y = conv.result_tensor(0).known_dims()?;
-        let channels = conv.operand_dims(0).last()?.known()?;
-        Some(Layer {
-            images: y[0] as u64,
-            rows: y[1] as u64,
-            pixels: y[2] as u64,
-            channels,
-            columns: y[3] as u64,
-        })
+impl Selection {
+    /// Options that do not parse have their defaults: the pass refuses them.
+    pub(crate) fn of(info: &TargetInfo, options: &TargetOptions) -> Selection {
+        let text = |name| options.get(info, name).unwrap_or_default();
+        Selection {
+            wanted: text("winograd").parse().unwrap_or(Use::Auto),
+            error: text("winograd-error").parse().map_or(1e-4, |Positive(e)| e),
+        }
+    }
+
+    /// The schemes that may compute a convolution of `nn` or `kernel`.
+    pub(crate) fn schemes(&self, conv: OpView<'_>) -> Vec<Scheme> {
+        if refusal(conv).is_some() {
+            return Vec::new();
+        }
+        let all = Scheme::ALL.into_iter();
+        all.filter(|&scheme| self.refusal(conv, scheme).is_none())
+            .collect()
+    }
+
+    /// Why a scheme may not compute a convolution that suits it.
+    pub(crate) fn refusal(&self, conv: OpView<'_>, scheme: Scheme) -> Option<String> {
+        let bound = error_bound(conv, scheme);
+        match self.wanted {
+            Use::Off => Some("switched off by `winograd`".into()),
+            Use::One(one) if one != scheme => Some("switched off by `winograd`".into()),
+            _ if bound > self.error => Some(format!(
+                "its error bound {bound:.1e} exceeds `winograd-error`, {:.1e}",
+                self.error
+            )),
+            _ => None,
+        }
     }
 }
 
-fn choose(wanted: Use, error: f64, layer: &Layer) -> Option<Scheme> {
-    let exact = |scheme: &Scheme| scheme.error_bound(layer.channels as usize) <= error;
-    match wanted {
-        Use::Off => None,
-        Use::One(scheme) => Some(scheme).filter(exact),
-        Use::Auto => {
-            let enough = WORTH_IT * DIRECT.of(layer);
-            let costs = COSTS.iter().filter(|(scheme, _)| exact(scheme));
-            let costs = costs.map(|(scheme, cost)| (*scheme, cost.of(layer)));
-            let best = costs.min_by(|(_, a), (_, b)| a.total_cmp(b))?;
-            Some(best.0).filter(|_| best.1 < enough)
-        }
+/// The bound on the error of a scheme, relative to the root mean square of the layer.
+pub(crate) fn error_bound(conv: OpView<'_>, scheme: Scheme) -> f64 {
+    let channels = conv.operand_dims(1)[1].known().unwrap_or(1);
+    scheme.error_bound(channels as usize)
+}
+
+/// Why no scheme suits a convolution.
+pub(crate) fn refusal(conv: OpView<'_>) -> Option<String> {
+    if conv.operand_dims(1).len() != 4 || !kernel::suits_winograd(conv) {
+        return Some("Winograd's are for windows of 3 x 3 at stride, dilation and groups 1".into());
+    }
+    match conv.result_tensor(0).known_dims() {
+        Some(_) => None,
+        None => Some("its extents are known only at run time".into()),
     }
 }
 
 /// A smaller gain than this is worth neither other rounding nor larger weights.
 const WORTH_IT: f64 = 0.9;
 
-/// What an algorithm costs, in multiply-adds at the rate of the machine's peak.
-///
-/// The figures are fitted by least squares to the times of the 21 layers in `ukbench` (vgg19,
-/// resnet50, squeezenet, densenet121; one thread, AVX2), and meet those within 15 % where the
-/// weights come from the caches. What they say, and what was measured: F(4 x 4) is 2.8 to 3.6 times
-/// as fast as the direct convolution on images from 28 x 28 on with 64 channels and more, and 2.4
-/// to 2.8 times with 16 and 32. At 14 x 14 it loses a quarter to what hangs over, and is 2.5 times
-/// as fast. With three channels it only gets even. At 7 x 7 the weights, four times as large as the
-/// direct ones, serve four tiles: F(4 x 4) is 2.0 to 2.4 times as fast as direct with memory that
-/// keeps up, and slower with a processor twice as fast on the same memory; F(2 x 2) is 1.5 to 1.7
-/// times as fast and stays so.
-struct Cost {
-    /// Outputs of a tile along one axis, and products per tile.
-    outputs: u64,
-    products: u64,
-    /// What a multiply-add takes: the share of the peak that is reached, inverse.
-    multiply_add: f64,
-    /// What to begin and to finish a sum takes, the transform of an output in it.
-    sum: f64,
-    /// What the transform of an input takes, per product.
-    input: f64,
-}
-
-/// A tile of the direct convolution is an output with its 9 taps, which are one sum.
-const DIRECT: Cost = Cost {
-    outputs: 1,
-    products: 9,
-    multiply_add: 1.06,
-    sum: 14.0 / 9.0,
-    input: 0.0,
-};
-
-/// In the order of [`Scheme::ALL`].
-const COSTS: [(Scheme, Cost); 2] = [
-    (
-        Scheme::F2,
-        Cost {
-            outputs: 2,
-            products: 16,
-            multiply_add: 1.1,
-            sum: 8.0,
-            input: 2.2,
-        },
-    ),
-    (
-        Scheme::F4,
-        Cost {
-            outputs: 4,
-            products: 36,
-            multiply_add: 1.19,
-            sum: 12.0,
-            input: 1.0,
-        },
-    ),
-];
-
-/// Multiply-adds in the time that a byte of weights takes from memory: 20 to 50 billion a second
-/// against 12 to 20 GB/s. The weights of a network are out of all caches when their turn comes.
-const WEIGHT_BYTE: f64 = 2.0;
-
-impl Cost {
-    fn of(&self, layer: &Layer) -> f64 {
-        let along = |n: u64| n.div_ceil(self.outputs);
-        let tiles = (layer.images * along(layer.rows) * along(layer.pixels)) as f64;
-        let (channels, columns) = (layer.channels as f64, layer.columns as f64);
-        let sums = self.multiply_add * (channels + self.sum) * columns;
-        let work = tiles * (sums + self.input * channels);
-        let weights = 4.0 * channels * columns;
-        self.products as f64 * (work + WEIGHT_BYTE * weights)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use lepid_ir::core::{Builder, Elem, Type};
+    use lepid_ir::dialects::core::Func;
+    use lepid_target_api::Target;
 
-    fn layer(size: u64, channels: u64, columns: u64) -> Layer {
-        Layer {
-            images: 1,
-            rows: size,
-            pixels: size,
-            channels,
-            columns,
-        }
+    use super::*;
+    use crate::Cpu;
+    use crate::cost::SHIPPED;
+
+    /// What a convolution of an image of `size` x `size` gets under the shipped costs.
+    fn chosen(size: usize, channels: usize, columns: usize, wanted: Use, error: f64) -> Option<Scheme> {
+        let mut options = TargetOptions::default();
+        options.values.insert("cost-model".into(), SHIPPED.into());
+        let model = Cpu.cost_model(&options).ok()?;
+        let mut module = Module::new();
+        let types = [[1, size, size, channels], [columns, channels, 3, 3]];
+        let types = types.map(|dims| Type::known_tensor(Elem::F32, &dims));
+        let func = Func::create(&mut module, "main", &types, &[]).ok()?;
+        let block = Func::block(module.view(func));
+        let args = module.block_args(block).to_vec();
+        let mut b = Builder::at_end(&mut module, block);
+        let attrs = [
+            ("stride", [1, 1].into()),
+            ("dilation", [1, 1].into()),
+            ("pad", [1, 1, 1, 1].into()),
+        ];
+        let op = b.create(&kernel::Conv, &args, &attrs).ok()?;
+        let selection = Selection { wanted, error };
+        choose(&mut module, op, &selection, &|op| model.seconds(op, 1))
     }
 
     #[test]
     fn layers_of_networks_get_what_was_measured_to_be_best() {
-        let auto =
-            |size, channels, columns| choose(Use::Auto, 1e-4, &layer(size, channels, columns));
+        let auto = |size, channels, columns| chosen(size, channels, columns, Use::Auto, 1e-4);
         // vgg19
-        assert_eq!(auto(224, 3, 64), None);
         for (size, channels, columns) in [
             (224, 64, 64),
             (112, 128, 128),
@@ -264,12 +247,12 @@ mod tests {
 
     #[test]
     fn a_tight_bound_asks_for_smaller_tiles() {
-        let layer = layer(56, 256, 256);
+        let layer = |wanted, error| chosen(56, 256, 256, wanted, error);
         let bounds = Scheme::ALL.map(|scheme| scheme.error_bound(256));
-        assert_eq!(choose(Use::Auto, bounds[1], &layer), Some(Scheme::F4));
-        assert_eq!(choose(Use::Auto, bounds[0], &layer), Some(Scheme::F2));
-        assert_eq!(choose(Use::Auto, bounds[0] / 2.0, &layer), None);
-        assert_eq!(choose(Use::One(Scheme::F4), bounds[0], &layer), None);
+        assert_eq!(layer(Use::Auto, bounds[1]), Some(Scheme::F4));
+        assert_eq!(layer(Use::Auto, bounds[0]), Some(Scheme::F2));
+        assert_eq!(layer(Use::Auto, bounds[0] / 2.0), None);
+        assert_eq!(layer(Use::One(Scheme::F4), bounds[0]), None);
     }
 
     #[test]

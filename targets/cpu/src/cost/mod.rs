@@ -1,0 +1,141 @@
+//! What kernels cost: amounts of work (`work`) times nanoseconds from a table (`table`), which is
+//! fitted (`fit`) to the times of models made for it (`probes`).
+
+mod fit;
+mod probes;
+mod table;
+mod work;
+
+use lepid_ir::core::{Diagnostics, OpView};
+use lepid_passes::core::estimate;
+use lepid_target_api::{
+    Calibration, Choice, CostModel, Fitted, Probe, Sample, TargetInfo, TargetOptions,
+};
+
+use self::table::Table;
+pub(crate) use self::table::{AUTO, SHIPPED};
+use self::work::{Work, direct, tiled};
+use crate::winograd::{self, Selection};
+
+/// The kernels' costs on one machine, and what the options say of the choice among them.
+pub(crate) struct KernelCosts {
+    table: Table,
+    selection: Selection,
+}
+
+impl KernelCosts {
+    pub(crate) fn of(
+        info: &TargetInfo,
+        options: &TargetOptions,
+    ) -> Result<KernelCosts, Diagnostics> {
+        let name = options.get(info, "cost-model").unwrap_or_default();
+        Ok(KernelCosts {
+            table: Table::named(name)?,
+            selection: Selection::of(info, options),
+        })
+    }
+}
+
+impl CostModel for KernelCosts {
+    fn seconds(&self, op: OpView<'_>, threads: usize) -> f64 {
+        let Some(work) = Work::of(op) else {
+            return estimate(op) / threads as f64;
+        };
+        let own = self.table.seconds(&work, threads);
+        // Before kernels are chosen, the best that is possible counts.
+        match op.name() {
+            "nn.conv" => self
+                .selection
+                .schemes(op)
+                .into_iter()
+                .fold(own, |best, scheme| {
+                    let tiled = tiled(op, scheme).map(|work| self.table.seconds(&work, threads));
+                    best.min(tiled.unwrap_or(f64::INFINITY))
+                }),
+            _ => own,
+        }
+    }
+
+    fn choices(&self, op: OpView<'_>) -> Vec<Choice> {
+        let Some(work) = Work::of(op).filter(|work| work.kernel != "none") else {
+            return Vec::new();
+        };
+        let seconds = self.table.seconds(&work, 1);
+        let taken = |reason: String| Choice {
+            kernel: work.kernel,
+            seconds: Some(seconds),
+            reason,
+        };
+        if op.name() != "kernel.conv" || winograd::refusal(op).is_some() {
+            let reason = match op.name() {
+                "kernel.conv" => winograd::refusal(op).unwrap_or_default(),
+                _ => reason(work.kernel).to_string(),
+            };
+            return vec![taken(reason)];
+        }
+        let mut others = Vec::new();
+        let chosen = winograd::scheme(op);
+        for scheme in std::iter::once(None).chain(lepid_ukernels::winograd::Scheme::ALL.map(Some)) {
+            if scheme == chosen {
+                continue;
+            }
+            let work = match scheme {
+                None => Some(direct(op)),
+                Some(scheme) => tiled(op, scheme),
+            };
+            let Some(work) = work else { continue };
+            let refused = scheme.and_then(|scheme| self.selection.refusal(op, scheme));
+            let other = self.table.seconds(&work, 1);
+            others.push(Choice {
+                kernel: work.kernel,
+                seconds: refused.is_none().then_some(other),
+                reason: refused.unwrap_or_else(|| format!("{:.2} times the time", other / seconds)),
+            });
+        }
+        let reason = match chosen {
+            Some(scheme) => format!(
+                "the least predicted time; error at most {:.1e} of the layer's root mean square",
+                winograd::error_bound(op, scheme)
+            ),
+            None => "nothing else is faster by a tenth".to_string(),
+        };
+        let mut all = vec![taken(reason)];
+        all.append(&mut others);
+        all
+    }
+}
+
+/// Why a kernel is the one, where an op has no other.
+fn reason(kernel: &str) -> &'static str {
+    match kernel {
+        "matvec" => "fewer rows than a tile: bound by the weights' way from memory",
+        "linear" => "rows by packed panels of weights",
+        "matmul" => "both sides are computed: the right one is packed before",
+        "pack" => "brings the right side of a product into panels",
+        "lstm" => "all steps in one kernel, recurrent weights packed",
+        "map" => "a generated loop nest: elementwise ops in one pass",
+        "move" => "a generated loop nest: elements are only moved",
+        "reduce" => "a generated loop nest: reduces rows",
+        "rows" => "one row at a time, in the first-level cache",
+        "pool" => "windows over channels-last rows",
+        "routine" => "reads or writes where data says",
+        _ => "the only kernel of this op",
+    }
+}
+
+/// How the table is fitted to this machine.
+pub(crate) struct Calibrate;
+
+impl Calibration for Calibrate {
+    fn machine(&self) -> String {
+        table::machine()
+    }
+
+    fn probes(&self) -> Vec<Probe> {
+        probes::all()
+    }
+
+    fn fit(&self, samples: &[Sample<'_>]) -> Fitted {
+        fit::fit(samples)
+    }
+}
