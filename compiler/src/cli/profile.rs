@@ -298,11 +298,7 @@ fn prepare_events(preparation: &Preparation) -> Vec<Event> {
     events
 }
 
-fn op_event(
-    view: OpView<'_>,
-    (start, seconds, calls): (f64, f64, u64),
-    cx: &Cx<'_>,
-) -> Event {
+fn op_event(view: OpView<'_>, (start, seconds, calls): (f64, f64, u64), cx: &Cx<'_>) -> Event {
     let cost = view.def().cost(view);
     let nodes = nodes(view, cx);
     let operands = view.operands().iter();

@@ -199,7 +199,13 @@ mod tests {
     use crate::cost::SHIPPED;
 
     /// What a convolution of an image of `size` x `size` gets under the shipped costs.
-    fn chosen(size: usize, channels: usize, columns: usize, wanted: Use, error: f64) -> Option<Scheme> {
+    fn chosen(
+        size: usize,
+        channels: usize,
+        columns: usize,
+        wanted: Use,
+        error: f64,
+    ) -> Option<Scheme> {
         let mut options = TargetOptions::default();
         options.values.insert("cost-model".into(), SHIPPED.into());
         let model = Cpu.cost_model(&options).ok()?;

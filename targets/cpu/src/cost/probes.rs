@@ -3,7 +3,7 @@
 //! Whole networks, since a kernel by itself finds its weights in the caches. No two layers share
 //! weights, and each output is a mean of inputs, so that no value overflows or becomes subnormal.
 
-use lepid_ir::core::{Attr, Builder, Elem, Module, Num, OpDef, OpResult, Tensor, Type, Value};
+use lepid_ir::core::{Attr, Builder, Dim, Elem, Module, Num, OpDef, OpResult, Tensor, Type, Value};
 use lepid_ir::dialects::core::{Func, Return, constant};
 use lepid_ir::dialects::{nn, tensor};
 use lepid_target_api::Probe;
@@ -130,6 +130,10 @@ fn dense(n: &mut Network<'_, '_>, x: Value) -> OpResult<Value> {
     n.classify(x)
 }
 
+fn shape(extents: &[u64]) -> Attr {
+    Attr::dims(extents.iter().map(|&n| Dim::Known(n)))
+}
+
 /// Builds layers.
 struct Network<'b, 'm> {
     b: &'b mut Builder<'m>,
@@ -198,13 +202,10 @@ impl Network<'_, '_> {
         let steps: [&'static dyn OpDef; 2] = [&tensor::Mul, &tensor::Add];
         for def in steps {
             let row = self.weights(&dims[1..2], 1)?;
-            let shape: Vec<Attr> = self.b.value_type(x).as_tensor().map_or(Vec::new(), |ty| {
-                ty.dims.iter().map(|&d| Attr::Dim(d)).collect()
-            });
             let row = self.b.one(
                 &tensor::Broadcast,
                 &[row],
-                &[("shape", Attr::List(shape)), ("axes", [1].into())],
+                &[("shape", shape(&dims)), ("axes", [1].into())],
             )?;
             y = self.b.one(def, &[y, row], &[])?;
         }
@@ -224,14 +225,8 @@ impl Network<'_, '_> {
     }
 
     fn reshape(&mut self, x: Value, shape: &[u64]) -> OpResult<Value> {
-        let dims = shape
-            .iter()
-            .map(|&n| Attr::Dim(lepid_ir::core::Dim::Known(n)));
-        self.b.one(
-            &tensor::Reshape,
-            &[x],
-            &[("shape", Attr::List(dims.collect()))],
-        )
+        self.b
+            .one(&tensor::Reshape, &[x], &[("shape", self::shape(shape))])
     }
 
     fn max_pool(&mut self, x: Value) -> OpResult<Value> {
