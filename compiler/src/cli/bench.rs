@@ -10,7 +10,7 @@ use lepid_target_api::{CostModel, Executable, LoadOptions, Package, Target};
 use lepid_ukernels::{Isa, measure};
 
 use super::args::{
-    InputArgs, ModelArgs, TargetArgs, check_output, load_package, thread_count, threads,
+    FileArgs, InputArgs, ModelArgs, TargetArgs, check_output, load_package, thread_count, threads,
 };
 use super::output::{Table, json_number};
 use super::package::Prepared;
@@ -30,7 +30,10 @@ Examples:
   lepid bench --calibrate")]
 pub(super) struct Args {
     #[command(flatten)]
-    model: Option<ModelArgs>,
+    file: Option<FileArgs>,
+    /// The function to measure [default: main, or the only one].
+    #[arg(long, value_name = "NAME")]
+    func: Option<String>,
     /// In place of measuring a model, fit what passes choose by to this processor, and store it for
     /// the compilations to come.
     #[arg(long, conflicts_with = "model")]
@@ -83,12 +86,15 @@ pub(super) struct Ready<'d> {
 }
 
 pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
-    let model = match &args.model {
+    let model = match &args.file {
         _ if args.calibrate => return calibrate::run(&args.target, threads(args.threads), cx),
-        Some(model) => model,
+        Some(file) => ModelArgs {
+            file: file.clone(),
+            func: args.func.clone(),
+        },
         None => return Err(missing_model().into()),
     };
-    let mut ready = prepare(model, args, cx)?;
+    let mut ready = prepare(&model, args, cx)?;
     if args.worker {
         return worker::serve(&mut ready);
     }
