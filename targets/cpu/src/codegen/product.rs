@@ -165,6 +165,7 @@ impl Product {
         let table = g.scratch();
         args.set_int(g, offset_of!(IgemmArgs, taps), self.taps as i64);
         args.set_int(g, offset_of!(IgemmArgs, k), self.k as i64);
+        args.set_int(g, offset_of!(IgemmArgs, gather), 0);
         args.set(g, offset_of!(IgemmArgs, a), table);
         args.set_int(g, offset_of!(IgemmArgs, ldc), self.ldc as i64);
         self.tail.set(g, &args, at, self.ldc);

@@ -20,21 +20,22 @@ use lepid_ukernels::{
 const CHUNK: usize = 48;
 
 fn main() {
-    let filter = std::env::args().nth(1).unwrap_or_default();
-    let isa = if filter == "scalar" {
-        Isa::Scalar
-    } else {
-        Isa::detect()
+    // `ukbench [avx2] [gemm]`: the kernels of an instruction set, those whose names hold a word.
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    let named = |word: &String| Isa::ALL.into_iter().find(|isa| isa.name() == word);
+    let isa = match words.first().and_then(named) {
+        Some(isa) => {
+            words.remove(0);
+            isa
+        }
+        None => Isa::detect(),
     };
+    let filter = words.pop().unwrap_or_default();
     let Some(t) = table(isa) else { return };
     let mut bench = Bench {
         t,
         peak: measure_fma_peak(isa, 1),
-        filter: if filter == "scalar" {
-            String::new()
-        } else {
-            filter
-        },
+        filter,
     };
     println!(
         "{}: FMA peak {:.1} GFLOP/s on 1 thread, {:.1} on 2",
@@ -188,6 +189,7 @@ impl Bench {
                         rows,
                         taps: 1,
                         k,
+                        gather: std::ptr::null(),
                         a: out,
                         b: b.as_f32().as_ptr(),
                         c: c.add(first * n),
@@ -261,6 +263,7 @@ impl Bench {
                             rows,
                             taps: 9,
                             k: channels,
+                            gather: std::ptr::null(),
                             a: out,
                             b: b.as_f32().as_ptr(),
                             c: c.add(first * n),

@@ -149,6 +149,8 @@ impl Unary {
 /// `a[taps * r0 + t * s + (r - r0)]`. [`GemmRowsArgs`] and [`ConvRowsArgs`] fill such tables.
 ///
 /// Cutting the rows into several calls keeps every bit. Columns may be cut at panels (multiples of 16).
+///
+/// With a table `gather`, `a[r][tap][gather[i]]` takes the place of `a[r][tap][i]`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct IgemmArgs {
@@ -158,6 +160,8 @@ pub struct IgemmArgs {
     pub taps: usize,
     /// Floats behind each pointer.
     pub k: usize,
+    /// `k` offsets of floats behind each pointer, or null if they stand one after another.
+    pub gather: *const u32,
     /// `taps * rows` pointers.
     pub a: *const *const f32,
     /// First panel of packed weights, `(taps * k) x 16` each, as [`PackBArgs`] makes them.

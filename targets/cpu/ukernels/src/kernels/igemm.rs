@@ -6,12 +6,28 @@ use super::pointers::next_tile;
 use crate::args::IgemmArgs;
 use crate::vector::Vector;
 
+/// Rows of a whole tile.
+const TILE: usize = 6;
+
 /// # Safety
 /// The arguments describe memory that is there, as [`IgemmArgs`] says.
 #[inline(always)]
 pub(crate) unsafe fn igemm<V: Vector>(args: &IgemmArgs) {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        match args.gather.is_null() {
+            true => panels::<V, false>(args),
+            false => panels::<V, true>(args),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn panels<V: Vector, const GATHER: bool>(args: &IgemmArgs) {
     let finish = finish::<V>(&args.epilogue);
     let panel_len = args.taps * args.k * PANEL;
+    // How far the next panel is asked for with each step of a sum, so that all tiles of rows share in it.
+    let stride = PANEL.div_ceil(args.rows.div_ceil(TILE));
     // A panel stays in the first cache levels while all rows pass by.
     for column in (0..args.n).step_by(PANEL) {
         let mut row = 0;
@@ -19,17 +35,21 @@ pub(crate) unsafe fn igemm<V: Vector>(args: &IgemmArgs) {
             let size = next_tile(args.rows - row);
             // SAFETY: row < rows and column < n, so all of these lie inside what the caller described.
             unsafe {
+                let b = args.b.add(column / PANEL * panel_len);
+                let done = row / TILE * args.taps * args.k * stride;
                 let tile = Tile {
                     a: args.a.add(row * args.taps),
-                    b: args.b.add(column / PANEL * panel_len),
+                    b,
+                    ahead: b.wrapping_add(panel_len + done),
+                    stride,
                     row,
                     column,
                 };
                 // A panel at most half full needs one vector of it.
                 if args.n - column > V::LANES {
-                    heights::<V, 2>(args, &finish, tile, size);
+                    heights::<V, 2, GATHER>(args, &finish, tile, size);
                 } else {
-                    heights::<V, 1>(args, &finish, tile, size);
+                    heights::<V, 1, GATHER>(args, &finish, tile, size);
                 }
             }
             row += size;
@@ -41,12 +61,15 @@ pub(crate) unsafe fn igemm<V: Vector>(args: &IgemmArgs) {
 struct Tile {
     a: *const *const f32,
     b: *const f32,
+    /// What this tile asks for of the panel behind, and by how much per step.
+    ahead: *const f32,
+    stride: usize,
     row: usize,
     column: usize,
 }
 
 #[inline(always)]
-unsafe fn heights<V: Vector, const VECTORS: usize>(
+unsafe fn heights<V: Vector, const VECTORS: usize, const GATHER: bool>(
     args: &IgemmArgs,
     finish: &Finish<V>,
     tile: Tile,
@@ -55,19 +78,19 @@ unsafe fn heights<V: Vector, const VECTORS: usize>(
     // SAFETY: passed on from the caller.
     unsafe {
         match rows {
-            6 => compute::<V, 6, VECTORS>(args, finish, tile),
-            5 => compute::<V, 5, VECTORS>(args, finish, tile),
-            4 => compute::<V, 4, VECTORS>(args, finish, tile),
-            3 => compute::<V, 3, VECTORS>(args, finish, tile),
-            2 => compute::<V, 2, VECTORS>(args, finish, tile),
-            _ => compute::<V, 1, VECTORS>(args, finish, tile),
+            6 => compute::<V, 6, VECTORS, GATHER>(args, finish, tile),
+            5 => compute::<V, 5, VECTORS, GATHER>(args, finish, tile),
+            4 => compute::<V, 4, VECTORS, GATHER>(args, finish, tile),
+            3 => compute::<V, 3, VECTORS, GATHER>(args, finish, tile),
+            2 => compute::<V, 2, VECTORS, GATHER>(args, finish, tile),
+            _ => compute::<V, 1, VECTORS, GATHER>(args, finish, tile),
         }
     }
 }
 
 /// One tile: sums start from the bias and run over taps and `k` in order, whatever the tile's height.
 #[inline(always)]
-unsafe fn compute<V: Vector, const ROWS: usize, const VECTORS: usize>(
+unsafe fn compute<V: Vector, const ROWS: usize, const VECTORS: usize, const GATHER: bool>(
     args: &IgemmArgs,
     finish: &Finish<V>,
     tile: Tile,
@@ -83,6 +106,7 @@ unsafe fn compute<V: Vector, const ROWS: usize, const VECTORS: usize>(
         };
         let mut acc = [bias; ROWS];
         let mut b = tile.b;
+        let mut ahead = tile.ahead;
         for tap in 0..args.taps {
             let rows = *tile.a.add(tap * ROWS).cast::<[*const f32; ROWS]>();
             for i in 0..args.k {
@@ -91,6 +115,13 @@ unsafe fn compute<V: Vector, const ROWS: usize, const VECTORS: usize>(
                     weights[v] = V::load(b.add(v * V::LANES));
                 }
                 b = b.add(PANEL);
+                V::prefetch(ahead);
+                ahead = ahead.wrapping_add(tile.stride);
+                let i = if GATHER {
+                    *args.gather.add(i) as usize
+                } else {
+                    i
+                };
                 for r in 0..ROWS {
                     let x = V::splat(*rows[r].add(i));
                     for v in 0..VECTORS {

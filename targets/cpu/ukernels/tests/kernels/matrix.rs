@@ -74,6 +74,7 @@ impl Case {
                 rows,
                 taps: 1,
                 k: self.k,
+                gather: std::ptr::null(),
                 a: pointers.as_ptr(),
                 b: packed.as_ptr(),
                 c: c.as_mut_ptr().add(row_begin * (self.n + 2)),
