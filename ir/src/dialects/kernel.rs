@@ -6,9 +6,10 @@
 //! others are an `nn` op with a fused epilogue `act(y + bias + residual)`.
 
 use crate::core::{
-    Cost, Dim, EvalCx, OpDef, OpError, OpInfo, OpResult, OpView, Registry, Tensor, Type, Value,
+    Cost, Dim, EvalCx, OpDef, OpError, OpInfo, OpResult, OpView, Registry, Tensor, TensorType,
+    Type, Value,
 };
-use crate::dialects::nn;
+use crate::dialects::{nn, tensor};
 use crate::op;
 
 op! {
@@ -116,11 +117,13 @@ fn gelu_tanh(x: f64) -> f64 {
 op! {
     /// `act(conv(x, w) + bias + residual)` on channels-last `x` of rank 4; `bias` and `residual`
     /// stand in `extras` as far as the attributes of their names say so. `w` is
-    /// [O, I / groups, h, w]. `algorithm` says how a target computes it, and changes no more than
-    /// how it rounds; Winograd's are for windows of 3 x 3 at stride, dilation and groups 1.
+    /// [O, I / groups, h, w]. With `gather`, an integer vector `channels` stands between bias and
+    /// residual, and channel `i` of the convolution is channel `channels[i]` of `x`. `algorithm`
+    /// says how a target computes it, and changes no more than how it rounds; Winograd's are for
+    /// windows of 3 x 3 at stride, dilation and groups 1.
     "kernel.conv" => Conv {
-        operands: [x: FLOAT_TENSOR, w: FLOAT_TENSOR; extras: FLOAT_TENSOR],
-        attributes: [stride: Ints, dilation: Ints, pad: Ints, groups: Int = 1, layout: Str = "nhwc", algorithm: Str = "direct", bias: Bool = false, residual: Bool = false, act: Str = "none", low: Float = f64::NEG_INFINITY, high: Float = f64::INFINITY],
+        operands: [x: FLOAT_TENSOR, w: FLOAT_TENSOR; extras: NUM_TENSOR],
+        attributes: [stride: Ints, dilation: Ints, pad: Ints, groups: Int = 1, layout: Str = "nhwc", algorithm: Str = "direct", bias: Bool = false, gather: Bool = false, residual: Bool = false, act: Str = "none", low: Float = f64::NEG_INFINITY, high: Float = f64::INFINITY],
         results: [y],
         traits: [Pure],
     }
@@ -145,6 +148,9 @@ macro_rules! fused_op {
             }
             fn infer(&self, op: OpView<'_>) -> OpResult<Vec<Type>> {
                 let mut types = nn::rules::operand_types(op);
+                if let Some((at, _)) = channels(op) {
+                    types[0] = gathered_type(&types[0], &types[at])?;
+                }
                 types.truncate(2 + usize::from($ty::bias(op)));
                 nn::rules::one($result(op, &types)?)
             }
@@ -157,8 +163,12 @@ macro_rules! fused_op {
                 operands: &[Tensor],
                 cx: &mut EvalCx<'_>,
             ) -> OpResult<Vec<Tensor>> {
-                let plain = 2 + usize::from($ty::bias(op));
-                let y = $of.eval(op, &operands[..plain], cx)?;
+                let mut plain = operands[..2 + usize::from($ty::bias(op))].to_vec();
+                if let Some((at, _)) = channels(op) {
+                    let last = plain[0].shape().len() - 1;
+                    plain[0] = tensor::lookup::gather(&plain[0], &operands[at], last)?;
+                }
+                let y = $of.eval(op, &plain, cx)?;
                 epilogue(op, &y[0], operands)
             }
             fn cost(&self, op: OpView<'_>) -> Cost {
@@ -182,6 +192,7 @@ pub fn suits_winograd(op: OpView<'_>) -> bool {
         && ones(Conv::stride(op))
         && ones(Conv::dilation(op))
         && Conv::groups(op) == 1
+        && !Conv::gather(op)
 }
 
 fn verify_conv(op: OpView<'_>) -> OpResult<()> {
@@ -192,7 +203,8 @@ fn verify_conv(op: OpView<'_>) -> OpResult<()> {
     }
     if algorithm != "direct" && !suits_winograd(op) {
         return Err(OpError::new(format!(
-            "\"{algorithm}\" is for windows of 3 x 3 at stride, dilation and groups 1"
+            "\"{algorithm}\" is for windows of 3 x 3 at stride, dilation and groups 1, with no \
+             gathered channels"
         )));
     }
     verify_epilogue(op)
@@ -202,23 +214,53 @@ fn verify_conv(op: OpView<'_>) -> OpResult<()> {
 #[derive(Copy, Clone, Debug)]
 pub struct Extras {
     pub bias: Option<Value>,
+    /// The channels of `x` that a convolution reads, in its order.
+    pub channels: Option<Value>,
     pub residual: Option<Value>,
 }
 
-/// The epilogue operands of a `kernel.conv` or `kernel.linear`.
+/// Where the channels to gather stand among the operands of a `kernel.conv`, and the operand.
+fn channels(op: OpView<'_>) -> Option<(usize, Value)> {
+    let gathers = op.name() == Conv::INFO.name && Conv::gather(op);
+    let at = 2 + usize::from(Conv::bias(op));
+    let value = op.operands().get(at).filter(|_| gathers)?;
+    Some((at, *value))
+}
+
+/// The operands of a `kernel.conv` or `kernel.linear` behind its weights.
 pub fn extras(op: OpView<'_>) -> Extras {
-    let (bias, residual) = (Conv::bias(op), Conv::residual(op));
+    let last = op.operands().last().copied();
     Extras {
-        bias: bias.then(|| op.operand(2)),
-        residual: residual.then(|| op.operand(2 + usize::from(bias))),
+        bias: Conv::bias(op).then(|| op.operand(2)),
+        channels: channels(op).map(|(_, value)| value),
+        residual: last.filter(|_| Conv::residual(op)),
     }
 }
 
+/// What a convolution of gathered channels sees in place of `x`.
+fn gathered_type(x: &TensorType, channels: &TensorType) -> OpResult<TensorType> {
+    if !channels.elem.is_int() || channels.rank() != 1 {
+        return Err(OpError::new(format!(
+            "`channels` must be a vector of integers, found `{channels}`"
+        )));
+    }
+    let mut dims = x.dims.to_vec();
+    if let Some(last) = dims.last_mut() {
+        *last = channels.dims[0];
+    }
+    Ok(TensorType::new(x.elem, dims))
+}
+
 fn verify_epilogue(op: OpView<'_>) -> OpResult<()> {
-    let expected = 2 + usize::from(Conv::bias(op)) + usize::from(Conv::residual(op));
+    let flags = [
+        Conv::bias(op),
+        op.name() == Conv::INFO.name && Conv::gather(op),
+        Conv::residual(op),
+    ];
+    let expected = 2 + flags.into_iter().filter(|&set| set).count();
     if op.operands().len() != expected {
         return Err(OpError::new(format!(
-            "`bias` and `residual` ask for {expected} operands, found {}",
+            "`bias`, `gather` and `residual` ask for {expected} operands, found {}",
             op.operands().len()
         )));
     }

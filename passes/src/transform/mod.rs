@@ -6,6 +6,7 @@ pub mod dead_ops;
 pub mod expand;
 pub mod fold;
 pub mod fold_batch_norm;
+pub mod fold_shuffles;
 pub mod fuse_epilogues;
 pub mod fuse_nests;
 pub mod inline;
@@ -25,6 +26,7 @@ const PASSES: &[&PassDef] = &[
     &expand::PASS,
     &fold::PASS,
     &fold_batch_norm::PASS,
+    &fold_shuffles::PASS,
     &fuse_epilogues::PASS,
     &fuse_nests::PASS,
     &inline::PASS,

@@ -127,7 +127,7 @@ impl Target for Cpu {
     fn pipeline(&self) -> &str {
         "inline{drop=true},refine,canonicalize,fold,cse,dead-ops,fold-batch-norm,canonicalize,fold,layout,\
          canonicalize,fold,cse,dead-ops,expand,nn-to-kernel,canonicalize,fold,cse,dead-ops,\
-         expand,fuse-epilogues,winograd{use=$winograd,error=$winograd-error},fuse-nests,dead-ops,\
+         expand,fold-shuffles,fuse-epilogues,winograd{use=$winograd,error=$winograd-error},fuse-nests,dead-ops,\
          memory-plan"
     }
 

@@ -26,6 +26,8 @@ pub(crate) enum Layout {
     Winograd(Scheme),
     /// Depthwise weights `[C, 1, kh, kw]` as `[tap, C]`.
     Depthwise,
+    /// Indices as offsets below an extent, where they are clamped.
+    Offsets { extent: usize },
     /// Recurrent LSTM weights [4 H, H] in the order of `lstm_cell_f32`.
     Lstm,
 }
@@ -77,13 +79,16 @@ impl Weights {
                 4 * groups * k * (shape[0] / groups).next_multiple_of(PANEL)
             }
             Layout::Winograd(scheme) => 4 * scheme.packed_len(shape[1], shape[0]),
+            Layout::Offsets { .. } => 4 * count,
             Layout::Lstm => 4 * lepid_ukernels::recurrent_packed_len(LSTM_GATES, shape[1]),
         };
         let (value, scale) = match layout {
             Layout::Conv { .. } | Layout::Winograd(_) | Layout::Depthwise => {
                 peel_scale(module, value)
             }
-            Layout::Raw | Layout::Panels { .. } | Layout::Lstm => (value, None),
+            Layout::Raw | Layout::Panels { .. } | Layout::Offsets { .. } | Layout::Lstm => {
+                (value, None)
+            }
         };
         let offset = self.bytes;
         self.bytes = (offset + bytes).next_multiple_of(ALIGN);
@@ -152,15 +157,22 @@ fn release(module: &Module, value: Value) {
 
 fn fill(kernels: &Table, tensor: &Tensor, layout: &Layout, to: &mut [u8]) {
     let shape = tensor.shape();
-    if *layout == Layout::Raw {
-        to.copy_from_slice(tensor.bytes());
-        return;
+    match layout {
+        Layout::Raw => return to.copy_from_slice(tensor.bytes()),
+        Layout::Offsets { extent } => {
+            let last = (*extent - 1) as f64;
+            for (index, to) in tensor.to_f64s().into_iter().zip(to.chunks_exact_mut(4)) {
+                to.copy_from_slice(&(index.clamp(0.0, last) as u32).to_ne_bytes());
+            }
+            return;
+        }
+        _ => {}
     }
     let from = tensor.values::<f32>();
     // The buffer is aligned to cache lines, and all offsets are.
     let to: &mut [f32] = bytemuck::cast_slice_mut(to);
     match layout {
-        Layout::Raw => {}
+        Layout::Raw | Layout::Offsets { .. } => {}
         Layout::Panels { transpose: false } => pack_panels(&from, shape[0], shape[1], to),
         Layout::Panels { transpose: true } => pack_rows(&from, shape[1], shape[0], 1, to),
         Layout::Conv { groups } => pack_conv(&from, shape, *groups, to),

@@ -4,12 +4,13 @@ use crate::core::{
     Builder, Cost, Dim, EvalCx, Op, OpDef, OpInfo, OpResult, OpView, Tensor, TensorType, Type,
     Value,
 };
+use crate::dialects::tensor::shapes;
 use crate::op;
 
 use super::conv_eval::{Scan, finish, spread};
 use super::conv_expand::{expand_conv, expand_conv_transpose};
 use super::rules::{
-    at_most, ensure, has_dims, meet, one, operand_types, same_elem, shape_of, tensor_types,
+    at_most, ensure, has_dims, meet, one, operand_types, shape_of, tensor_types,
 };
 use super::window::{Layout, Window};
 
@@ -86,7 +87,7 @@ pub(super) fn kernel_window(
 /// Checks the operands that both convolutions have and gives the number of groups.
 fn check_operands(op: OpView<'_>, x: &[TensorType], groups: i64) -> OpResult<u64> {
     at_most(op, x.len(), 1)?;
-    same_elem(op)?;
+    shapes::same_elem(op, 0..x.len())?;
     ensure!(
         x[0].rank() == x[1].rank(),
         "`x` and `w` must have one rank, found {} and {}",

@@ -8,7 +8,7 @@ use crate::dialects::tensor::index::ScatterKind;
 use crate::dialects::tensor::kernel::{self, Lanes};
 use crate::with_native;
 
-pub(super) fn gather(x: &Tensor, indices: &Tensor, axis: usize) -> OpResult<Tensor> {
+pub(crate) fn gather(x: &Tensor, indices: &Tensor, axis: usize) -> OpResult<Tensor> {
     let lanes = Lanes::new(x.shape(), axis);
     let shape = [&x.shape()[..axis], indices.shape(), &x.shape()[axis + 1..]].concat();
     let count = kernel::checked_count(x.elem(), shape.iter().map(|&n| n as u64))?;

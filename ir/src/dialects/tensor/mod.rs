@@ -17,7 +17,7 @@ mod fft;
 mod fold;
 mod index;
 pub mod kernel;
-mod lookup;
+pub(crate) mod lookup;
 mod non_zero;
 mod reduce;
 mod shape;

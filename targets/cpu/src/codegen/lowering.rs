@@ -192,7 +192,8 @@ impl Lowering<'_, '_> {
         };
         let tail = self.tail(view);
         let places = (self.place(view.operand(0)), self.place(view.result(0)));
-        if groups == x[3] && w[0] == x[3] && groups > 1 {
+        let gathers = kernel::Conv::gather(view);
+        if groups == x[3] && w[0] == x[3] && groups > 1 && !gathers {
             let packed = self
                 .weights
                 .place(self.module, view.operand(1), Layout::Depthwise);
@@ -226,6 +227,24 @@ impl Lowering<'_, '_> {
             .place(self.module, view.operand(1), Layout::Conv { groups });
         let pointwise =
             w[2] * w[3] == 1 && groups == 1 && window.stride == [1, 1] && window.pad == [0; 4];
+        let gather = kernel::extras(view).channels.map(|channels| {
+            let layout = Layout::Offsets { extent: x[3] };
+            let offsets = self.weights.place(self.module, channels, layout);
+            (Place::Weights(offsets), x[3])
+        });
+        // Without padding beside it, a row of the window is one run of elements.
+        let run = groups == 1
+            && gather.is_none()
+            && window.dilation[1] == 1
+            && [window.pad[1], window.pad[3]] == [0, 0];
+        let (taps, k) = match run {
+            true => (w[2], w[3] * w[1]),
+            false => (w[2] * w[3], w[1]),
+        };
+        let window = Geometry {
+            kernel: [w[2], taps / w[2]],
+            ..window
+        };
         Task::Product(Product {
             rows: match pointwise {
                 true => Rows::Matrix { lda: x[3] },
@@ -233,8 +252,9 @@ impl Lowering<'_, '_> {
             },
             m: Count::Known(y[0] * y[1] * y[2]),
             n: w[0] / groups,
-            k: w[1],
-            taps: w[2] * w[3],
+            k,
+            taps,
+            gather,
             groups,
             batch: 1,
             a: places.0,
@@ -264,6 +284,7 @@ impl Lowering<'_, '_> {
             n: w[1],
             k: w[0],
             taps: 1,
+            gather: None,
             groups: 1,
             batch: 1,
             a: self.place(view.operand(0)),
@@ -286,6 +307,7 @@ impl Lowering<'_, '_> {
             n,
             k,
             taps: 1,
+            gather: None,
             groups: 1,
             batch: batch.iter().product(),
             a: self.place(view.operand(0)),

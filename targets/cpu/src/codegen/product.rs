@@ -35,6 +35,8 @@ pub(crate) struct Product {
     /// Length of a sum behind one pointer, and pointers per row.
     pub(crate) k: usize,
     pub(crate) taps: usize,
+    /// Offsets of the `k` elements behind each pointer, for each group, and an extent above them.
+    pub(crate) gather: Option<(Place, usize)>,
     /// Groups of a convolution: columns side by side, own channels and weights each.
     pub(crate) groups: usize,
     /// Independent products, and the elements between their operands.
@@ -106,7 +108,7 @@ impl Product {
 
     /// Zeros that stand for padding.
     pub(crate) fn zeros(&self) -> usize {
-        self.k
+        self.gather.map_or(self.k, |(_, extent)| extent)
     }
 
     /// Whether threads share the rows; else they share the panels.
@@ -195,7 +197,15 @@ impl Product {
                     Rows::Matrix { lda } => offset(g, a, batch, 4 * entry_rows * lda),
                     Rows::Window(_) => a,
                 };
-                let a = offset(g, a, group, 4 * self.k);
+                let a = match self.gather {
+                    None => offset(g, a, group, 4 * self.k),
+                    Some((offsets, _)) => {
+                        let first = g.address(offsets);
+                        let own = offset(g, first, group, 4 * self.k);
+                        args.set(g, offset_of!(IgemmArgs, gather), own);
+                        a
+                    }
+                };
                 fill.args.set(g, fill.base, a);
                 let which = g.mul_int(batch, self.groups as i64);
                 let which = g.add(which, group);
