@@ -159,7 +159,11 @@ fn into_product(module: &mut Module, op: Op, shuffle: &Shuffle) -> OpResult<()> 
     let view = module.view(op);
     let mut operands = view.operands().to_vec();
     let mut attrs = attributes(view);
-    let (def, loc, groups) = (view.def(), module.loc(op).clone(), kernel::Conv::groups(view));
+    let (def, loc, groups) = (
+        view.def(),
+        module.loc(op).clone(),
+        kernel::Conv::groups(view),
+    );
     let mut b = Builder::before(module, op);
     b.at(loc);
     operands[0] = shuffle.source;

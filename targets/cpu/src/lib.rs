@@ -34,6 +34,7 @@ mod routines;
 mod run;
 mod slots;
 mod support;
+mod thin_inputs;
 mod weights;
 mod winograd;
 
@@ -127,8 +128,8 @@ impl Target for Cpu {
     fn pipeline(&self) -> &str {
         "inline{drop=true},refine,canonicalize,fold,cse,dead-ops,fold-batch-norm,canonicalize,fold,layout,\
          canonicalize,fold,cse,dead-ops,expand,nn-to-kernel,canonicalize,fold,cse,dead-ops,\
-         expand,fold-shuffles,fuse-epilogues,winograd{use=$winograd,error=$winograd-error},fuse-nests,dead-ops,\
-         memory-plan"
+         expand,fold-shuffles,fuse-epilogues,winograd{use=$winograd,error=$winograd-error},pad-thin-inputs,\
+         fuse-nests,dead-ops,memory-plan"
     }
 
     fn cost_model(&self, options: &TargetOptions) -> Result<Box<dyn CostModel>, Diagnostics> {
@@ -140,7 +141,7 @@ impl Target for Cpu {
     }
 
     fn register(&self, _ops: &mut Registry, passes: &mut PassRegistry) {
-        passes.add(&[&winograd::PASS]);
+        passes.add(&[&thin_inputs::PASS, &winograd::PASS]);
     }
 
     fn emit(&self, module: &Module, cx: &EmitCx<'_>) -> Result<Package, Diagnostics> {

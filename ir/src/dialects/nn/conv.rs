@@ -9,9 +9,7 @@ use crate::op;
 
 use super::conv_eval::{Scan, finish, spread};
 use super::conv_expand::{expand_conv, expand_conv_transpose};
-use super::rules::{
-    at_most, ensure, has_dims, meet, one, operand_types, shape_of, tensor_types,
-};
+use super::rules::{at_most, ensure, has_dims, meet, one, operand_types, shape_of, tensor_types};
 use super::window::{Layout, Window};
 
 op! {

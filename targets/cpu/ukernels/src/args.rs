@@ -290,6 +290,25 @@ pub struct PackBArgs {
     pub dst: *mut f32,
 }
 
+/// Transposes a matrix: `dst[j * dst_row + i] = src[i * src_row + j]` for `i < rows`, `j < columns`. Source and result do
+/// not overlap.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct TransposeArgs {
+    /// Rows of the source.
+    pub rows: usize,
+    /// Columns of the source.
+    pub columns: usize,
+    /// Element (0, 0) of the source, whose rows are contiguous.
+    pub src: *const f32,
+    /// Elements between two rows of the source.
+    pub src_row: usize,
+    /// Element (0, 0) of the result, whose rows are contiguous.
+    pub dst: *mut f32,
+    /// Elements between two rows of the result.
+    pub dst_row: usize,
+}
+
 /// Depthwise convolution of some output rows of one image, channel multiplier 1.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]

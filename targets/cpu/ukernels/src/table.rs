@@ -6,8 +6,8 @@
 
 use crate::args::{
     ConvRowsArgs, DwconvArgs, GemmRowsArgs, GemvArgs, GruCellArgs, IgemmArgs, LrnArgs,
-    LstmCellArgs, NormArgs, PackBArgs, PackRecurrentArgs, PoolArgs, ReduceArgs, RowsArgs, Unary,
-    WinogradArgs,
+    LstmCellArgs, NormArgs, PackBArgs, PackRecurrentArgs, PoolArgs, ReduceArgs, RowsArgs,
+    TransposeArgs, Unary, WinogradArgs,
 };
 use crate::isa;
 use crate::pool::{Pool, Task};
@@ -131,4 +131,5 @@ pub struct Table {
     /// Sums `n` floats as fast as they stream; for [`crate::measure`].
     pub read_loop: unsafe extern "C" fn(n: usize, x: *const f32) -> f32,
     pub winograd_f32: unsafe extern "C" fn(*const WinogradArgs),
+    pub transpose_f32: unsafe extern "C" fn(*const TransposeArgs),
 }

@@ -9,13 +9,17 @@ mod piece;
 mod reduce;
 
 use std::collections::{HashMap, HashSet};
+use std::mem::offset_of;
 
 use cranelift_codegen::ir::{InstBuilder, Value, types};
 use lepid_ir::core::{Elem, Module, Op, OpView, Value as IrValue};
 use lepid_ir::dialects::{kernel::Nest, tensor};
+use lepid_ukernels::Table;
+use lepid_ukernels::args::TransposeArgs;
 
 use self::affine::{Affine, Domain, Index, linear_index};
 use self::piece::{Access, Outer, Piece, Point};
+use crate::codegen::args::Args;
 use crate::codegen::function::Gen;
 use crate::codegen::scalar::{self, Lanes};
 use crate::places::Place;
@@ -91,6 +95,10 @@ impl NestBody<'_> {
                     .push(self.access(self.io.results[i], root, &linear));
             }
             piece.join_axes(axes);
+            if let Some(axis) = piece.transposed_axis() {
+                self.emit_transposition(g, &piece, axis);
+                continue;
+            }
             let vector = self.vectorises(&piece, self.roots);
             self.emit_loops(g, &piece, vector, &|g, at| {
                 let mut memo = HashMap::new();
@@ -478,6 +486,42 @@ impl NestBody<'_> {
         result
     }
 
+    /// Loops around the transposition of an axis and the last; the outermost loop is shared among
+    /// the parts, or the axis if there is no other.
+    fn emit_transposition(&self, g: &mut Gen<'_>, piece: &Piece, axis: usize) {
+        let last = piece.extents.len() - 1;
+        let to = piece.results[0];
+        let (rows, columns) = (piece.extents[last], piece.extents[axis]);
+        let args = Args::new::<TransposeArgs>(g);
+        let steps = [
+            (offset_of!(TransposeArgs, rows), rows),
+            (
+                offset_of!(TransposeArgs, src_row),
+                piece.accesses[1 - to].coef[last],
+            ),
+            (
+                offset_of!(TransposeArgs, dst_row),
+                piece.accesses[to].coef[axis],
+            ),
+        ];
+        for (field, value) in steps {
+            args.set_int(g, field, value);
+        }
+        let others: Vec<usize> = (0..last).filter(|&a| a != axis).collect();
+        let (first, end) = match others.is_empty() {
+            true => g.share(columns, 16),
+            false => (g.int(0), g.int(columns)),
+        };
+        let count = g.b.ins().isub(end, first);
+        args.set(g, offset_of!(TransposeArgs, columns), count);
+        let outer = Outer {
+            pointers: self.pointers(g, piece),
+            variables: Vec::new(),
+        };
+        let outer = outer.advanced(g, piece, axis, first);
+        transpose_inside(g, piece, &args, &others, true, &outer);
+    }
+
     /// Loops around `body`, the outermost shared among the parts.
     fn emit_loops(
         &self,
@@ -583,6 +627,33 @@ impl NestBody<'_> {
             body(g, &Point::scalar(&inner.pointers, &inner.variables));
         });
     }
+}
+
+/// Loops over the axes that are left, and in them the transposition.
+fn transpose_inside(
+    g: &mut Gen<'_>,
+    piece: &Piece,
+    args: &Args,
+    axes: &[usize],
+    outermost: bool,
+    outer: &Outer,
+) {
+    let Some((&axis, inner)) = axes.split_first() else {
+        let to = piece.results[0];
+        args.set(g, offset_of!(TransposeArgs, src), outer.pointers[1 - to]);
+        args.set(g, offset_of!(TransposeArgs, dst), outer.pointers[to]);
+        g.kernel(offset_of!(Table, transpose_f32), &[args.address], &[]);
+        return;
+    };
+    let extent = piece.extents[axis];
+    let (start, end) = match outermost {
+        true => g.share(extent, 1),
+        false => (g.int(0), g.int(extent)),
+    };
+    g.for_range(start, end, 1, |g, i| {
+        let outer = outer.advanced(g, piece, axis, i);
+        transpose_inside(g, piece, args, inner, false, &outer);
+    });
 }
 
 /// The extents of a value, which are known once the target emits.

@@ -57,6 +57,23 @@ impl Piece {
             && self.extents[level] * self.accesses[0].elem.bytes() as i64 >= LEAST_COPY_BYTES
     }
 
+    /// The axis whose elements the input has side by side, where the result has those of the last:
+    /// the two are transposed.
+    pub(super) fn transposed_axis(&self) -> Option<usize> {
+        let [to, from] = match (self.results.as_slice(), self.accesses.len()) {
+            (&[to], 2) if self.is_copy && !self.uses_iota => [to, 1 - to],
+            _ => return None,
+        };
+        let (to, from) = (&self.accesses[to], &self.accesses[from]);
+        let last = self.extents.len().checked_sub(1)?;
+        let fits = to.elem == Elem::F32
+            && from.elem == Elem::F32
+            && to.coef[last] == 1
+            && from.coef[last] > 1;
+        let axis = (0..last).find(|&axis| from.coef[axis] == 1 && self.extents[axis] > 1)?;
+        (fits && to.coef[axis] > 0).then_some(axis)
+    }
+
     /// Drops axes of extent 1 and joins neighbours that every access walks as one. Axes before
     /// `boundary` never join those after it; gives the boundary among the axes that are left.
     pub(super) fn join_axes(&mut self, boundary: usize) -> usize {

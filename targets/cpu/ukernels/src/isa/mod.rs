@@ -13,7 +13,7 @@ pub(crate) mod scalar;
 macro_rules! instantiate {
     (wide: $wide:ty, quad: $quad:ty, single: $single:ty, attributes: { $(#[$attribute:meta])* }) => {
         use crate::args::*;
-        use crate::kernels::{dwconv, gemv, igemm, norms, pack, pointers, pool, recurrent, reduce, streams, winograd};
+        use crate::kernels::{dwconv, gemv, igemm, norms, pack, pointers, pool, recurrent, reduce, streams, transpose, winograd};
         use crate::math;
         use crate::table::{F32x4, Table};
         use crate::vector::Vector;
@@ -39,6 +39,15 @@ macro_rules! instantiate {
             unsafe {
                 let args = *args;
                 winograd::convolve::<$wide>(&args, igemm_f32)
+            }
+        }
+
+        $(#[$attribute])*
+        unsafe extern "C" fn transpose_f32(args: *const TransposeArgs) {
+            // SAFETY: passed on from the caller.
+            unsafe {
+                let args = *args;
+                transpose::transpose(&args)
             }
         }
 
@@ -105,6 +114,7 @@ macro_rules! instantiate {
             fma_loop,
             read_loop,
             winograd_f32,
+            transpose_f32,
         };
     };
     (@kernels $wide:ty, $attributes:tt, $($name:ident = $module:ident :: $kernel:ident ($args:ty),)*) => {

@@ -18,6 +18,7 @@ pub(crate) mod pool;
 pub(crate) mod recurrent;
 pub(crate) mod reduce;
 pub(crate) mod streams;
+pub(crate) mod transpose;
 pub(crate) mod winograd;
 
 pub use pack::{packed_len, recurrent_packed_len};
