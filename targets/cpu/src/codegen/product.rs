@@ -5,6 +5,7 @@
 
 use std::mem::offset_of;
 
+use cranelift_codegen::ir::InstBuilder;
 use lepid_ir::dialects::kernel::PANEL;
 use lepid_ukernels::Table;
 use lepid_ukernels::args::{ConvRowsArgs, GemmRowsArgs, GemvArgs, IgemmArgs};
@@ -108,7 +109,8 @@ impl Product {
 
     /// Zeros that stand for padding.
     pub(crate) fn zeros(&self) -> usize {
-        self.gather.map_or(self.k, |(_, extent)| extent)
+        self.gather
+            .map_or(self.groups * self.k, |(_, extent)| extent)
     }
 
     /// Whether threads share the rows; else they share the panels.
@@ -167,6 +169,7 @@ impl Product {
         let table = g.scratch();
         args.set_int(g, offset_of!(IgemmArgs, taps), self.taps as i64);
         args.set_int(g, offset_of!(IgemmArgs, k), self.k as i64);
+        args.set_int(g, offset_of!(IgemmArgs, skip), 0);
         args.set_int(g, offset_of!(IgemmArgs, gather), 0);
         args.set(g, offset_of!(IgemmArgs, a), table);
         args.set_int(g, offset_of!(IgemmArgs, ldc), self.ldc as i64);
@@ -192,48 +195,45 @@ impl Product {
         };
         let groups = g.int(self.groups as i64);
         g.for_range(batches.0, batches.1, 1, |g, batch| {
-            g.for_range(zero, groups, 1, |g, group| {
-                let a = match self.rows {
-                    Rows::Matrix { lda } => offset(g, a, batch, 4 * entry_rows * lda),
-                    Rows::Window(_) => a,
-                };
-                let a = match self.gather {
-                    None => offset(g, a, group, 4 * self.k),
-                    Some((offsets, _)) => {
-                        let first = g.address(offsets);
-                        let own = offset(g, first, group, 4 * self.k);
-                        args.set(g, offset_of!(IgemmArgs, gather), own);
-                        a
+            let a = match self.rows {
+                Rows::Matrix { lda } => offset(g, a, batch, 4 * entry_rows * lda),
+                Rows::Window(_) => a,
+            };
+            fill.args.set(g, fill.base, a);
+            let c = offset(g, c, batch, 4 * entry_rows * self.ldc);
+            let step = self.chunk() as i64;
+            g.for_range(rows.0, rows.1, step, |g, first| {
+                let end = g.add_int(first, step);
+                let end = g.min(end, rows.1);
+                let count = g.b.ins().isub(end, first);
+                fill.run(g, first, count);
+                args.set(g, offset_of!(IgemmArgs, rows), count);
+                let c_row = offset(g, c, first, 4 * self.ldc);
+                let whole = g.mul_int(batch, entry_rows as i64);
+                let row = g.add(whole, first);
+                let residual_row = g.mul_int(row, 4 * self.ldc as i64);
+                // Groups inside, so that they find the rows in the caches.
+                g.for_range(zero, groups, 1, |g, group| {
+                    match self.gather {
+                        None => {
+                            let skip = g.mul_int(group, self.k as i64);
+                            args.set(g, offset_of!(IgemmArgs, skip), skip);
+                        }
+                        Some((offsets, _)) => {
+                            let offsets = g.address(offsets);
+                            let own = offset(g, offsets, group, 4 * self.k);
+                            args.set(g, offset_of!(IgemmArgs, gather), own);
+                        }
                     }
-                };
-                fill.args.set(g, fill.base, a);
-                let which = g.mul_int(batch, self.groups as i64);
-                let which = g.add(which, group);
-                let b = offset(g, b, which, 4 * self.packed());
-                let c = offset(g, c, batch, 4 * entry_rows * self.ldc);
-                let step = self.chunk() as i64;
-                g.for_range(rows.0, rows.1, step, |g, first| {
-                    let end = g.add_int(first, step);
-                    let end = g.min(end, rows.1);
-                    let count = cranelift_codegen::ir::InstBuilder::isub(g.b.ins(), end, first);
-                    fill.run(g, first, count);
-                    args.set(g, offset_of!(IgemmArgs, rows), count);
-                    let c_row = offset(g, c, first, 4 * self.ldc);
-                    let residual_row = {
-                        let whole = g.mul_int(batch, entry_rows as i64);
-                        let row = g.add(whole, first);
-                        g.mul_int(row, 4 * self.ldc as i64)
-                    };
+                    let which = g.mul_int(batch, self.groups as i64);
+                    let which = g.add(which, group);
+                    let b = offset(g, b, which, 4 * self.packed());
                     // One call for the panels at hand: the kernel walks them.
                     let first_column = g.mul_int(columns.0, PANEL as i64);
                     let end_column = g.mul_int(columns.1, PANEL as i64);
                     let n = g.int(self.n as i64);
                     let end_column = g.min(end_column, n);
-                    let width = cranelift_codegen::ir::InstBuilder::isub(
-                        g.b.ins(),
-                        end_column,
-                        first_column,
-                    );
+                    let width = g.b.ins().isub(end_column, first_column);
                     let own = g.mul_int(group, self.n as i64);
                     let column = g.add(own, first_column);
                     let column = g.mul_int(column, 4);

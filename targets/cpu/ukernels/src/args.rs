@@ -150,7 +150,8 @@ impl Unary {
 ///
 /// Cutting the rows into several calls keeps every bit. Columns may be cut at panels (multiples of 16).
 ///
-/// With a table `gather`, `a[r][tap][gather[i]]` takes the place of `a[r][tap][i]`.
+/// A group of a convolution begins `skip` floats behind each pointer: `a[r][tap][skip + i]` takes the place of
+/// `a[r][tap][i]`, and with a table `gather`, `a[r][tap][gather[i]]` does.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct IgemmArgs {
@@ -158,8 +159,10 @@ pub struct IgemmArgs {
     pub rows: usize,
     /// Pointers per row: 1 for a matrix product, `kh * kw` for a convolution.
     pub taps: usize,
-    /// Floats behind each pointer.
+    /// Floats of a sum behind each pointer.
     pub k: usize,
+    /// Floats behind each pointer that are passed over.
+    pub skip: usize,
     /// `k` offsets of floats behind each pointer, or null if they stand one after another.
     pub gather: *const u32,
     /// `taps * rows` pointers.

@@ -120,7 +120,7 @@ unsafe fn compute<V: Vector, const ROWS: usize, const VECTORS: usize, const GATH
                 let i = if GATHER {
                     *args.gather.add(i) as usize
                 } else {
-                    i
+                    args.skip + i
                 };
                 for r in 0..ROWS {
                     let x = V::splat(*rows[r].add(i));

@@ -163,6 +163,7 @@ unsafe fn multiply(
             rows: tiles,
             taps: 1,
             k: args.channels,
+            skip: 0,
             gather: std::ptr::null(),
             a: table,
             b: args.weights.add(point * matrix + column * args.channels),

@@ -146,6 +146,7 @@ fn convolve(t: &Table, window: Window, images: usize) {
                 rows,
                 taps,
                 k,
+                skip: 0,
                 gather: std::ptr::null(),
                 a: pointers.as_ptr(),
                 b: packed.as_ptr(),

@@ -74,6 +74,7 @@ impl Case {
                 rows,
                 taps: 1,
                 k: self.k,
+                skip: 0,
                 gather: std::ptr::null(),
                 a: pointers.as_ptr(),
                 b: packed.as_ptr(),
