@@ -104,10 +104,17 @@ unsafe fn windows<V: Vector, J: Join>(args: &PoolArgs) {
                     reduce::<V, J, 4>(args, &window, channel, V::LANES, output);
                     channel += 4 * V::LANES;
                 }
-                while channel < args.channels {
+                let whole = (args.channels - channel) / V::LANES;
+                match whole {
+                    3 => reduce::<V, J, 3>(args, &window, channel, V::LANES, output),
+                    2 => reduce::<V, J, 2>(args, &window, channel, V::LANES, output),
+                    1 => reduce::<V, J, 1>(args, &window, channel, V::LANES, output),
+                    _ => {}
+                }
+                channel += whole * V::LANES;
+                if channel < args.channels {
                     let lanes = (args.channels - channel).min(V::LANES);
                     reduce::<V, J, 1>(args, &window, channel, lanes, output);
-                    channel += V::LANES;
                 }
             }
         }
