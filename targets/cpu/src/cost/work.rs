@@ -5,6 +5,7 @@
 
 use lepid_ir::core::{Dim, OpView, TensorType, Trait};
 use lepid_ir::dialects::kernel::{self, Nest, PANEL};
+use lepid_ir::dialects::tensor;
 use lepid_ukernels::winograd::Scheme;
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +89,7 @@ pub(crate) const KERNELS: &[&str] = &[
     "reduce",
     "routine",
     "rows",
+    "transpose",
 ];
 
 /// Elementwise ops before fusion take this share of a loop nest of their own: most end up in the
@@ -96,6 +98,9 @@ const FUSED: f64 = 0.3;
 
 /// Rows of the register tile of the products.
 const TILE_ROWS: f64 = 6.0;
+
+/// Columns that a product computes at least: those of a vector.
+const HALF_PANEL: f64 = (PANEL / 2) as f64;
 
 impl Work {
     /// `None` for an op that no kernel computes as it is.
@@ -120,6 +125,7 @@ impl Work {
                 kernel: "none",
                 amounts: Amounts::default(),
             },
+            "tensor.transpose" => streamed(if turns(op) { "transpose" } else { "move" }, op),
             name if is_move(name) => streamed("move", op),
             name if routines::number(name).is_some() => streamed("routine", op),
             _ if op.info().has(Trait::Elementwise) => {
@@ -147,15 +153,26 @@ fn is_move(name: &str) -> bool {
     )
 }
 
+/// Whether an op is a transposition after which other elements stand side by side.
+fn turns(op: OpView<'_>) -> bool {
+    op.name() == "tensor.transpose" && {
+        let perm = tensor::Transpose::perm(op);
+        perm.last()
+            .is_some_and(|&last| last + 1 != perm.len() as i64)
+    }
+}
+
 /// What the body of a nest does: it reduces, it moves elements alone, or it maps them.
 fn nest_kind(op: OpView<'_>) -> &'static str {
-    let names = || {
+    let ops = || {
         let ops = op.module.ops_in(Nest::block(op));
-        ops.map(|o| op.module.op_name(o))
+        ops.map(|inner| op.module.view(inner))
     };
+    let names = || ops().map(|inner| inner.name());
     let plain = |name: &str| is_move(name) || name.starts_with("core.");
     match () {
         () if names().any(|name| name == "tensor.reduce") => "reduce",
+        () if names().all(plain) && ops().any(turns) => "transpose",
         () if names().all(plain) => "move",
         () => "map",
     }
@@ -236,7 +253,7 @@ pub(crate) fn direct(op: OpView<'_>) -> Work {
     };
     let columns = match kernel {
         "conv.depthwise" => w.columns,
-        _ => w.groups * round_up(w.columns / w.groups, PANEL as f64),
+        _ => w.groups * round_up(w.columns / w.groups, HALF_PANEL),
     };
     let tiles = match kernel {
         "conv.depthwise" => rows,
@@ -283,7 +300,7 @@ pub(crate) fn tiled(op: OpView<'_>, scheme: Scheme) -> Option<Work> {
 
 fn linear(op: OpView<'_>) -> Work {
     let w = extents(op.operand_tensor(1));
-    let (depth, columns) = (w[0], round_up(w[1], PANEL as f64));
+    let (depth, columns) = (w[0], round_up(w[1], HALF_PANEL));
     let rows = op.result_elements(0) / w[1].max(1.0);
     let few = rows < TILE_ROWS;
     Work {
@@ -305,7 +322,7 @@ fn matmul(op: OpView<'_>) -> Work {
     let depth = extents(op.operand_tensor(0)).last().copied().unwrap_or(1.0);
     let (matrices, rest) = z.split_at(z.len().saturating_sub(2));
     let rows = if rest.len() == 2 { rest[0] } else { 1.0 };
-    let columns = round_up(rest.last().copied().unwrap_or(1.0), PANEL as f64);
+    let columns = round_up(rest.last().copied().unwrap_or(1.0), HALF_PANEL);
     let count: f64 = matrices.iter().product();
     Work {
         kernel: "matmul",

@@ -1,6 +1,8 @@
 //! igemm, gemv, packing and GEMM pointer tables.
 
-use lepid_ukernels::args::{Activation, Epilogue, GemmRowsArgs, GemvArgs, IgemmArgs, PackBArgs};
+use lepid_ukernels::args::{
+    Activation, Epilogue, GemmRowsArgs, GemvArgs, IgemmArgs, PackBArgs, TransposeArgs,
+};
 use lepid_ukernels::{Table, packed_len};
 
 use crate::{ACTIVATIONS, Random, activate, assert_close, epilogue, on_each_isa};
@@ -151,6 +153,92 @@ fn igemm_computes_products_of_all_shapes() {
                     case.igemm(t, 0, rows, &mut c);
                     case.check(&c);
                 }
+            }
+        }
+    });
+}
+
+/// A sum over some elements behind each pointer is that over a matrix of those alone, bit by bit.
+#[test]
+fn igemm_skips_and_gathers() {
+    on_each_isa(|t| {
+        for (rows, n, k, skip) in [(13, 18, 5, 3), (6, 34, 34, 7), (1, 9, 2, 0)] {
+            let wide = Case::new(rows, n, skip + 2 * k, Activation::None, true);
+            let run = |offsets: &[u32], args: fn(&[u32], usize) -> (usize, *const u32)| {
+                let (skip, gather) = args(offsets, skip);
+                let pointers: Vec<*const f32> = wide
+                    .a
+                    .chunks_exact(wide.k + PAD)
+                    .map(<[f32]>::as_ptr)
+                    .collect();
+                let packed = pack(t, k, n, &wide.b[..k * n], n, 1);
+                let mut c = wide.output();
+                // SAFETY: all buffers have the sizes the arguments say; all offsets lie in a row.
+                unsafe {
+                    (t.igemm_f32)(&IgemmArgs {
+                        rows,
+                        taps: 1,
+                        k,
+                        skip,
+                        gather,
+                        a: pointers.as_ptr(),
+                        b: packed.as_ptr(),
+                        c: c.as_mut_ptr(),
+                        ldc: n + 2,
+                        n,
+                        epilogue: wide.epilogue(),
+                    });
+                }
+                c
+            };
+            let expected = |offsets: &[u32]| {
+                let mut narrow = Case::new(rows, n, k, Activation::None, true);
+                narrow.b = wide.b[..k * n].to_vec();
+                narrow.bias.clone_from(&wide.bias);
+                narrow.residual.clone_from(&wide.residual);
+                for r in 0..rows {
+                    for (i, &offset) in offsets.iter().enumerate() {
+                        narrow.a[r * (k + PAD) + i] = wide.a[r * (wide.k + PAD) + offset as usize];
+                    }
+                }
+                let mut c = narrow.output();
+                narrow.igemm(t, 0, rows, &mut c);
+                c
+            };
+            let run_of: Vec<u32> = (0..k).map(|i| (skip + i) as u32).collect();
+            let skipped = run(&run_of, |_, skip| (skip, std::ptr::null()));
+            assert_eq!(skipped, expected(&run_of));
+            let spread: Vec<u32> = (0..k)
+                .map(|i| ((7 * i + skip) % (skip + 2 * k)) as u32)
+                .collect();
+            let gathered = run(&spread, |offsets, _| (0, offsets.as_ptr()));
+            assert_eq!(gathered, expected(&spread));
+        }
+    });
+}
+
+#[test]
+fn transpose_moves_every_element() {
+    on_each_isa(|t| {
+        for (rows, columns) in [(1, 1), (3, 50), (8, 8), (9, 17), (20, 7), (5, 16)] {
+            let (src_row, dst_row) = (columns + 2, rows + 3);
+            let src = Random(7).floats(rows * src_row);
+            let mut dst = vec![9.0; columns * dst_row];
+            // SAFETY: both buffers have the sizes the arguments say.
+            unsafe {
+                (t.transpose_f32)(&TransposeArgs {
+                    rows,
+                    columns,
+                    src: src.as_ptr(),
+                    src_row,
+                    dst: dst.as_mut_ptr(),
+                    dst_row,
+                });
+            }
+            for (place, value) in dst.iter().enumerate() {
+                let (j, i) = (place / dst_row, place % dst_row);
+                let want = if i < rows { src[i * src_row + j] } else { 9.0 };
+                assert_eq!(*value, want, "{rows}x{columns} ({i}, {j})");
             }
         }
     });
