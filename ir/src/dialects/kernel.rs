@@ -192,7 +192,7 @@ pub fn suits_winograd(op: OpView<'_>) -> bool {
         && ones(Conv::stride(op))
         && ones(Conv::dilation(op))
         && Conv::groups(op) == 1
-        && !Conv::gather(op)
+        && channels(op).is_none()
 }
 
 fn verify_conv(op: OpView<'_>) -> OpResult<()> {
@@ -221,10 +221,11 @@ pub struct Extras {
 
 /// Where the channels to gather stand among the operands of a `kernel.conv`, and the operand.
 fn channels(op: OpView<'_>) -> Option<(usize, Value)> {
-    let gathers = op.name() == Conv::INFO.name && Conv::gather(op);
+    if op.name() != Conv::INFO.name || !Conv::gather(op) {
+        return None;
+    }
     let at = 2 + usize::from(Conv::bias(op));
-    let value = op.operands().get(at).filter(|_| gathers)?;
-    Some((at, *value))
+    op.operands().get(at).map(|&value| (at, value))
 }
 
 /// The operands of a `kernel.conv` or `kernel.linear` behind its weights.

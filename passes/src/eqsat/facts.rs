@@ -16,7 +16,7 @@ pub(super) const SMALL_BYTES: usize = 1024;
 /// What a class stands for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Sort {
-    Attr(Attr),
+    Attr(Leaf),
     Value(Type),
     /// All results of an op that has several, or none.
     Tuple(Vec<Type>),
@@ -40,8 +40,12 @@ pub(super) struct Facts {
 
 impl Facts {
     pub(super) fn attr(attr: Attr) -> Facts {
+        Facts::leaf(Leaf::new(attr))
+    }
+
+    pub(super) fn leaf(leaf: Leaf) -> Facts {
         Facts {
-            sort: Sort::Attr(attr),
+            sort: Sort::Attr(leaf),
             constant: None,
             repeats: false,
             uniform: None,
@@ -80,8 +84,12 @@ impl Facts {
     }
 
     pub(super) fn as_attr(&self) -> Option<&Attr> {
+        self.as_leaf().map(|leaf| &leaf.attr)
+    }
+
+    pub(super) fn as_leaf(&self) -> Option<&Leaf> {
         match &self.sort {
-            Sort::Attr(attr) => Some(attr),
+            Sort::Attr(leaf) => Some(leaf),
             Sort::Value(_) | Sort::Tuple(_) | Sort::Nothing => None,
         }
     }
@@ -122,10 +130,7 @@ impl Analyzer {
         let info = name.0.info();
         let count = children.len().checked_sub(info.attrs.len())?;
         let (operands, attrs) = children.split_at(count);
-        let attrs: Option<Vec<Leaf>> = attrs
-            .iter()
-            .map(|a| Some(Leaf::new(a.as_attr()?.clone())))
-            .collect();
+        let attrs: Option<Vec<Leaf>> = attrs.iter().map(|a| a.as_leaf().cloned()).collect();
         let attrs = attrs?;
         if info.has(Trait::Constant) {
             return Some(Facts::constant(attrs.first()?.attr.as_tensor()?.clone()));
@@ -211,7 +216,7 @@ impl Analysis<Node> for Analyzer {
 
     fn make(graph: &mut Graph, node: &Node, _: Id) -> Facts {
         match node {
-            Node::Attr(leaf) => Facts::attr(leaf.attr.clone()),
+            Node::Attr(leaf) => Facts::leaf(leaf.clone()),
             Node::Input(index) => graph.analysis.inputs[*index as usize].clone(),
             Node::Get(index, [tuple]) => {
                 let facts = &graph[*tuple].data;

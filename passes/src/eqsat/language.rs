@@ -16,7 +16,9 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use egg::{Id, Language};
-use lepid_ir::core::{Attr, OpDef};
+use lepid_ir::core::{Attr, OpDef, Tensor};
+
+use super::facts::SMALL_BYTES;
 
 /// A node of the e-graph.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,7 +91,7 @@ impl fmt::Display for Node {
         match self {
             Node::Op(name, _) => f.write_str(name.as_str()),
             Node::Get(index, _) => write!(f, "get {index}"),
-            Node::Attr(leaf) => f.write_str(&leaf.text),
+            Node::Attr(leaf) => fmt::Display::fmt(&leaf.attr, f),
             Node::Input(index) => write!(f, "%{index}"),
         }
     }
@@ -132,8 +134,8 @@ impl fmt::Debug for OpName {
     }
 }
 
-/// An attribute. Its text says all of it, so that is what is compared: attributes themselves have
-/// no order.
+/// An attribute that can be compared: by its text, and a small tensor by its type and its bytes, as
+/// its text would be long.
 #[derive(Clone)]
 pub(super) struct Leaf {
     text: Arc<str>,
@@ -142,16 +144,29 @@ pub(super) struct Leaf {
 
 impl Leaf {
     pub(super) fn new(attr: Attr) -> Leaf {
+        let text = match small_tensor(&attr) {
+            Some(tensor) => tensor.ty().to_string(),
+            None => attr.to_string(),
+        };
         Leaf {
-            text: attr.to_string().into(),
+            text: text.into(),
             attr,
         }
     }
+
+    fn bytes(&self) -> &[u8] {
+        small_tensor(&self.attr).map_or(&[], |tensor| tensor.bytes())
+    }
+}
+
+fn small_tensor(attr: &Attr) -> Option<&Tensor> {
+    let tensor = attr.as_tensor();
+    tensor.filter(|tensor| tensor.bytes().len() <= SMALL_BYTES)
 }
 
 impl PartialEq for Leaf {
     fn eq(&self, other: &Leaf) -> bool {
-        self.text == other.text
+        self.cmp(other) == Ordering::Equal
     }
 }
 impl Eq for Leaf {}
@@ -162,16 +177,21 @@ impl PartialOrd for Leaf {
 }
 impl Ord for Leaf {
     fn cmp(&self, other: &Leaf) -> Ordering {
-        self.text.cmp(&other.text)
+        if Arc::ptr_eq(&self.text, &other.text) {
+            return Ordering::Equal;
+        }
+        let text = self.text.cmp(&other.text);
+        text.then_with(|| self.bytes().cmp(other.bytes()))
     }
 }
 impl Hash for Leaf {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.text.hash(state);
+        self.bytes().hash(state);
     }
 }
 impl fmt::Debug for Leaf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        fmt::Display::fmt(&self.attr, f)
     }
 }

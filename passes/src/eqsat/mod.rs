@@ -75,7 +75,7 @@ pub const PASS: PassDef = PassDef {
         },
         PassOption {
             name: "nodes",
-            default: "10000",
+            default: "3000",
             help: "The most nodes of the e-graph of a piece.",
         },
         PassOption {
@@ -119,7 +119,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             rules: rules::all().map(|(_, rule)| rule).collect(),
-            nodes: 10_000,
+            nodes: 3_000,
             iterations: 12,
             piece: 96,
             extract: Method::Greedy,

@@ -10,16 +10,18 @@
 
 use std::fmt;
 
+use egg::{Symbol, Var};
 use lepid_ir::core::{Attr, Elem, OpDef, Registry};
 
 use super::functions::{self, Function};
+use super::language::Leaf;
 
 /// A parsed term.
 #[derive(Clone)]
 pub(super) enum Term {
-    /// With its question mark.
-    Var(String),
-    Attr(Attr),
+    /// With its question mark, and as patterns call it.
+    Var(String, Var),
+    Attr(Leaf),
     Op {
         def: &'static dyn OpDef,
         /// Whether a pattern matches the two operands in either order.
@@ -30,6 +32,11 @@ pub(super) enum Term {
         function: &'static Function,
         arguments: Vec<Term>,
     },
+}
+
+fn variable(name: String) -> Term {
+    let var = Var::from(Symbol::from(&name));
+    Term::Var(name, var)
 }
 
 impl Term {
@@ -52,8 +59,8 @@ impl Term {
 
     fn collect_vars<'t>(&'t self, vars: &mut Vec<&'t str>) {
         match self {
-            Term::Var(name) if !vars.contains(&name.as_str()) => vars.push(name),
-            Term::Var(_) | Term::Attr(_) => {}
+            Term::Var(name, _) if !vars.contains(&name.as_str()) => vars.push(name),
+            Term::Var(..) | Term::Attr(_) => {}
             Term::Op { children, .. } => children.iter().for_each(|c| c.collect_vars(vars)),
             Term::Call { arguments, .. } => arguments.iter().for_each(|a| a.collect_vars(vars)),
         }
@@ -108,8 +115,8 @@ impl Term {
 impl fmt::Display for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, mark, children) = match self {
-            Term::Var(name) => return f.write_str(name),
-            Term::Attr(attr) => return write!(f, "{attr}"),
+            Term::Var(name, _) => return f.write_str(name),
+            Term::Attr(leaf) => return write!(f, "{}", leaf.attr),
             Term::Op {
                 def,
                 either,
@@ -138,8 +145,8 @@ impl<'t> Reader<'t> {
         self.rest = self.rest.trim_start();
         match self.rest.chars().next() {
             Some('(') => self.list(),
-            Some('?') => Ok(Term::Var(self.word().to_string())),
-            Some(_) => Ok(Term::Attr(self.attr()?)),
+            Some('?') => Ok(variable(self.word().to_string())),
+            Some(_) => Ok(Term::Attr(Leaf::new(self.attr()?))),
             None => Err("a term is missing".to_string()),
         }
     }
@@ -161,7 +168,7 @@ impl<'t> Reader<'t> {
                     self.rest = rest;
                     let all = self.word();
                     let attrs = def.info().attrs.iter();
-                    children.extend(attrs.map(|a| Term::Var(format!("?{all}.{}", a.name))));
+                    children.extend(attrs.map(|a| variable(format!("?{all}.{}", a.name))));
                 }
                 _ => children.push(self.term()?),
             }

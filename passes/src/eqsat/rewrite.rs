@@ -38,6 +38,7 @@ enum Left {
 }
 
 /// A place where a case fits.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Match {
     left: usize,
     /// The classes of the roots.
@@ -102,8 +103,9 @@ impl Rule {
             .collect()
     }
 
-    /// Adds what a match becomes. Whether anything was new.
-    pub(super) fn apply(&self, graph: &mut Graph, case: usize, found: &Match) -> bool {
+    /// Adds what a match becomes. Whether anything was new; nothing if the rule does not apply there
+    /// by what is known now.
+    pub(super) fn apply(&self, graph: &mut Graph, case: usize, found: &Match) -> Option<bool> {
         self.cases[case].apply(graph, found, Symbol::from(self.def.name))
     }
 }
@@ -180,10 +182,8 @@ impl Case {
         matches
     }
 
-    fn apply(&self, graph: &mut Graph, found: &Match, name: Symbol) -> bool {
-        let Some(rights) = self.instances(graph, found) else {
-            return false;
-        };
+    fn apply(&self, graph: &mut Graph, found: &Match, name: Symbol) -> Option<bool> {
+        let rights = self.instances(graph, found)?;
         let mut merged = false;
         for (i, (right, &root)) in rights.iter().zip(&found.roots).enumerate() {
             merged |= match graph.are_explanations_enabled() {
@@ -202,7 +202,7 @@ impl Case {
                 }
             };
         }
-        merged
+        Some(merged)
     }
 
     /// What a match becomes: nothing if a condition does not hold or a type does not fit.
@@ -246,8 +246,8 @@ impl Site<'_> {
     /// The facts of a term that is not built.
     fn facts(&mut self, term: &Term) -> Option<Facts> {
         match term {
-            Term::Var(name) => Some(self.graph[self.subst[var(name)]].data.clone()),
-            Term::Attr(attr) => Some(Facts::attr(attr.clone())),
+            Term::Var(_, var) => Some(self.graph[self.subst[*var]].data.clone()),
+            Term::Attr(leaf) => Some(Facts::leaf(leaf.clone())),
             Term::Call {
                 function,
                 arguments,
@@ -267,8 +267,8 @@ impl Site<'_> {
     /// Adds the nodes of a term; nothing if its types do not fit.
     fn build(&mut self, term: &Term) -> Option<(Id, Facts)> {
         let facts = match term {
-            Term::Var(name) => {
-                let id = self.nodes.add(ENodeOrVar::Var(var(name)));
+            Term::Var(_, var) => {
+                let id = self.nodes.add(ENodeOrVar::Var(*var));
                 return Some((id, self.facts(term)?));
             }
             Term::Attr(_) | Term::Call { .. } => self.facts(term)?,
@@ -281,7 +281,7 @@ impl Site<'_> {
                 return Some((self.nodes.add(ENodeOrVar::ENode(node)), facts));
             }
         };
-        let node = Node::attr(facts.as_attr()?.clone());
+        let node = Node::Attr(facts.as_leaf()?.clone());
         Some((self.nodes.add(ENodeOrVar::ENode(node)), facts))
     }
 
@@ -296,8 +296,8 @@ impl Site<'_> {
 fn pattern(term: &Term) -> PatternAst<Node> {
     fn add(term: &Term, nodes: &mut PatternAst<Node>) -> Id {
         let node = match term {
-            Term::Var(name) => ENodeOrVar::Var(var(name)),
-            Term::Attr(attr) => ENodeOrVar::ENode(Node::attr(attr.clone())),
+            Term::Var(_, var) => ENodeOrVar::Var(*var),
+            Term::Attr(leaf) => ENodeOrVar::ENode(Node::Attr(leaf.clone())),
             Term::Op { def, children, .. } => {
                 let children = children.iter().map(|c| add(c, nodes)).collect();
                 ENodeOrVar::ENode(Node::Op(OpName(*def), children))
@@ -311,11 +311,4 @@ fn pattern(term: &Term) -> PatternAst<Node> {
     let mut nodes = RecExpr::default();
     add(term, &mut nodes);
     nodes
-}
-
-fn var(name: &str) -> Var {
-    match name.parse() {
-        Ok(var) => var,
-        Err(_) => lepid_ir::bug!("`{name}` is no variable"),
-    }
 }

@@ -1,6 +1,6 @@
 //! Applies rules until nothing is new, or a limit is met. No clock: the same graph grows alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::facts::Graph;
 use super::report::Stop;
@@ -15,12 +15,17 @@ pub(super) struct Limits {
     pub(super) matches: usize,
 }
 
+/// Matches of a rule that joins several roots: each adds much to search, and few are chosen.
+const JOINS: usize = 48;
+
 /// What a saturation did.
 pub(super) struct Saturation {
     pub(super) stop: Stop,
     pub(super) iterations: usize,
     /// How often each rule merged two classes.
     pub(super) fired: BTreeMap<&'static str, usize>,
+    /// The cases and matches of each rule that were applied, which would give the same again.
+    done: HashMap<&'static str, HashSet<(usize, Match)>>,
 }
 
 /// Rules that join several roots are applied once, when the others have come to an end.
@@ -29,10 +34,15 @@ pub(super) fn saturate(graph: &mut Graph, rules: &[Rule], limits: Limits) -> Sat
         stop: Stop::Saturated,
         iterations: 0,
         fired: BTreeMap::new(),
+        done: HashMap::new(),
     };
     let (joining, others): (Vec<&Rule>, Vec<&Rule>) = rules.iter().partition(|r| r.joins());
     run.repeat(graph, &others, limits);
-    if run.stop == Stop::Saturated && run.step(graph, &joining, limits) {
+    let pairs = Limits {
+        matches: JOINS,
+        ..limits
+    };
+    if run.stop == Stop::Saturated && run.step(graph, &joining, pairs) {
         run.repeat(graph, &others, limits);
     }
     run
@@ -61,11 +71,19 @@ impl Saturation {
             .collect();
         let mut new = false;
         for (rule, matches) in rules.iter().zip(found) {
+            let done = self.done.entry(rule.def.name).or_default();
             for (case, found) in matches {
                 if graph.total_size() >= limits.nodes {
                     break;
                 }
-                if rule.apply(graph, case, &found) {
+                if done.contains(&(case, found.clone())) {
+                    continue;
+                }
+                let Some(merged) = rule.apply(graph, case, &found) else {
+                    continue;
+                };
+                done.insert((case, found));
+                if merged {
                     *self.fired.entry(rule.def.name).or_default() += 1;
                     new = true;
                 }

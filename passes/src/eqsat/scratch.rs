@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use lepid_ir::core::{
-    Attr, Block, Builder, InsertPoint, Module, OpDef, OpView, Tensor, Type, Value,
+    Attr, Block, Builder, InsertPoint, Module, Op, OpDef, OpView, Tensor, Type, Value,
 };
 use lepid_ir::interp;
 
@@ -22,7 +22,7 @@ pub(super) struct Scratch {
 }
 
 /// An op, the types of its operands, its attributes.
-type Question = (OpName, Vec<Type>, Vec<Leaf>);
+pub(super) type Question = (OpName, Vec<Type>, Vec<Leaf>);
 
 impl Default for Scratch {
     fn default() -> Scratch {
@@ -79,18 +79,62 @@ impl Scratch {
         attrs: &[Leaf],
         answer: impl FnOnce(OpView<'_>) -> T,
     ) -> Option<T> {
-        let args: Vec<Value> = operands
-            .iter()
-            .enumerate()
+        let args = self.args(operands);
+        self.show(def, &args, attrs, answer)
+    }
+
+    /// The same for an op of which some operands are results of other ops.
+    pub(super) fn ask_behind<T>(
+        &mut self,
+        question: &Question,
+        producers: &[Option<Question>],
+        answer: impl FnOnce(OpView<'_>) -> T,
+    ) -> Option<T> {
+        let (name, types, attrs) = question;
+        let mut args = self.args(types);
+        let mut made = Vec::new();
+        for (arg, producer) in args.iter_mut().zip(producers) {
+            let Some((name, types, attrs)) = producer else {
+                continue;
+            };
+            let operands = self.args(types);
+            if let Some(op) = self.create(name.0, &operands, attrs) {
+                made.push(op);
+                if let &[result] = self.module.results(op) {
+                    *arg = result;
+                }
+            }
+        }
+        let answer = self.show(name.0, &args, attrs, answer);
+        made.into_iter().for_each(|op| self.module.erase(op));
+        answer
+    }
+
+    fn args(&mut self, types: &[Type]) -> Vec<Value> {
+        let places = types.iter().enumerate();
+        places
             .map(|(i, &ty)| {
                 let arg = self.args.entry((ty, i));
                 *arg.or_insert_with(|| self.module.add_block_arg(self.block, ty))
             })
-            .collect();
+            .collect()
+    }
+
+    fn create(&mut self, def: &'static dyn OpDef, args: &[Value], attrs: &[Leaf]) -> Option<Op> {
         let names = def.info().attrs.iter().map(|a| a.name);
         let attrs: Vec<(&str, Attr)> = names.zip(attrs.iter().map(|l| l.attr.clone())).collect();
         let mut b = Builder::new(&mut self.module, InsertPoint::End(self.block));
-        let op = b.create(def, &args, &attrs).ok()?;
+        b.create(def, args, &attrs).ok()
+    }
+
+    fn show<T>(
+        &mut self,
+        def: &'static dyn OpDef,
+        args: &[Value],
+        attrs: &[Leaf],
+        answer: impl FnOnce(OpView<'_>) -> T,
+    ) -> Option<T> {
+        let op = self.create(def, args, attrs)?;
         let answer = answer(self.module.view(op));
         self.module.erase(op);
         Some(answer)

@@ -91,20 +91,28 @@ fn fuse_next(module: &mut Module, op: Op) -> OpResult<Option<Op>> {
     Ok(Some(fused))
 }
 
+/// Whether an op can become part of the epilogue of a layer that it reads from.
+pub fn is_epilogue(op: OpView<'_>) -> bool {
+    op.name() == "tensor.add" || activation(op).is_some()
+}
+
 fn step(kernel: OpView<'_>, user: OpView<'_>, operand: usize) -> Option<Step> {
-    let act = match user.name() {
-        "tensor.add" => {
-            let other = user.operand(1 - operand);
-            let fits = !kernel::Conv::residual(kernel)
-                && other != kernel.result(0)
-                && user.module.value_type(other) == kernel.result_type(0);
-            return fits.then_some(Step::Residual(other));
-        }
-        "nn.clip" => {
-            let bounds = (nn::Clip::min(user), nn::Clip::max(user));
-            return Some(Step::Act("clip", Some(bounds)));
-        }
-        "nn.gelu" if nn::Gelu::approximate(user) == "tanh" => "gelu_tanh",
+    if user.name() == "tensor.add" {
+        let other = user.operand(1 - operand);
+        let fits = !kernel::Conv::residual(kernel)
+            && other != kernel.result(0)
+            && user.module.value_type(other) == kernel.result_type(0);
+        return fits.then_some(Step::Residual(other));
+    }
+    let (act, bounds) = activation(user)?;
+    Some(Step::Act(act, bounds))
+}
+
+/// The activation of an epilogue that an op is, with the bounds of a clip.
+fn activation(op: OpView<'_>) -> Option<(&'static str, Option<(f64, f64)>)> {
+    let act = match op.name() {
+        "nn.clip" => return Some(("clip", Some((nn::Clip::min(op), nn::Clip::max(op))))),
+        "nn.gelu" if nn::Gelu::approximate(op) == "tanh" => "gelu_tanh",
         "nn.gelu" => "gelu",
         "nn.hard_swish" => "hard_swish",
         "nn.relu" => "relu",
@@ -113,5 +121,5 @@ fn step(kernel: OpView<'_>, user: OpView<'_>, operand: usize) -> Option<Step> {
         "tensor.tanh" => "tanh",
         _ => return None,
     };
-    Some(Step::Act(act, None))
+    Some((act, None))
 }

@@ -76,6 +76,12 @@ static INFO: TargetInfo = TargetInfo {
             help: "what the package holds beside the program: program, asm, object, header, static-lib or runtime-lib",
         },
         TargetOption {
+            name: "eqsat",
+            default: "all",
+            portable: None,
+            help: "the rules of the pass `eqsat`: all, none, or families and rules as the pass takes them",
+        },
+        TargetOption {
             name: "isa",
             default: "native",
             portable: Some(match cfg!(target_arch = "x86_64") {
@@ -126,7 +132,7 @@ impl Target for Cpu {
     }
 
     fn pipeline(&self) -> &str {
-        "inline{drop=true},refine,canonicalize,fold,cse,dead-ops,fold-batch-norm,canonicalize,fold,layout,\
+        "inline{drop=true},refine,canonicalize,fold,cse,dead-ops,eqsat{rules=$eqsat},fold-batch-norm,canonicalize,fold,layout,\
          canonicalize,fold,cse,dead-ops,expand,nn-to-kernel,canonicalize,fold,cse,dead-ops,\
          expand,fold-shuffles,fuse-epilogues,winograd{use=$winograd,error=$winograd-error},pad-thin-inputs,\
          fuse-nests,dead-ops,memory-plan"

@@ -270,7 +270,7 @@ fn declare<'t>(
     each: &mut Declared<'_, 't>,
 ) -> Result<(), String> {
     match term {
-        Term::Var(name) => each(name, attr),
+        Term::Var(name, _) => each(name, attr),
         Term::Op { def, children, .. } => {
             let attrs = def.info().attrs;
             let operands = children.len().saturating_sub(attrs.len());
@@ -286,7 +286,7 @@ fn declare<'t>(
 fn build(b: &mut Builder<'_>, term: &Term, bound: &HashMap<String, Bound>) -> OpResult<Value> {
     let refuse = || lepid_ir::core::OpError::new(format!("`{term}` is no value"));
     match term {
-        Term::Var(name) => match bound.get(name) {
+        Term::Var(name, _) => match bound.get(name) {
             Some(Bound::Value(value)) => Ok(*value),
             _ => Err(refuse()),
         },
@@ -297,8 +297,8 @@ fn build(b: &mut Builder<'_>, term: &Term, bound: &HashMap<String, Bound>) -> Op
                 operands.iter().map(|o| build(b, o, bound)).collect();
             let attrs = attrs.iter().zip(info.attrs).filter_map(|(term, info)| {
                 let attr = match term {
-                    Term::Attr(attr) => attr.clone(),
-                    Term::Var(name) => match bound.get(name)? {
+                    Term::Attr(leaf) => leaf.attr.clone(),
+                    Term::Var(name, _) => match bound.get(name)? {
                         Bound::Attr(attr) => attr.clone(),
                         Bound::Value(_) => return None,
                     },

@@ -6,6 +6,7 @@
 use lepid_ir::core::{Dim, OpView, TensorType, Trait};
 use lepid_ir::dialects::kernel::{self, Nest, PANEL};
 use lepid_ir::dialects::tensor;
+use lepid_passes::transform::fuse_epilogues::is_epilogue;
 use lepid_ukernels::winograd::Scheme;
 use serde::{Deserialize, Serialize};
 
@@ -93,8 +94,11 @@ pub(crate) const KERNELS: &[&str] = &[
 ];
 
 /// Elementwise ops before fusion take this share of a loop nest of their own: most end up in the
-/// epilogue or the nest of a neighbour.
+/// nest of a neighbour.
 const FUSED: f64 = 0.3;
+
+/// The share of those that end up in the epilogue of a layer.
+const EPILOGUE: f64 = 0.02;
 
 /// Rows of the register tile of the products.
 const TILE_ROWS: f64 = 6.0;
@@ -131,13 +135,26 @@ impl Work {
             _ if op.info().has(Trait::Elementwise) => {
                 let alone = streamed("map", op);
                 Work {
-                    amounts: alone.amounts.times(FUSED),
+                    amounts: alone.amounts.times(if ends_layer(op) { EPILOGUE } else { FUSED }),
                     ..alone
                 }
             }
             _ => return None,
         })
     }
+}
+
+/// Whether an elementwise op becomes part of the layer that it stands behind.
+fn ends_layer(op: OpView<'_>) -> bool {
+    let layer = op.operands().iter().any(|&operand| {
+        let producer = op.module.defining_op(operand);
+        let name = producer.map_or("", |producer| op.module.op_name(producer));
+        matches!(
+            name,
+            "nn.conv" | "nn.linear" | "kernel.conv" | "kernel.linear"
+        )
+    });
+    layer && is_epilogue(op)
 }
 
 fn is_move(name: &str) -> bool {
