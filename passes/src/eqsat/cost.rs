@@ -37,20 +37,29 @@ impl<'e> CostModel<'e> {
         };
         let operands = &children[..question.1.len()];
         let fixed = operands.iter().all(|&o| graph[o].data.fixed);
-        let behind = name.0.info().has(Trait::Elementwise) && !fixed;
-        let producers: Vec<Option<Question>> = match behind {
-            true => operands.iter().map(|&o| producer(graph, o)).collect(),
-            false => Vec::new(),
-        };
+        if fixed {
+            return FIXED * self.ask(&question, None);
+        }
+        let mut best = self.ask(&question, None);
+        if name.0.info().has(Trait::Elementwise) {
+            for (i, &operand) in operands.iter().enumerate() {
+                for producer in layers(graph, operand) {
+                    best = best.min(self.ask(&question, Some((i, &producer))));
+                }
+            }
+        }
+        best
+    }
+
+    fn ask(&mut self, question: &Question, producer: Option<(usize, &Question)>) -> f64 {
         let env = self.env;
         let weight = self
             .scratch
-            .ask_behind(&question, &producers, |op| match (env.legality)(op) {
+            .ask_behind(question, producer, |op| match (env.legality)(op) {
                 Legality::Native | Legality::Expand => (env.seconds)(op),
                 Legality::Unsupported(_) => f64::INFINITY,
             });
-        let weight = weight.unwrap_or(f64::INFINITY);
-        if fixed { weight * FIXED } else { weight }
+        weight.unwrap_or(f64::INFINITY)
     }
 }
 
@@ -64,15 +73,17 @@ fn question(graph: &Graph, name: OpName, children: &[Id]) -> Option<Question> {
     Some((name, types?, leaves?))
 }
 
-/// An op of a class that does more than move elements or compute them one by one.
-fn producer(graph: &Graph, class: Id) -> Option<Question> {
-    let mut layers = graph[class].nodes.iter().filter_map(|node| match node {
-        Node::Op(name, children) if name.as_str().starts_with("nn.") => {
-            let layer = !name.0.info().has(Trait::Elementwise);
-            layer.then_some((*name, children))
+/// The ops of a class that do more than move elements or compute them one by one, one of each name.
+fn layers(graph: &Graph, class: Id) -> Vec<Question> {
+    let mut found: Vec<Question> = Vec::new();
+    for node in &graph[class].nodes {
+        let Node::Op(name, children) = node else {
+            continue;
+        };
+        let layer = name.as_str().starts_with("nn.") && !name.0.info().has(Trait::Elementwise);
+        if layer && found.iter().all(|(other, ..)| other != name) {
+            found.extend(question(graph, *name, children));
         }
-        _ => None,
-    });
-    let (name, children) = layers.next()?;
-    question(graph, name, children)
+    }
+    found
 }

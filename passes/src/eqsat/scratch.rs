@@ -83,30 +83,26 @@ impl Scratch {
         self.show(def, &args, attrs, answer)
     }
 
-    /// The same for an op of which some operands are results of other ops.
+    /// The same for an op of which one operand may be the result of another op.
     pub(super) fn ask_behind<T>(
         &mut self,
-        question: &Question,
-        producers: &[Option<Question>],
+        (name, types, attrs): &Question,
+        producer: Option<(usize, &Question)>,
         answer: impl FnOnce(OpView<'_>) -> T,
     ) -> Option<T> {
-        let (name, types, attrs) = question;
         let mut args = self.args(types);
-        let mut made = Vec::new();
-        for (arg, producer) in args.iter_mut().zip(producers) {
-            let Some((name, types, attrs)) = producer else {
-                continue;
-            };
+        let made = producer.and_then(|(i, (name, types, attrs))| {
             let operands = self.args(types);
-            if let Some(op) = self.create(name.0, &operands, attrs) {
-                made.push(op);
-                if let &[result] = self.module.results(op) {
-                    *arg = result;
-                }
+            let op = self.create(name.0, &operands, attrs)?;
+            if let &[result] = self.module.results(op) {
+                args[i] = result;
             }
-        }
+            Some(op)
+        });
         let answer = self.show(name.0, &args, attrs, answer);
-        made.into_iter().for_each(|op| self.module.erase(op));
+        if let Some(op) = made {
+            self.module.erase(op);
+        }
         answer
     }
 

@@ -135,7 +135,9 @@ impl Work {
             _ if op.info().has(Trait::Elementwise) => {
                 let alone = streamed("map", op);
                 Work {
-                    amounts: alone.amounts.times(if ends_layer(op) { EPILOGUE } else { FUSED }),
+                    amounts: alone
+                        .amounts
+                        .times(if ends_layer(op) { EPILOGUE } else { FUSED }),
                     ..alone
                 }
             }
