@@ -183,6 +183,48 @@ fn truth_values_fold_in_any_order() {
     }
 }
 
+#[test]
+fn plans_are_for_inputs_that_are_related_alike() {
+    // The constants are too large to be compared; `%n` is the negative of the first.
+    let zeros: Vec<String> = (0..600).map(|i| format!("{i}.0")).collect();
+    let block = |x: &str, w: &str, i: usize| {
+        format!(
+            "  %a{i} = tensor.mul({x}, {w}) : tensor<600xf32>
+  %b{i} = tensor.exp({x}) : tensor<600xf32>
+  %m{i} = tensor.neg(%n) : tensor<600xf32>
+  %c{i} = tensor.mul(%b{i}, %m{i}) : tensor<600xf32>
+  %d{i} = tensor.add(%a{i}, %c{i}) : tensor<600xf32>\n"
+        )
+    };
+    let dim =
+        |v: &str, name: &str| format!("  {name} = tensor.dim({v}) {{axis = 0}} : tensor<i64>\n");
+    let source = format!(
+        "func @f(%x: tensor<600xf32>) -> (tensor<600xf32>, tensor<600xf32>) {{
+  %w = core.constant() {{value = dense<600xf32>[{0}]}} : tensor<600xf32>
+  %o = core.constant() {{value = dense<600xf32>[{0}]}} : tensor<600xf32>
+  %n = tensor.neg(%w) : tensor<600xf32>
+{1}{2}{3}{4}  return %d0, %d1
+}}
+",
+        zeros.join(", "),
+        dim("%n", "%e0"),
+        block("%x", "%w", 0),
+        dim("%d0", "%e1"),
+        block("%x", "%o", 1),
+    );
+    let options = Options {
+        rules: ["neg-neg", "factor-sum"]
+            .iter()
+            .map(|name| rules::find(name).unwrap().1)
+            .collect(),
+        ..Options::default()
+    };
+    let (module, report) = run(&source, &options);
+    let text = print(&module);
+    assert_eq!(text.matches("tensor.add").count(), 2, "{report}\n{text}");
+    assert_eq!(text.matches("tensor.mul").count(), 3, "{report}\n{text}");
+}
+
 const SILU: &str = "func @f(%x: tensor<8xf32>) -> (tensor<8xf32>) {
   %y = nn.silu(%x) : tensor<8xf32>
   return %y
