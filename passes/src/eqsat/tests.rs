@@ -225,6 +225,18 @@ fn plans_are_for_inputs_that_are_related_alike() {
     assert_eq!(text.matches("tensor.mul").count(), 3, "{report}\n{text}");
 }
 
+#[test]
+fn the_smallest_pieces_end() {
+    for piece in 0..4 {
+        let options = Options {
+            piece,
+            ..Options::default()
+        };
+        let (_, report) = run(&blocks(3), &options);
+        assert!(report.pieces.iter().all(|p| p.ops <= piece.max(1)));
+    }
+}
+
 const SILU: &str = "func @f(%x: tensor<8xf32>) -> (tensor<8xf32>) {
   %y = nn.silu(%x) : tensor<8xf32>
   return %y
