@@ -17,6 +17,7 @@ mod dump;
 pub mod extract;
 mod facts;
 mod functions;
+mod hash;
 mod import;
 mod language;
 mod notation;
