@@ -212,3 +212,108 @@ func @main(%x: tensor<16x96xf32>) -> (tensor<16x96xf32>, tensor<16x96xf32>) {
     again.extend(inputs.as_deref());
     assert_eq!(items(&lepid(&again)["compare"])[0]["ok"], false);
 }
+
+/// Runs `lepid` in a folder; gives the exit code and what it said.
+fn said(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lepid"));
+    let done = command
+        .current_dir(folder)
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = [done.stdout, done.stderr].concat();
+    (
+        done.status.code(),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
+}
+
+#[test]
+fn no_command_writes_over_its_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::copy(example("digits"), at("m.onnx")).unwrap();
+    let (code, text) = said(folder.path(), &["opt", "m.onnx", "-o", "m.lir"]);
+    assert_eq!(code, Some(0), "{text}");
+    fs::hard_link(at("m.onnx"), at("link.onnx")).unwrap();
+    fs::create_dir(at("sub")).unwrap();
+    let before: Vec<Vec<u8>> = ["m.onnx", "m.lir", "m.lir.safetensors"]
+        .iter()
+        .map(|name| fs::read(at(name)).unwrap())
+        .collect();
+    let refused: &[&[&str]] = &[
+        &["compile", "m.onnx", "-o", "m.onnx"],
+        &["compile", "m.onnx", "-o", "./sub/../m.onnx"],
+        &["compile", "m.onnx", "-o", "link.onnx"],
+        &["compile", "m.lir", "--emit=ir", "-o", "m.lir"],
+        &["opt", "m.onnx", "-o", "m.onnx"],
+        &["opt", "m.lir", "-o", "m.lir"],
+        &[
+            "opt",
+            "m.lir",
+            "-o",
+            "n.lir",
+            "--output-weights",
+            "m.lir.safetensors",
+        ],
+        &["opt", "m.lir", "--dump-egraph", "m.lir.safetensors"],
+        &["reduce", "m.onnx", "--fails", "-o", "m.onnx"],
+        &["inspect", "m.onnx", "--html", "m.onnx"],
+        &["bench", "m.onnx", "--trace", "m.onnx"],
+        &["run", "m.onnx", "--output", "@m.onnx"],
+    ];
+    for arguments in refused {
+        let (code, text) = said(folder.path(), arguments);
+        assert_eq!(code, Some(1), "{arguments:?}: {text}");
+        assert!(text.contains("cannot be written: it is read as"), "{text}");
+    }
+    for (name, before) in ["m.onnx", "m.lir", "m.lir.safetensors"].iter().zip(&before) {
+        assert!(fs::read(at(name)).unwrap() == *before, "{name}");
+    }
+}
+
+#[test]
+fn folders_of_outputs_are_made() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(example("digits"), folder.path().join("m.onnx")).unwrap();
+    let written: &[(&[&str], &str)] = &[
+        (
+            &["compile", "m.onnx", "--dim=N=1", "-o", "a/b/m.lepid"],
+            "a/b/m.lepid",
+        ),
+        (&["opt", "m.onnx", "-o", "c/m.lir"], "c/m.lir.safetensors"),
+        (&["inspect", "m.onnx", "--html", "d/m.html"], "d/m.html"),
+        (&["run", "m.onnx", "--output", "@e/y.npz"], "e/y.npz"),
+    ];
+    for (arguments, file) in written {
+        let (code, text) = said(folder.path(), arguments);
+        assert_eq!(code, Some(0), "{arguments:?}: {text}");
+        assert!(folder.path().join(file).exists(), "{text}");
+    }
+    let (code, text) = said(folder.path(), &["opt", "m.onnx", "-o", "m.onnx/m.lir"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("it cannot be a file"), "{text}");
+}
+
+#[test]
+fn compile_says_what_it_wrote_and_how_to_use_it() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(example("digits"), folder.path().join("my net.onnx")).unwrap();
+    let arguments = [
+        "compile",
+        "my net.onnx",
+        "--dim=N=1",
+        "--emit=object",
+        "-o",
+        "my net.o",
+    ];
+    let (code, text) = said(folder.path(), &arguments);
+    assert_eq!(code, Some(0), "{text}");
+    for part in [
+        "link with: cc main.c 'my net.o' liblepid_runtime.a",
+        "`lepid compile 'my net.onnx' --emit runtime-lib` writes liblepid_runtime.a",
+        "wrote my net.o",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+}

@@ -1,6 +1,6 @@
 //! Arguments that several commands share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ use crate::driver::compare::{Scale, Tolerance};
 use crate::driver::data::{self, ConstantPlace, Given, Place};
 use crate::driver::observe::{Around, RoundTrip, Watch};
 use crate::driver::trial::Trial;
-use crate::driver::{Bindings, Constant, ModelOptions, parse_shape};
+use crate::driver::{Bindings, Constant, ModelOptions, files, parse_shape, side_file_name};
 
 /// A function of a model.
 #[derive(Args, Clone)]
@@ -116,14 +116,26 @@ pub(super) struct InputArgs {
 #[derive(Args, Clone)]
 pub(super) struct ToleranceArgs {
     /// Largest difference as a share of the largest magnitude in the reference.
-    #[arg(long, default_value_t = 1e-4, value_name = "BOUND")]
+    #[arg(long, default_value_t = 1e-4, value_name = "BOUND", value_parser = bound)]
     pub rtol: f64,
     /// Difference that is always allowed.
-    #[arg(long, default_value_t = 0.0, value_name = "BOUND")]
+    #[arg(long, default_value_t = 0.0, value_name = "BOUND", value_parser = bound)]
     pub atol: f64,
     /// Take --rtol of each element's own magnitude, and --atol of the largest where that is above 1.
     #[arg(long)]
     pub per_element: bool,
+}
+
+impl InputArgs {
+    /// Reads the files.
+    pub(super) fn read(&self) -> Result<Given, Diagnostics> {
+        let names = self.input.iter().filter_map(|place| match place {
+            Place::File { name, .. } => Some(name),
+            Place::Archive(_) => None,
+        });
+        check_once("--input", names)?;
+        Given::read(&self.input)
+    }
 }
 
 impl ToleranceArgs {
@@ -136,6 +148,33 @@ impl ToleranceArgs {
                 false => Scale::Largest,
             },
         }
+    }
+}
+
+/// A tolerance on the command line.
+fn bound(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(x) if x >= 0.0 => Ok(x),
+        _ => Err("expected a number that is not negative".to_string()),
+    }
+}
+
+/// Refuses what is given twice under one name: one of both would be forgotten.
+fn check_once<'n>(
+    option: &str,
+    names: impl IntoIterator<Item = &'n String>,
+) -> Result<(), Diagnostics> {
+    let mut seen = BTreeSet::new();
+    let names = names.into_iter();
+    let twice: BTreeSet<&String> = names.filter(|&name| !seen.insert(name)).collect();
+    let errors = twice.into_iter().map(|name| {
+        let message = format!("`{option}` is given more than once for `{name}`");
+        Diagnostic::error(Code::ARGUMENT, Loc::Unknown, message)
+    });
+    let errors: Diagnostics = errors.collect();
+    match errors.is_empty() {
+        true => Ok(()),
+        false => Err(errors),
     }
 }
 
@@ -161,6 +200,12 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
 
 impl FileArgs {
     pub(super) fn options(&self) -> Result<ModelOptions, Diagnostics> {
+        check_once("--dim", self.dims.iter().map(|(name, _)| name))?;
+        check_once(
+            "--input-shape",
+            self.input_shape.iter().map(|(name, _)| name),
+        )?;
+        check_once("--constant", self.constant.iter().map(|(name, _)| name))?;
         let constants: Result<_, Diagnostic> = self
             .constant
             .iter()
@@ -179,6 +224,35 @@ impl FileArgs {
 
     pub(super) fn load(&self, cx: &mut Cx<'_>) -> Result<Module, Diagnostics> {
         self.load_with(&self.options()?, cx)
+    }
+
+    /// Refuses to write a file that cannot be one, or that the model is read from; the same for the
+    /// file beside it. Every command asks for every file that it is told to write.
+    pub(super) fn check_output(&self, path: &Path, cx: &Cx<'_>) -> Result<(), Diagnostics> {
+        let above = path.ancestors().skip(1);
+        let above = above.map(|a| match a.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => a,
+        });
+        // What is not there yet will be made.
+        let folder = above.into_iter().find(|a| a.exists());
+        if path.file_name().is_none() || path.is_dir() || !folder.is_some_and(Path::is_dir) {
+            let error = files::cannot_write(path, "it cannot be a file");
+            return Err(vec![error]);
+        }
+        let beside = side_file_name(path);
+        let written = [path, &beside];
+        let written: Vec<&Path> = written.into_iter().filter(|p| p.exists()).collect();
+        if written.is_empty() {
+            return Ok(());
+        }
+        let read = cx.driver.files(&self.model, self.weights.as_deref());
+        for file in written {
+            if let Some(read) = read.iter().find(|read| files::is_same(file, read)) {
+                return Err(vec![files::cannot_overwrite(file, read)]);
+            }
+        }
+        Ok(())
     }
 
     fn load_with(&self, options: &ModelOptions, cx: &mut Cx<'_>) -> Result<Module, Diagnostics> {
@@ -238,7 +312,7 @@ impl Job {
         inputs: &InputArgs,
         cx: &mut Cx<'_>,
     ) -> Result<Job, Diagnostics> {
-        Job::complete(model, Given::read(&inputs.input)?, inputs.seed, cx)
+        Job::complete(model, inputs.read()?, inputs.seed, cx)
     }
 
     /// The same with tensors that are at hand for some of the inputs.
@@ -519,20 +593,5 @@ pub(super) fn plain_load(threads: Option<usize>, cx: &Cx<'_>) -> LoadOptions {
         threads: self::threads(threads),
         dynamic_bytes: cx.session.limits.memory,
         ..LoadOptions::default()
-    }
-}
-
-/// Refuses a file name that cannot be a file.
-pub(super) fn check_output(path: &Path) -> Result<(), Diagnostics> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    match folder.is_dir() && path.file_name().is_some() {
-        true => Ok(()),
-        false => Err(vec![crate::driver::files::cannot_write(
-            path,
-            "there is no such folder",
-        )]),
     }
 }

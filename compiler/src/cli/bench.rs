@@ -10,7 +10,7 @@ use lepid_target_api::{CostModel, Executable, LoadOptions, Package, Target};
 use lepid_ukernels::{Isa, measure};
 
 use super::args::{
-    FileArgs, InputArgs, ModelArgs, TargetArgs, check_output, load_package, thread_count, threads,
+    FileArgs, InputArgs, ModelArgs, TargetArgs, load_package, thread_count, threads,
 };
 use super::output::{Table, json_number};
 use super::package::Prepared;
@@ -157,7 +157,7 @@ const MOST_PROFILED: u64 = 1000;
 fn prepare<'d>(model: &ModelArgs, args: &Args, cx: &mut Cx<'d>) -> Result<Ready<'d>, Failure> {
     let start = Instant::now();
     if let Some(path) = &args.trace {
-        check_output(path)?;
+        model.file.check_output(path, cx)?;
     }
     let prepared = Prepared::new(model, &args.inputs, &args.target, cx)?;
     let before = start.elapsed();

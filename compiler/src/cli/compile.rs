@@ -4,11 +4,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use lepid_ir::core::{Diagnostics, PrintOptions, Resources, print_module};
-use lepid_ir::text::write_weights;
 use lepid_target_api::{Compiled, Package};
 use serde_json::json;
 
-use super::args::{ModelArgs, TargetArgs, check_output};
+use super::args::{ModelArgs, TargetArgs};
 use super::{Cx, Outcome, link, package};
 use crate::driver::{files, side_file_name};
 
@@ -88,8 +87,10 @@ impl Emit {
 
 pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let output = args.output_file();
-    if let Some(path) = &output {
-        check_output(path)?;
+    // A package is refused anyhow, with a better reason.
+    let model = &args.model.file.model;
+    if let Some(path) = output.as_ref().filter(|_| !cx.driver.is_package(model)) {
+        args.model.file.check_output(path, cx)?;
     }
     let compiled = args.compile(output.as_deref(), cx)?;
     let package = &compiled.package;
@@ -112,13 +113,18 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
         Emit::Object => {
             write_part(package, "object", &path)?;
             let libraries = link::system_libraries(package)?;
-            let object = path.display();
+            let object = link::quoted(&path);
             let line = format!("cc main.c {object} liblepid_runtime.a {libraries}");
             tell_link_line(&line, cx)?;
+            let model = link::quoted(&args.model.file.model);
+            cx.say(format_args!(
+                "`lepid compile {model} --emit runtime-lib` writes liblepid_runtime.a, and \
+                 `--emit header` what main.c includes"
+            ));
         }
         Emit::StaticLib | Emit::SharedLib => write_library(args, package, &path, cx)?,
     }
-    cx.tell(format_args!("wrote {}", path.display()));
+    cx.say(format_args!("wrote {}", path.display()));
     Ok(())
 }
 
@@ -188,9 +194,7 @@ fn write_ir(args: &Args, package: &Package, path: &Path) -> Result<(), Diagnosti
     let options: PrintOptions = args.target.ir.print_options();
     let text = print_module(&package.module, &options, &mut resources);
     if !resources.is_empty() {
-        let weights = side_file_name(path);
-        write_weights(&weights, &resources)
-            .map_err(|error| vec![files::cannot_write(&weights, error)])?;
+        files::write_weights(&side_file_name(path), &resources).map_err(|error| vec![error])?;
     }
     link::write(path, text.as_bytes())
 }
@@ -211,14 +215,15 @@ fn write_library(args: &Args, package: &Package, path: &Path, cx: &mut Cx<'_>) -
     let companions: Vec<String> = companions.iter().map(|p| p.display().to_string()).collect();
     cx.report("companions", companions);
     let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.display().to_string(),
+        Some(folder) if !folder.as_os_str().is_empty() => link::quoted(folder),
         _ => ".".to_string(),
     };
+    let library = link::quoted(path);
     let line = match shared {
-        true => format!("cc main.c -I{folder} {}", path.display()),
+        true => format!("cc main.c -I{folder} {library}"),
         false => {
             let libraries = link::system_libraries(package)?;
-            format!("cc main.c -I{folder} {} {libraries}", path.display())
+            format!("cc main.c -I{folder} {library} {libraries}")
         }
     };
     tell_link_line(&line, cx)

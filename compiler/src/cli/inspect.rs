@@ -11,7 +11,7 @@ use lepid_passes::transform::memory_plan;
 use lepid_target_api::{Package, Port, Signature, Target, main_function};
 use serde_json::{Value, json};
 
-use super::args::{Job, ModelArgs, TargetArgs, check_output};
+use super::args::{Job, ModelArgs, TargetArgs};
 use super::output::{Table, json_number};
 use super::run::count_ops;
 use super::{Cx, Failure, Outcome, kernels, package};
@@ -51,7 +51,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     if let Some(path) = &args.html {
-        check_output(path)?;
+        args.model.file.check_output(path, cx)?;
     }
     if cx.driver.is_package(&args.model.file.model) {
         let (package, target) = package::open(&args.model, &args.target, cx)?;

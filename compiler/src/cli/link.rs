@@ -45,6 +45,16 @@ pub(super) fn system_libraries(package: &Package) -> Result<String, Diagnostics>
     Ok(String::from_utf8_lossy(libraries).into_owned())
 }
 
+/// A path as a word for a shell.
+pub(super) fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
 /// Writes `NAME.h` and `NAME.pc` beside a library; gives their paths.
 pub(super) fn write_companions(
     package: &Package,
@@ -137,6 +147,7 @@ impl Scratch {
     fn beside(output: &Path) -> Result<Scratch, Diagnostics> {
         let file = output.file_name().unwrap_or_default().to_string_lossy();
         let folder = output.with_file_name(format!(".{file}.{}.parts", std::process::id()));
+        files::make_folder(output).map_err(|error| vec![error])?;
         fs::create_dir(&folder).map_err(|error| vec![files::cannot_write(&folder, error)])?;
         Ok(Scratch(folder))
     }
@@ -152,6 +163,13 @@ impl Drop for Scratch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_are_words() {
+        assert_eq!(quoted(Path::new("out/libnet.a")), "out/libnet.a");
+        assert_eq!(quoted(Path::new("my net.o")), "'my net.o'");
+        assert_eq!(quoted(Path::new("it's.o")), "'it'\\''s.o'");
+    }
 
     #[test]
     fn names_come_from_files() {

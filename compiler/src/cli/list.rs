@@ -77,7 +77,11 @@ fn all_ops(cx: &Cx<'_>) -> (String, Value) {
 fn one_op(name: &str, cx: &Cx<'_>) -> Result<(String, Value), Failure> {
     let Some(def) = cx.driver.ops().get(name) else {
         let near = cx.driver.ops().suggest(name);
-        return Err(unknown(Code::UNKNOWN_OP, "op", name, near).into());
+        let mut error = unknown(Code::UNKNOWN_OP, "op", name, near);
+        if error.help.is_none() {
+            error.help = Some(similar_ops(name, cx));
+        }
+        return Err(error.into());
     };
     let info = def.info();
     let mut text = format!("{}\n\n{}\n", info.name, paragraph(info.doc));
@@ -100,6 +104,19 @@ fn one_op(name: &str, cx: &Cx<'_>) -> Result<(String, Value), Failure> {
     let traits = info.traits.iter().map(|t| vec![format!("{t:?}")]).collect();
     section(&mut text, "facts", traits);
     Ok((text, op_json(info)))
+}
+
+/// Ops whose names hold the last part of this one, or where to look for others.
+fn similar_ops(name: &str, cx: &Cx<'_>) -> String {
+    const MOST: usize = 8;
+    let part = name.rsplit('.').next().unwrap_or(name);
+    let names = cx.driver.ops().iter().map(|def| def.info().name);
+    let alike = names.filter(|op| !part.is_empty() && op.contains(part));
+    let alike: Vec<String> = alike.take(MOST).map(|op| format!("`{op}`")).collect();
+    match alike.is_empty() {
+        true => "`lepid list ops` shows all".to_string(),
+        false => format!("there are {}", alike.join(", ")),
+    }
 }
 
 fn operands(info: &OpInfo) -> Vec<Vec<String>> {

@@ -119,6 +119,14 @@ impl Cx<'_> {
         self.session.diagnostics.push(note.with_help(help));
     }
 
+    /// Tells on standard error what was done; `--json` has it as a member.
+    fn say(&self, text: std::fmt::Arguments<'_>) {
+        if !self.json {
+            // Nothing depends on these lines.
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
+
     /// Tells on standard error what is done, under `--verbose`.
     fn tell(&self, text: std::fmt::Arguments<'_>) {
         if self.verbose {

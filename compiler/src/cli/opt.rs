@@ -4,12 +4,12 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use lepid_ir::core::{Code, Module, Resources, print_module};
-use lepid_ir::text::{check_round_trip, write_weights};
+use lepid_ir::text::check_round_trip;
 use lepid_passes::core::{PassEnv, PassManager, Pipeline, Report};
 use lepid_target_api::TargetOptions;
 use serde_json::json;
 
-use super::args::{FileArgs, IrArgs, check_output, find_target};
+use super::args::{FileArgs, IrArgs, find_target};
 use super::output::Table;
 use super::{Cx, Failure, Outcome, eqsat};
 use crate::driver::{files, side_file_name};
@@ -53,8 +53,9 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     args.ir.check(cx)?;
-    for path in [&args.output, &args.dump_egraph].into_iter().flatten() {
-        check_output(path)?;
+    let outputs = [&args.output, &args.output_weights, &args.dump_egraph];
+    for path in outputs.into_iter().flatten() {
+        args.model.check_output(path, cx)?;
     }
     let pipeline = cx.driver.pipeline(&args.passes, &mut cx.session)?;
     let mut module = args.model.load(cx)?;
@@ -95,8 +96,7 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
             let beside = side_file_name(path);
             let weights = args.output_weights.as_deref().unwrap_or(&beside);
             if !resources.is_empty() {
-                write_weights(weights, &resources)
-                    .map_err(|error| files::cannot_write(weights, error))?;
+                files::write_weights(weights, &resources)?;
             }
             files::write_atomic(path, |file| file.write_all(text.as_bytes()))?;
             cx.report("output", path.display().to_string());

@@ -63,10 +63,11 @@ pub(super) fn range(tensor: &Tensor) -> Option<Range> {
     if values.is_empty() {
         return None;
     }
+    let fold = |pick: fn(f64, f64) -> f64| numbers.iter().copied().reduce(pick);
     Some(Range {
-        min: numbers.iter().copied().fold(f64::INFINITY, f64::min),
+        min: fold(f64::min).unwrap_or(f64::NAN),
         mean: numbers.iter().sum::<f64>() / numbers.len() as f64,
-        max: numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        max: fold(f64::max).unwrap_or(f64::NAN),
         nans: values.len() - numbers.len(),
     })
 }
@@ -124,6 +125,14 @@ mod tests {
         for (x, text) in cases {
             assert_eq!(short(x), text);
         }
+    }
+
+    #[test]
+    fn what_is_no_number_has_no_range() {
+        let nan = Tensor::splat(lepid_ir::core::Elem::F32, &[3], Num::Float(f64::NAN));
+        let range = range(&nan).unwrap();
+        assert!(range.min.is_nan() && range.max.is_nan());
+        assert_eq!(range.nans, 3);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::args::{InputArgs, Job, ModelArgs, TargetArgs, find_target};
 use super::output::Table;
 use super::{Cx, Outcome, run::count_ops};
-use crate::driver::data::{self, Given};
+use crate::driver::data;
 use crate::driver::{bind_to_inputs, files};
 use crate::report::units::bytes;
 
@@ -52,7 +52,7 @@ impl<'d> Prepared<'d> {
         let (package, target) = open(model, target, cx)?;
         let ports = &package.signature.inputs;
         let is_input = |name: &str| ports.iter().any(|port| port.name == name);
-        let given = Given::read(&inputs.input)?.inputs(is_input)?;
+        let given = inputs.read()?.inputs(is_input)?;
         // All extents are numbers; what is left to say is which input does not fit.
         bind_to_inputs(&package.signature, &given)?;
         let inputs = data::complete(&package.signature, given, inputs.seed)?;
@@ -162,7 +162,9 @@ fn refuse_changes(
         named.join(", ")
     );
     let error = Diagnostic::error(Code::FIXED_PACKAGE, Loc::Unknown, message);
-    Err(vec![error.with_help("compile the model again with them")])
+    Err(vec![error.with_help(
+        "give them to `lepid compile`, as in `lepid compile model.onnx --dim N=4 -o model.lepid`",
+    )])
 }
 
 /// Writes a package to a file.

@@ -9,13 +9,11 @@ use lepid_ir::dialects::core::Func;
 use lepid_target_api::main_function;
 use serde_json::json;
 
-use super::args::{
-    InputArgs, Job, ModelArgs, TargetArgs, ToleranceArgs, check_output, plain_load, thread_count,
-};
+use super::args::{InputArgs, Job, ModelArgs, TargetArgs, ToleranceArgs, plain_load, thread_count};
 use super::{Cx, Failure as CliFailure, Outcome};
 use crate::driver::property::{External, Property, failure, with_seed};
-use crate::driver::save;
 use crate::driver::trial::Trial;
+use crate::driver::{data::Place, files, save};
 use crate::reduce::{self, Case, Report};
 
 /// Shrink a model to the smallest that still fails.
@@ -65,7 +63,15 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
-    check_output(&args.output)?;
+    args.model.file.check_output(&args.output, cx)?;
+    let recorded = args.output.with_extension("npz");
+    let given = args.inputs.input.iter().map(Place::path);
+    if let Some(given) = given
+        .into_iter()
+        .find(|path| files::is_same(path, &recorded))
+    {
+        return Err(files::cannot_overwrite(&recorded, given).into());
+    }
     let job = Job::load(&args.model, &args.inputs, cx)?;
     let func = main_function(&job.module, args.model.func.as_deref())?;
     let case = Case {

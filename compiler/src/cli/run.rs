@@ -9,8 +9,7 @@ use lepid_ir::core::{Code, Diagnostic, Diagnostics, Loc, Module, Tensor};
 use serde_json::{Value, json};
 
 use super::args::{
-    InputArgs, ModelArgs, TargetArgs, ToleranceArgs, check_output, load_package, plain_load,
-    thread_count,
+    InputArgs, ModelArgs, TargetArgs, ToleranceArgs, load_package, plain_load, thread_count,
 };
 use super::output::{first_values, json_number, range, short};
 use super::package::Prepared;
@@ -66,7 +65,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
-    check_outputs(args)?;
+    check_outputs(args, cx)?;
     let ready = Prepared::new(&args.model, &args.inputs, &args.target, cx)?;
     let options = plain_load(args.threads, cx);
     let target = ready.target;
@@ -120,9 +119,21 @@ pub(super) fn count_ops(module: &Module) -> usize {
         .count()
 }
 
-fn check_outputs(args: &Args) -> Result<(), Diagnostics> {
+fn check_outputs(args: &Args, cx: &Cx<'_>) -> Result<(), Diagnostics> {
     for output in &args.output {
-        check_output(output.path())?;
+        let path = output.path();
+        args.model.file.check_output(path, cx)?;
+        let ending = match output {
+            Place::Archive(_) => "npz",
+            Place::File { .. } => "npy",
+        };
+        if !path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case(ending))
+        {
+            let reason = format!("what is written is `.{ending}`, which its name must end in");
+            return Err(vec![crate::driver::files::cannot_write(path, reason)]);
+        }
     }
     match &args.output_dir {
         Some(folder) => std::fs::create_dir_all(folder)
@@ -266,11 +277,11 @@ fn read_reference(
 
 pub(super) fn line(comparison: &Comparison) -> String {
     let verdict = if comparison.ok { "ok" } else { "differs" };
-    let error = comparison.max_rel_error;
-    format!(
-        "compare {}: {verdict}, error {error:.3e}",
-        comparison.output
-    )
+    let error = match comparison.has_nan() {
+        true => "one is NaN".to_string(),
+        false => format!("error {:.3e}", comparison.max_rel_error),
+    };
+    format!("compare {}: {verdict}, {error}", comparison.output)
 }
 
 pub(super) fn row(comparison: &Comparison) -> Value {

@@ -121,6 +121,12 @@ pub fn unravel(mut at: usize, shape: &[usize]) -> Vec<usize> {
 }
 
 impl Comparison {
+    /// Whether the largest difference is that one of both is no number.
+    pub fn has_nan(&self) -> bool {
+        let nan = |x: Option<f64>| x.is_some_and(f64::is_nan);
+        nan(self.found) != nan(self.expected)
+    }
+
     /// The message for an output that differs too much.
     pub fn mismatch(&self, found: &Tensor, expected: &Tensor) -> Diagnostic {
         if !same_type(found, expected) {
@@ -132,10 +138,16 @@ impl Comparison {
             );
             return Diagnostic::error(Code::MISMATCH, Loc::Unknown, message);
         }
-        let message = format!(
-            "output `{}` differs from the reference by {:.3e} of its largest magnitude",
-            self.output, self.max_rel_error
-        );
+        let message = match self.has_nan() {
+            true => format!(
+                "output `{}` and the reference are not NaN at the same places",
+                self.output
+            ),
+            false => format!(
+                "output `{}` differs from the reference by {:.3e} of its largest magnitude",
+                self.output, self.max_rel_error
+            ),
+        };
         let error = Diagnostic::error(Code::MISMATCH, Loc::Unknown, message);
         match (self.found, self.expected) {
             (Some(found), Some(expected)) => {

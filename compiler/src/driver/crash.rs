@@ -29,6 +29,10 @@ pub fn caught<T>(run: impl FnOnce() -> T) -> std::thread::Result<T> {
     CAUGHT.set(true);
     let result = catch_unwind(AssertUnwindSafe(run));
     CAUGHT.set(false);
+    if result.is_err() {
+        // What was under way is nobody's business any more, and a later panic has nothing to do with it.
+        forget();
+    }
     result
 }
 
@@ -76,4 +80,19 @@ fn message(info: &PanicHookInfo<'_>) -> String {
     text += &format!("  version: {}\n", env!("CARGO_PKG_VERSION"));
     text += "Please report this with the lines above and, if you can, the IR and the model.\n";
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caught_panic_leaves_nothing_behind() {
+        let result: std::thread::Result<()> = caught(|| {
+            remember("a step", &Module::new());
+            lepid_ir::bug!("on purpose");
+        });
+        assert!(result.is_err());
+        assert!(CURRENT.with(|c| c.borrow().is_none()));
+    }
 }

@@ -67,6 +67,24 @@ impl Driver {
         opened.map_err(|error| vec![error.diagnostic(&path.display().to_string())])
     }
 
+    /// The files that a model is read from, as far as they can be told.
+    pub fn files(&self, path: &Path, weights: Option<&Path>) -> Vec<PathBuf> {
+        let mut all = vec![path.to_path_buf()];
+        match format(path) {
+            Ok(Format::Text) => {
+                let beside = side_file_name(path);
+                all.push(weights.map_or(beside, Path::to_path_buf));
+            }
+            Ok(Format::Onnx) => {
+                let folder = path.parent().unwrap_or(Path::new(""));
+                let external = onnx::external_files(path).into_iter();
+                all.extend(external.map(|(name, _)| folder.join(name)));
+            }
+            Ok(Format::Package) | Err(_) => {}
+        }
+        all
+    }
+
     /// The digests of all files that a model consists of.
     pub fn sources(&self, path: &Path, options: &ModelOptions) -> Result<Vec<Source>, Diagnostics> {
         let read =

@@ -111,8 +111,12 @@ pub fn to_json(diagnostic: &Diagnostic, session: &Session) -> Value {
     let labels: Vec<Value> = labels
         .map(|l| json!({"place": place(l.span, session), "message": l.message}))
         .collect();
+    let code = match diagnostic.severity {
+        Severity::Error | Severity::Warning => Some(diagnostic.code.0),
+        Severity::Note => None,
+    };
     json!({
-        "code": diagnostic.code.0,
+        "code": code,
         "severity": severity,
         "message": diagnostic.message,
         "place": diagnostic.primary.span().map(|s| place(s, session)),

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use lepid_ir::core::{Diagnostic, Module, PrintOptions, Resources, Tensor, print_module};
 use lepid_ir::dialects::core::Func;
-use lepid_ir::text::write_weights;
 
 use crate::driver::{arrays, files, side_file_name};
 use crate::reduce::Case;
@@ -16,7 +15,7 @@ pub fn module(path: &Path, module: &Module, print: &PrintOptions) -> Result<(), 
     let text = print_module(module, print, &mut resources);
     let beside = side_file_name(path);
     if !resources.is_empty() {
-        write_weights(&beside, &resources).map_err(|error| files::cannot_write(&beside, error))?;
+        files::write_weights(&beside, &resources)?;
     }
     files::write_atomic(path, |file| file.write_all(text.as_bytes()))
 }

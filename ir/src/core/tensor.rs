@@ -44,10 +44,15 @@ pub trait Native: bytemuck::Pod + Send + Sync + PartialEq + fmt::Debug {
 }
 
 macro_rules! native_float {
-    ($($t:ty: $from:expr, $to:expr;)*) => {$(
+    ($($t:ty: $from:expr, $from_int:expr, $to:expr;)*) => {$(
         impl Native for $t {
             fn to_num(self) -> Num { Num::Float($to(self)) }
-            fn from_num(num: Num) -> $t { $from(num.as_f64()) }
+            fn from_num(num: Num) -> $t {
+                match num {
+                    Num::Float(x) => $from(x),
+                    Num::Int(x) => $from_int(x),
+                }
+            }
         }
     )*};
 }
@@ -60,10 +65,10 @@ macro_rules! native_int {
     )*};
 }
 native_float! {
-    f64: |x| x, |x| x;
-    f32: |x: f64| x as f32, f64::from;
-    f16: f16::from_f64, |x: f16| x.to_f64();
-    bf16: bf16::from_f64, |x: bf16| x.to_f64();
+    f64: |x| x, |x| x as f64, |x| x;
+    f32: |x: f64| x as f32, |x| x as f32, f64::from;
+    f16: f16::from_f64, |x| f16::from_f64(x as f64), |x: f16| x.to_f64();
+    bf16: bf16::from_f64, |x| bf16::from_f64(x as f64), |x: bf16| x.to_f64();
 }
 native_int! { i64 i32 i16 i8 u64 u32 u16 u8 }
 

@@ -2,7 +2,7 @@
 
 pub mod random;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use cranelift_entity::SecondaryMap;
 
@@ -39,22 +39,45 @@ pub fn run_observed(
 /// Evaluates a value that depends on constants alone; `None` if it depends on anything else, or
 /// if an op on the way cannot be evaluated.
 pub fn eval_constant(module: &Module, value: Value) -> Option<Tensor> {
+    eval_known(module, value, &mut HashMap::new())
+}
+
+/// `known` holds what ops gave whose results are read more than once; the rest is let go of, as
+/// constants may be large.
+fn eval_known(
+    module: &Module,
+    value: Value,
+    known: &mut HashMap<Op, Option<Vec<Tensor>>>,
+) -> Option<Tensor> {
     if let Some(tensor) = module.constant_value(value) {
         return Some(tensor.clone());
     }
     let op = module.defining_op(value)?;
+    let index = module.results(op).iter().position(|&r| r == value)?;
+    if let Some(results) = known.get(&op) {
+        return results.as_ref()?.get(index).cloned();
+    }
+    let results = eval_op(module, op, known);
+    let result = results.as_ref().and_then(|r| r.get(index).cloned());
+    let reads = module.results(op).iter().map(|&r| module.uses(r).len());
+    if reads.sum::<usize>() > 1 {
+        known.insert(op, results);
+    }
+    result
+}
+
+fn eval_op(
+    module: &Module,
+    op: Op,
+    known: &mut HashMap<Op, Option<Vec<Tensor>>>,
+) -> Option<Vec<Tensor>> {
     let view = module.view(op);
-    if !view.info().has(crate::core::Trait::Pure) || !view.regions().is_empty() {
+    if !view.info().has(Trait::Pure) || !view.regions().is_empty() {
         return None;
     }
-    let operands: Option<Vec<Tensor>> = view
-        .operands()
-        .iter()
-        .map(|&v| eval_constant(module, v))
-        .collect();
-    let results = eval_pure(module, op, &operands?).ok()?;
-    let index = view.results().iter().position(|&r| r == value)?;
-    results.into_iter().nth(index)
+    let operands = view.operands().iter();
+    let operands: Option<Vec<Tensor>> = operands.map(|&v| eval_known(module, v, known)).collect();
+    eval_pure(module, op, &operands?).ok()
 }
 
 /// Evaluates one op without regions.
@@ -173,5 +196,36 @@ impl Interpreter<'_> {
             Some(tensor) => tensor.clone(),
             None => crate::bug!("{value} is read before it is computed"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+    use crate::dialects;
+
+    #[test]
+    fn constants_that_are_read_twice_are_evaluated_once() {
+        let mut source = String::from(
+            "func @f() -> (tensor<i32>) {\n  %v0 = core.constant() {value = dense<i32>[1]} : tensor<i32>\n",
+        );
+        for i in 0..100 {
+            let _ = writeln!(
+                source,
+                "  %v{} = tensor.sub(%v{i}, %v{i}) : tensor<i32>",
+                i + 1
+            );
+        }
+        source += "  return %v100\n}\n";
+        let (module, found) = crate::text::parse(&source, "test.lir", &dialects::registry(), None);
+        assert!(found.is_empty(), "{}", found[0].message);
+        let func = module.funcs().next().unwrap();
+        let block = Func::block(module.view(func));
+        let end = module.terminator(block).unwrap();
+        let value = module.operands(end)[0];
+        let zero = Tensor::scalar(crate::core::Elem::I32, crate::core::Num::Int(0));
+        assert_eq!(eval_constant(&module, value), Some(zero));
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Reader<'a> {
     expanded: u64,
     limits: Limits,
     suggestions: usize,
+    /// Which message says that there is no side file, for which constant, and for how many.
+    missing: Option<(usize, String, u64)>,
     pub(crate) diagnostics: Diagnostics,
 }
 
@@ -40,6 +42,7 @@ impl<'a> Reader<'a> {
             expanded: 0,
             limits,
             suggestions: 0,
+            missing: None,
             diagnostics: Vec::new(),
         }
     }
@@ -341,14 +344,27 @@ impl<'a> Reader<'a> {
         let (read, dims) = self.constant_type(ty, "resource<")?;
         let key = self.string(key.span, key.text)?;
         let Some(weights) = self.weights else {
-            let message = format!("`{}` needs a side file, but there is none", shorten(&key));
-            let error = self.error(Code::RESOURCE, span, message);
-            return self.report(error.with_help("name it with `--weights FILE.safetensors`"));
+            return self.no_side_file(span, shorten(&key));
         };
         match weights.get(&key, read.elem, &dims) {
             Ok(tensor) => Some(tensor),
             Err(message) => self.report(self.error(Code::RESOURCE, span, message)),
         }
+    }
+
+    /// One message, at the first constant, for all that miss the file.
+    fn no_side_file<T>(&mut self, span: syntax::Span, key: String) -> Option<T> {
+        if let Some((at, first, more)) = &mut self.missing {
+            *more += 1;
+            let others = plural(*more, "more constant");
+            let verb = "need a side file, but there is none";
+            self.diagnostics[*at].message = format!("`{first}` and {others} {verb}");
+            return None;
+        }
+        let message = format!("`{key}` needs a side file, but there is none");
+        let error = self.error(Code::RESOURCE, span, message);
+        self.missing = Some((self.diagnostics.len(), key, 0));
+        self.report(error.with_help("name it with `--weights FILE.safetensors`"))
     }
 }
 

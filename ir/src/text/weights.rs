@@ -149,9 +149,15 @@ pub fn write_weights(path: &Path, resources: &Resources) -> Result<(), WeightsEr
     name.push(format!(".{}.tmp", std::process::id()));
     let temporary = path.with_file_name(name);
     let views = resources.iter().map(|(key, tensor)| (key, Stored(tensor)));
-    let written = safetensors::serialize_to_file(views, None, &temporary)
-        .map_err(|e| failed(io::Error::other(e.to_string())))
-        .and_then(|()| fs::rename(&temporary, path).map_err(failed));
+    let write = || -> io::Result<()> {
+        // The library makes a file that its owner alone may read; this one is as all others are.
+        let usual = fs::File::create(&temporary)?.metadata()?.permissions();
+        safetensors::serialize_to_file(views, None, &temporary)
+            .map_err(|e| io::Error::other(e.to_string()))?;
+        fs::set_permissions(&temporary, usual)?;
+        fs::rename(&temporary, path)
+    };
+    let written = write().map_err(failed);
     if written.is_err() {
         // The first error is the one to report; the leftover may not even exist.
         let _ = fs::remove_file(&temporary);
@@ -311,5 +317,18 @@ mod tests {
             assert!(Weights::from_bytes("w", bytes).is_err(), "{len}");
         }
         assert!(Weights::open(&folder.path().join("none")).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn side_files_may_be_read_as_all_files() {
+        use std::os::unix::fs::MetadataExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name| folder.path().join(name);
+        write_weights(&path("a"), &resources(&[Tensor::zeros(Elem::F32, &[4])])).unwrap();
+        fs::write(path("b"), "").unwrap();
+        let mode = |name| fs::metadata(path(name)).unwrap().mode();
+        assert_eq!(mode("a"), mode("b"));
     }
 }

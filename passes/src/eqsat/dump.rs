@@ -5,10 +5,8 @@ use std::fmt::Write;
 use egg::{Id, Language};
 
 use super::cost::CostModel;
+use super::extract::NEVER;
 use super::import::Imported;
-
-/// What a node costs that no extraction may choose: JSON has no infinity.
-const NEVER: f64 = 1e30;
 
 /// E-graphs that are written as one.
 #[derive(Default)]
@@ -33,6 +31,7 @@ impl Dump {
                 let children = children.map(|&c| format!("\"{prefix}.{}.0\"", graph.find(c)));
                 let children = children.collect::<Vec<String>>().join(", ");
                 let op = quoted(&node.to_string());
+                // JSON has no infinity.
                 let cost = model.of(graph, node).min(NEVER);
                 self.nodes.push(format!(
                     "    \"{prefix}.{class}.{i}\": {{\"op\": {op}, \"children\": [{children}], \"eclass\": \"{prefix}.{class}\", \"cost\": {cost:?}}}"

@@ -52,8 +52,14 @@ impl Source<'_> {
         tensor.is_some_and(|t| t.bytes().len() <= SMALL_BYTES)
     }
 
-    /// Says of an input what its nodes say.
-    fn describe(&self, value: Value, depth: usize, text: &mut String) {
+    /// Says of an input what its nodes say; `names` are those of all inputs.
+    fn describe(
+        &self,
+        value: Value,
+        names: &HashMap<Value, String>,
+        depth: usize,
+        text: &mut String,
+    ) {
         let module = self.module;
         let _ = write!(text, "{}", module.value_type(value));
         let Some(op) = self.definition(value).filter(|_| depth > 0) else {
@@ -70,9 +76,12 @@ impl Source<'_> {
         for attr in module.attrs(op) {
             let _ = write!(text, " {attr}");
         }
-        for &operand in module.operands(op) {
+        for operand in module.operands(op) {
             text.push('(');
-            self.describe(operand, depth - 1, text);
+            match names.get(operand) {
+                Some(name) => text.push_str(name),
+                None => self.describe(*operand, names, depth - 1, text),
+            }
             text.push(')');
         }
     }
@@ -82,10 +91,10 @@ impl Source<'_> {
 pub(super) fn signature(source: &Source<'_>, piece: &Piece) -> String {
     let module = source.module;
     let mut text = String::new();
-    let mut names: HashMap<Value, String> = HashMap::new();
-    for (i, &value) in piece.inputs.iter().enumerate() {
-        names.insert(value, format!("i{i}"));
-        source.describe(value, DEPTH, &mut text);
+    let inputs = piece.inputs.iter().enumerate();
+    let mut names: HashMap<Value, String> = inputs.map(|(i, &v)| (v, format!("i{i}"))).collect();
+    for &value in &piece.inputs {
+        source.describe(value, &names, DEPTH, &mut text);
         text.push('\n');
     }
     for (i, &op) in piece.ops.iter().enumerate() {

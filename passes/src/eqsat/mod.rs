@@ -17,6 +17,7 @@ mod dump;
 pub mod extract;
 mod facts;
 mod functions;
+mod hash;
 mod import;
 mod language;
 mod notation;
@@ -141,11 +142,17 @@ impl Options {
                 return Err(refuse(message));
             }
         }
+        let piece = cx.option("piece")?;
+        if piece < 2 {
+            let message =
+                format!("option `piece` of pass `eqsat` is {piece}, but must be at least 2");
+            return Err(refuse(message));
+        }
         Ok(Options {
             rules,
             nodes: cx.option("nodes")?,
             iterations: cx.option("iterations")?,
-            piece: cx.option::<usize>("piece")?.max(2),
+            piece,
             extract: match cx.option::<String>("extract")?.as_str() {
                 "greedy" => Method::Greedy,
                 "exact" => Method::Exact {
@@ -252,8 +259,9 @@ impl<'e> Optimizer<'e> {
                 matches: 2000,
             },
             size: PieceSize {
-                least: options.piece / 4,
-                most: options.piece,
+                // A piece that may be empty would never bring the run to its end.
+                least: (options.piece / 4).max(1),
+                most: options.piece.max(1),
             },
             method: options.extract,
             fixed: fixed_values(module),

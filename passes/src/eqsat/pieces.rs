@@ -6,10 +6,11 @@
 //! are cut alike and each distinct piece is optimised once.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
 use lepid_ir::core::{Block, Module, Op, Trait, Value};
+
+use super::hash::Fnv;
 
 /// Ops that become new ones together.
 pub(super) struct Piece {
@@ -135,14 +136,16 @@ fn places(module: &Module, run: &[Op], fixed: &HashSet<Value>) -> Vec<Place> {
 /// A hash of a few ops on both sides of a place.
 fn surroundings(module: &Module, run: &[Op], place: usize) -> u64 {
     const REACH: usize = 4;
-    let mut hasher = DefaultHasher::new();
+    let mut hash = Fnv::default();
     for &op in &run[place.saturating_sub(REACH)..run.len().min(place + REACH)] {
-        module.op_name(op).hash(&mut hasher);
+        hash.add(module.op_name(op));
         for &result in module.results(op) {
-            module.value_type(result).to_string().hash(&mut hasher);
+            hash.add(" ");
+            hash.add(&module.value_type(result).to_string());
         }
+        hash.add("\n");
     }
-    hasher.finish()
+    hash.0
 }
 
 /// What ops read and give, as the module is now.

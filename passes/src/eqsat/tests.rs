@@ -93,6 +93,150 @@ fn without_rules_a_program_is_kept() {
     assert_eq!(print(&module), print(&parse(&blocks(2))));
 }
 
+/// A function of one op after another on `%x`, of which each is `(op, its result type)`.
+fn chain(from: &str, steps: &[(&str, &str)]) -> String {
+    let mut text = format!(
+        "(%v0: tensor<{from}>) -> (tensor<{}>) {{\n",
+        steps.last().unwrap().1
+    );
+    for (i, (op, ty)) in steps.iter().enumerate() {
+        let operand = format!("%v{i}");
+        text += &format!(
+            "  %v{} = {} : tensor<{ty}>\n",
+            i + 1,
+            op.replace("%", &operand)
+        );
+    }
+    format!("func @f{text}  return %v{}\n}}\n", steps.len())
+}
+
+fn is_kept(source: &str) -> bool {
+    let (module, _) = run(source, &Options::default());
+    print(&module) == print(&parse(source))
+}
+
+#[test]
+fn casts_that_saturate_stay() {
+    let casts = |from: &str, through: &str, to: &str| {
+        let step = |elem: &str| {
+            (
+                format!("tensor.cast(%) {{to = {elem}}}"),
+                format!("8x{elem}"),
+            )
+        };
+        let (first, second) = (step(through), step(to));
+        let steps = [(&*first.0, &*first.1), (&*second.0, &*second.1)];
+        chain(&format!("8x{from}"), &steps)
+    };
+    // 200 is 127 by way of floats, and -56 without.
+    assert!(is_kept(&casts("u8", "f32", "i8")));
+    assert!(is_kept(&casts("i16", "f32", "i8")));
+    assert!(is_kept(&casts("i8", "f32", "u16")));
+    assert!(!is_kept(&casts("i8", "f32", "i16")));
+    assert!(!is_kept(&casts("u8", "i16", "i8")));
+    assert!(!is_kept(&casts("i16", "f32", "i1")));
+}
+
+#[test]
+fn few_digits_do_not_requantise() {
+    let round_trip = |float: &str| {
+        let ty = format!("8x{float}");
+        format!(
+            "func @f(%q: tensor<8xi8>) -> (tensor<{ty}>) {{
+  %c = core.constant() {{value = dense<{ty}>[0.3]}} : tensor<{ty}>
+  %x = tensor.cast(%q) {{to = {float}}} : tensor<{ty}>
+  %m = tensor.mul(%x, %c) : tensor<{ty}>
+  %d = tensor.div(%m, %c) : tensor<{ty}>
+  %r = tensor.round(%d) : tensor<{ty}>
+  return %r
+}}
+"
+        )
+    };
+    let rules = |float: &str| {
+        let options = Options {
+            rules: vec![rules::find("requantize").unwrap().1],
+            ..Options::default()
+        };
+        print(&run(&round_trip(float), &options).0)
+    };
+    assert!(rules("bf16").contains("tensor.round"));
+    assert!(!rules("f32").contains("tensor.round"));
+}
+
+#[test]
+fn the_least_integer_has_no_absolute_value() {
+    let relu = |elem: &str| {
+        let ty = format!("8x{elem}");
+        chain(&ty, &[("tensor.abs(%)", &ty), ("nn.relu(%)", &ty)])
+    };
+    assert!(is_kept(&relu("i8")));
+    assert!(!is_kept(&relu("f32")));
+}
+
+#[test]
+fn truth_values_fold_in_any_order() {
+    for kind in ["any", "all"] {
+        let reduce = |axis| format!("tensor.reduce(%) {{kind = \"{kind}\", axes = [{axis}]}}");
+        let source = chain("4x5x6xi1", &[(&reduce(1), "4x6xi1"), (&reduce(1), "4xi1")]);
+        assert!(!is_kept(&source), "{kind}");
+    }
+}
+
+#[test]
+fn plans_are_for_inputs_that_are_related_alike() {
+    // The constants are too large to be compared; `%n` is the negative of the first.
+    let zeros: Vec<String> = (0..600).map(|i| format!("{i}.0")).collect();
+    let block = |x: &str, w: &str, i: usize| {
+        format!(
+            "  %a{i} = tensor.mul({x}, {w}) : tensor<600xf32>
+  %b{i} = tensor.exp({x}) : tensor<600xf32>
+  %m{i} = tensor.neg(%n) : tensor<600xf32>
+  %c{i} = tensor.mul(%b{i}, %m{i}) : tensor<600xf32>
+  %d{i} = tensor.add(%a{i}, %c{i}) : tensor<600xf32>\n"
+        )
+    };
+    let dim =
+        |v: &str, name: &str| format!("  {name} = tensor.dim({v}) {{axis = 0}} : tensor<i64>\n");
+    let source = format!(
+        "func @f(%x: tensor<600xf32>) -> (tensor<600xf32>, tensor<600xf32>) {{
+  %w = core.constant() {{value = dense<600xf32>[{0}]}} : tensor<600xf32>
+  %o = core.constant() {{value = dense<600xf32>[{0}]}} : tensor<600xf32>
+  %n = tensor.neg(%w) : tensor<600xf32>
+{1}{2}{3}{4}  return %d0, %d1
+}}
+",
+        zeros.join(", "),
+        dim("%n", "%e0"),
+        block("%x", "%w", 0),
+        dim("%d0", "%e1"),
+        block("%x", "%o", 1),
+    );
+    let options = Options {
+        rules: ["neg-neg", "factor-sum"]
+            .iter()
+            .map(|name| rules::find(name).unwrap().1)
+            .collect(),
+        ..Options::default()
+    };
+    let (module, report) = run(&source, &options);
+    let text = print(&module);
+    assert_eq!(text.matches("tensor.add").count(), 2, "{report}\n{text}");
+    assert_eq!(text.matches("tensor.mul").count(), 3, "{report}\n{text}");
+}
+
+#[test]
+fn the_smallest_pieces_end() {
+    for piece in 0..4 {
+        let options = Options {
+            piece,
+            ..Options::default()
+        };
+        let (_, report) = run(&blocks(3), &options);
+        assert!(report.pieces.iter().all(|p| p.ops <= piece.max(1)));
+    }
+}
+
 const SILU: &str = "func @f(%x: tensor<8xf32>) -> (tensor<8xf32>) {
   %y = nn.silu(%x) : tensor<8xf32>
   return %y

@@ -3,7 +3,7 @@
 //! Code generation asks for items and gets offsets; the bytes are made afterwards, one item at a
 //! time, so that no more than one layer exists unpacked beside the packed data.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use lepid_ir::core::{Bytes, Module, Tensor, Value};
 use lepid_ir::dialects::kernel::PANEL;
@@ -145,13 +145,14 @@ impl Weights {
 /// Lets go of the constants that a packed item was made from. Where one is read once more, its pages
 /// come from the file again.
 fn release(module: &Module, value: Value) {
-    if let Some(constant) = module.constant_value(value) {
-        constant.data().release();
-    } else if let Some(op) = module.defining_op(value) {
-        let operands = module.view(op).operands();
-        operands
-            .iter()
-            .for_each(|&operand| release(module, operand));
+    let mut seen = HashSet::from([value]);
+    let mut todo = vec![value];
+    while let Some(value) = todo.pop() {
+        if let Some(constant) = module.constant_value(value) {
+            constant.data().release();
+        } else if let Some(op) = module.defining_op(value) {
+            todo.extend(module.operands(op).iter().filter(|&&v| seen.insert(v)));
+        }
     }
 }
 
@@ -283,5 +284,29 @@ fn pack_rows(from: &[f32], k: usize, n: usize, taps: usize, to: &mut [f32]) {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lepid_ir::core::{Builder, Elem, Num};
+    use lepid_ir::dialects::core::{Func, constant};
+
+    use super::*;
+
+    #[test]
+    fn weights_that_are_read_twice_are_made_once() {
+        let mut module = Module::new();
+        let func = Func::create(&mut module, "f", &[], &[]).unwrap();
+        let block = Func::block(module.view(func));
+        let mut b = Builder::at_end(&mut module, block);
+        let mut value = constant(&mut b, Tensor::scalar(Elem::F32, Num::Int(1))).unwrap();
+        for _ in 0..100 {
+            value = b.one(&tensor::Mul, &[value, value], &[]).unwrap();
+        }
+        let mut weights = Weights::default();
+        let offset = weights.place(&module, value, Layout::Raw);
+        let bytes = weights.pack(&module).unwrap();
+        assert_eq!(bytes.as_slice()[offset..][..4], 1f32.to_le_bytes());
     }
 }

@@ -53,7 +53,38 @@ pub(super) fn types(
     for name in unknown_dims {
         found.push(unknown("dimension", name, &symbols));
     }
+    found.extend(
+        options
+            .dims
+            .iter()
+            .filter_map(|(name, &n)| contradiction(name, n, inputs, options)),
+    );
     (out, constants)
+}
+
+/// The error for a number of an extent that stands in no input any more, as the shapes given for them
+/// say another.
+fn contradiction(
+    name: &str,
+    number: u64,
+    inputs: &[&ValueInfoProto],
+    options: &ImportOptions,
+) -> Option<Diagnostic> {
+    let mut other = None;
+    for input in inputs {
+        let extents = shape_of(input).map_or(&[][..], |s| &s.dim);
+        let is_it = |value: &Option<ExtentProto>| matches!(value, Some(ExtentProto::DimParam(n)) if n == name);
+        let axes = extents.iter().enumerate();
+        for (axis, _) in axes.filter(|(_, extent)| is_it(&extent.value)) {
+            match options.shapes.get(&input.name)?.get(axis) {
+                Some(Dim::Known(n)) if *n != number => other = Some((*n, &input.name)),
+                _ => return None,
+            }
+        }
+    }
+    let (other, input) = other?;
+    let message = format!("`{name}` is {number}, but {other} in the shape given for `{input}`");
+    Some(Diagnostic::error(Code::INPUT, Loc::Unknown, message))
 }
 
 /// The value of an input of that type, or the type that it has instead.

@@ -50,12 +50,10 @@ impl Group {
             .find(|measurement| measurement.engine == engine)
     }
 
-    /// How many times as fast lepid is as the better of tract and rten.
+    /// How many times as fast lepid is as the best of the others.
     fn ratio(&self) -> Option<f64> {
-        let rivals = [Engine::Tract, Engine::Rten];
-        let times = rivals
-            .iter()
-            .filter_map(|engine| Some(self.of(*engine)?.median_ms));
+        let others = self.engines.iter().filter(|m| m.engine != Engine::Lepid);
+        let times = others.map(|m| m.median_ms);
         let best = times.reduce(f64::min)?;
         Some(best / self.of(Engine::Lepid)?.median_ms)
     }
@@ -140,7 +138,9 @@ pub(super) fn print_markdown(groups: &[Group]) {
         head += &format!(" {} ms |", engine.name());
         rule += "---|";
     }
-    println!("\n{head} best of tract, rten / lepid |\n{rule}---|");
+    let names: Vec<&str> = others.iter().map(|engine| engine.name()).collect();
+    let names = names.join(", ");
+    println!("\n{head} best of {names} / lepid |\n{rule}---|");
     for group in groups {
         let mut row = format!("| {} | {} |", group.model, group.threads);
         row += &match group.of(Engine::Lepid) {
@@ -189,6 +189,35 @@ mod tests {
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
         assert!(median(&[]).is_nan());
         assert!((geometric_mean(&[1.0, 4.0]) - 2.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_ratio_is_to_the_best_of_all_others() {
+        let measured = |engine, median_ms| Measurement {
+            engine,
+            median_ms,
+            p10_ms: median_ms,
+            min_ms: median_ms,
+            runs: 1,
+            clean_rounds: 1,
+            load_seconds: 0.0,
+            peak_memory_mb: 0.0,
+            error: 0.0,
+        };
+        let group = Group {
+            model: "m",
+            threads: 1,
+            flops: 1.0,
+            peak_gflops: 1.0,
+            disturbed_rounds: 0,
+            engines: vec![
+                measured(Engine::Lepid, 2.0),
+                measured(Engine::Tract, 4.0),
+                measured(Engine::Ort, 3.0),
+            ],
+            failures: Vec::new(),
+        };
+        assert_eq!(group.ratio(), Some(1.5));
     }
 
     #[test]

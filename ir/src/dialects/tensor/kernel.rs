@@ -140,9 +140,10 @@ pub fn cast(x: &Tensor, to: Elem) -> Tensor {
     if x.elem() == to {
         return x.clone();
     }
-    if to.is_float() {
+    if to.is_float() && x.elem().is_float() {
         return Tensor::from_f64s(to, x.shape().iter().copied(), x.to_f64s());
     }
+    // Straight from the integer: what rounds to a float is rounded once.
     if !x.elem().is_float() || to == Elem::Bool {
         return x.cast(to);
     }
@@ -537,5 +538,21 @@ impl Lanes {
     pub fn starts(self) -> impl Iterator<Item = usize> {
         let block = self.count * self.stride;
         (0..self.outer).flat_map(move |o| (0..self.stride).map(move |i| o * block + i))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_rounded_once() {
+        // Just above the middle of two floats: by way of `f64` it would be the middle, and go down.
+        let middle = (1i64 << 54) + (1 << 30);
+        let above = Tensor::from_vec(Elem::I64, [2], vec![middle + 1, -middle - 1]);
+        let up = ((1i64 << 54) + (1 << 31)) as f32;
+        assert_eq!(cast(&above, Elem::F32).values::<f32>()[..], [up, -up]);
+        let above = Tensor::from_vec(Elem::U64, [1], vec![middle as u64 + 1]);
+        assert_eq!(cast(&above, Elem::F32).values::<f32>()[..], [up]);
     }
 }

@@ -14,6 +14,7 @@ use lepid_ir::dialects::core::{Func, Return, constant};
 use lepid_ir::interp;
 
 use super::facts::{Analyzer, Graph};
+use super::hash::Fnv;
 use super::import::{Source, import};
 use super::language::Node;
 use super::notation::Term;
@@ -69,9 +70,9 @@ fn wrong_rules_are_caught() {
 fn check(def: &'static RuleDef, cases: usize) -> Result<(), String> {
     let ops = dialects::registry();
     let rule = Rule::compile(def, &ops)?;
-    let seed = def.name.bytes().fold(0xcbf2_9ce4_8422_2325, |h: u64, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let mut hash = Fnv::default();
+    hash.add(def.name);
+    let seed = hash.0;
     let mut random = Random(seed);
     let samples: Vec<&str> = def.samples.split(" | ").collect();
     let (mut applied, mut why) = (0, "it never matches".to_string());

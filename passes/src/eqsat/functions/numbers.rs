@@ -59,7 +59,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function {
         name: "scalar",
         summary: "The number that all elements of a value are, as a tensor of rank 0.",
-        run: |a| scalar(a[0], a[0].uniform?.as_f64()),
+        run: |a| scalar_of(a[0], a[0].uniform?),
     },
     Function {
         name: "scalar-like",
@@ -138,6 +138,18 @@ pub(super) const FUNCTIONS: &[Function] = &[
         run: |a| Some(Attr::Bool(holds_all(elem(a[0])?, named_elem(a[1])?))),
     },
     Function {
+        name: "casts-alike",
+        summary: "Whether a cast of a value by way of one element type to another is that to the other.",
+        run: |a| {
+            let (from, through, to) = (elem(a[0])?, named_elem(a[1])?, named_elem(a[2])?);
+            // A float saturates where an integer wraps.
+            let wraps = from.is_int() && through.is_float() && to.is_int();
+            Some(Attr::Bool(
+                holds_all(from, through) && (!wraps || holds_all(from, to)),
+            ))
+        },
+    },
+    Function {
         name: "covers",
         summary: "Whether the elements of a value all lie between two numbers.",
         run: |a| {
@@ -180,10 +192,11 @@ fn is_good_factor(c: f64) -> bool {
 }
 
 fn scalar(like: &Facts, number: f64) -> Option<Attr> {
-    Some(Attr::Tensor(Tensor::scalar(
-        elem(like)?,
-        Num::Float(number),
-    )))
+    scalar_of(like, Num::Float(number))
+}
+
+fn scalar_of(like: &Facts, number: Num) -> Option<Attr> {
+    Some(Attr::Tensor(Tensor::scalar(elem(like)?, number)))
 }
 
 fn named_elem(facts: &Facts) -> Option<Elem> {
@@ -233,6 +246,7 @@ fn holds_all(from: Elem, to: Elem) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::eqsat::functions::tests::{attr, call, splat, value};
 
     #[test]
@@ -257,6 +271,11 @@ mod tests {
     fn arithmetic_gives_scalars() {
         let (two, four) = (splat(2.0, "3xf32"), splat(4.0, "3xf32"));
         assert_eq!(call("scalar", &[&two]), "dense<f32>[2.0]");
+        let most = Tensor::splat(Elem::U64, &[3], Num::Int(i128::from(u64::MAX)));
+        assert_eq!(
+            call("scalar", &[&Facts::constant(most)]),
+            "dense<u64>[18446744073709551615]"
+        );
         assert_eq!(
             call("scalar-like", &[&value("3xi8"), &attr("1.0")]),
             "dense<i8>[1]"
@@ -291,6 +310,13 @@ mod tests {
         assert_eq!(call("holds-all", &[&value("3xi32"), &attr("f32")]), "false");
         assert_eq!(call("holds-all", &[&value("3xu8"), &attr("i8")]), "false");
         assert_eq!(call("holds-all", &[&value("3xf16"), &attr("f32")]), "true");
+        let alike = |through: &str, to: &str| {
+            let u8s = value("3xu8");
+            call("casts-alike", &[&u8s, &attr(through), &attr(to)])
+        };
+        assert_eq!(alike("f32", "i8"), "false");
+        assert_eq!(alike("f32", "i16"), "true");
+        assert_eq!(alike("i16", "i8"), "true");
         assert_eq!(
             call("covers", &[&q, &attr("-128.0"), &attr("127.0")]),
             "true"

@@ -114,7 +114,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         summary: "Whether a reduction of a value of this kind rounds nothing.",
         run: |a| {
             let kind = a[1].as_attr()?.as_str()?;
-            let chooses = matches!(kind, "max" | "min" | "and" | "or");
+            let chooses = matches!(kind, "max" | "min" | "any" | "all");
             Some(Attr::Bool(
                 chooses || (!elem(a[0])?.is_float() && matches!(kind, "sum" | "prod")),
             ))
@@ -127,7 +127,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
             let kind = a[0].as_attr()?.as_str()?;
             Some(Attr::Bool(matches!(
                 kind,
-                "sum" | "prod" | "max" | "min" | "and" | "or"
+                "sum" | "prod" | "max" | "min" | "any" | "all"
             )))
         },
     },
@@ -176,6 +176,11 @@ mod tests {
         assert_eq!(repeats("[0, 2]", "[2]"), "false");
         assert_eq!(call("folds-exactly", &[&x, &attr("\"max\"")]), "true");
         assert_eq!(call("folds-exactly", &[&x, &attr("\"sum\"")]), "false");
+        let truths = value("2xi1");
+        for kind in ["\"any\"", "\"all\""] {
+            assert_eq!(call("folds-exactly", &[&truths, &attr(kind)]), "true");
+            assert_eq!(call("folds-one", &[&attr(kind)]), "true");
+        }
         assert_eq!(
             call("folds-exactly", &[&value("2xi8"), &attr("\"sum\"")]),
             "true"

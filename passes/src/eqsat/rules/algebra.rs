@@ -18,7 +18,7 @@ pub(super) const FAMILY: Family = Family {
             if "(is ?zero 0.0)", within 0.0, on "?x: AxB, ?zero: 0 AxB | ?x: Axi32, ?zero: 0 Axi32";
         /// Subtracting zero does nothing.
         "sub-zero": "(tensor.sub ?x ?zero)" => "?x"
-            if "(is ?zero 0.0)", on "?x: AxB, ?zero: 0 AxB | ?x: Axi32, ?zero: 0 Axi32";
+            if "(is ?zero 0.0)", within 0.0, on "?x: AxB, ?zero: 0 AxB | ?x: AxB, ?zero: -0.0 AxB | ?x: Axi32, ?zero: 0 Axi32";
         /// Multiplying by one does nothing.
         "mul-one": "(tensor.mul~ ?x ?one)" => "?x"
             if "(is ?one 1.0)", on "?x: AxB, ?one: 1 AxB | ?x: Axi32, ?one: 1 Axi32";
@@ -170,8 +170,9 @@ pub(super) const FAMILY: Family = Family {
         "relu-sqrt": "(nn.relu (tensor.sqrt ?x))" => "(tensor.sqrt ?x)", within 0.0, on "?x: abs AxB";
         /// An exponential is not negative.
         "relu-exp": "(nn.relu (tensor.exp ?x))" => "(tensor.exp ?x)";
-        /// An absolute value is not negative.
-        "relu-abs": "(nn.relu (tensor.abs ?x))" => "(tensor.abs ?x)";
+        /// The absolute value of a float is not negative; the least integer has none.
+        "relu-abs": "(nn.relu (tensor.abs ?x))" => "(tensor.abs ?x)"
+            if "(is-float ?x)";
         /// A sigmoid is not negative.
         "relu-sigmoid": "(nn.relu (nn.sigmoid ?x))" => "(nn.sigmoid ?x)";
         /// A clip at zero alone is a relu.
@@ -197,6 +198,6 @@ pub(super) const FAMILY: Family = Family {
             if "(same-elem ?x ?to)", on "?x: AxB, ?to: f32 | ?x: Axi8, ?to: i8";
         /// A cast to what holds all numbers, and on, is one cast.
         "cast-cast": "(tensor.cast (tensor.cast ?x ?a) ?b)" => "(tensor.cast ?x ?b)"
-            if "(holds-all ?x ?a)", on "?x: AxBxi8, ?a: f32, ?b: i8 | ?x: AxBxi8, ?a: i32, ?b: f32 | ?x: AxBxf16, ?a: f32, ?b: f16 | ?x: AxBxu8, ?a: i16, ?b: i64";
+            if "(casts-alike ?x ?a ?b)", on "?x: AxBxi8, ?a: f32, ?b: i8 | ?x: AxBxi8, ?a: i32, ?b: f32 | ?x: AxBxf16, ?a: f32, ?b: f16 | ?x: AxBxu8, ?a: i16, ?b: i64";
     },
 };

@@ -31,9 +31,9 @@ pub(super) const FAMILY: Family = Family {
         /// What lies between the bounds by its type needs no clip.
         "clip-cast": "(nn.clip (tensor.cast ?q ?to) ?low ?high)" => "(tensor.cast ?q ?to)"
             if "(covers ?q ?low ?high)", "(holds-all ?q ?to)", on "?q: AxBxi8, ?to: f32, ?low: -128.0, ?high: 127.0 | ?q: AxBxu8, ?to: f32, ?low: 0.0, ?high: 255.0";
-        /// Rounding a product by its own factor again gives back an integer.
+        /// Rounding a product by its own factor again gives back an integer of few digits.
         "requantize": "(tensor.round (tensor.div (tensor.mul (tensor.cast ?q ?to) ?c) ?c))" => "(tensor.cast ?q ?to)"
-            if "(is-int ?q)", "(holds-all ?q ?to)", "(good-factor ?c)", on "?q: AxBxi8, ?to: f32, ?c: 0.37 AxB";
+            if "(is-int ?q)", "(small-elem ?q ?to)", "(good-factor ?c)", on "?q: AxBxi8, ?to: f32, ?c: 0.37 AxB";
         /// An integer that is shifted by a number and back is as before.
         "shift-and-back": "(tensor.add (tensor.sub (tensor.cast ?q ?to) ?z) ?z)" => "(tensor.cast ?q ?to)"
             if "(small-integer ?z)", "(small-elem ?q ?to)", on "?q: AxBxi8, ?to: f32, ?z: 3 AxB";

@@ -1,8 +1,8 @@
 //! Elementwise ops of every element type between others, as targets fuse them.
 
-use lepid_ir::core::{Elem, OpDef, Trait, Type};
+use lepid_ir::core::{Builder, Elem, OpDef, Trait, Type, Value};
 use lepid_ir::dialects;
-use lepid_ir::dialects::tensor::{Compare, Reverse, Select};
+use lepid_ir::dialects::tensor::{Abs, Compare, Reverse, Select, build};
 
 use crate::case::{Case, Scale, build as case};
 
@@ -29,7 +29,41 @@ pub(super) fn cases() -> Vec<Case> {
             }
         }
     }
+    out.extend(thinned());
     out
+}
+
+/// Every so many elements, counted from the end, of what is put together: the parts end between two
+/// of them.
+fn thinned() -> Vec<Case> {
+    let steps = [2, 3];
+    let pairs = steps.into_iter().flat_map(|step| {
+        let backwards = move |b: &mut Builder<'_>, x: Value| {
+            let x = b.one(&Reverse, &[x], &[("axes", [0].into())])?;
+            let y = build::slice(b, x, &[0], &[i64::MAX], &[step])?;
+            Ok(vec![b.one(&Abs, &[y], &[])?])
+        };
+        let concat = case(
+            &format!("each {step} of a concat, backwards"),
+            Scale::Element,
+            &["5xf32", "8xf32", "4xf32"],
+            |b, v| {
+                let x = build::concat(b, v, 0)?;
+                backwards(b, x)
+            },
+        );
+        let pad = case(
+            &format!("each {step} of a pad, backwards"),
+            Scale::Element,
+            &["7xf32"],
+            |b, v| {
+                let x = build::pad(b, v[0], 0.5, &[4], &[3])?;
+                backwards(b, x)
+            },
+        );
+        [concat, pad]
+    });
+    pairs.collect()
 }
 
 /// Whether an op needs no attributes. The others have their own rows.

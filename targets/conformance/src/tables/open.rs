@@ -170,6 +170,12 @@ const ROWS: &[(&str, &str, &[&str], Body)] = &[
         let attrs = [("low", vec![1, 0].into()), ("high", vec![2, 3].into())];
         Ok(vec![b.one(&Pad, &[v[0], v[1]], &attrs)?])
     }),
+    ("pad by what is computed", "8x16xf32", &["i32"], |b, v| {
+        let fill = build::cast(b, v[1], Elem::F32)?;
+        let attrs = [("low", vec![1, 0].into()), ("high", vec![2, 0].into())];
+        let y = b.one(&Pad, &[v[0], fill], &attrs)?;
+        Ok(vec![b.one(&Abs, &[y], &[])?])
+    }),
     ("reshaped", "8x6xf32", &[], |b, v| {
         let y = build::reshape(b, v[0], &[OPEN, Dim::Known(2), Dim::Known(3)])?;
         let flat = build::reshape(b, v[0], &[OPEN])?;

@@ -118,16 +118,10 @@ impl Tail {
         residual: Option<Place>,
     ) -> Tail {
         let view = module.view(op);
-        let act = match kernel::Conv::act(view) {
-            "relu" => Activation::Relu,
-            "clip" => Activation::Clamp,
-            "gelu" => Activation::Gelu,
-            "gelu_tanh" => Activation::GeluTanh,
-            "silu" => Activation::Silu,
-            "sigmoid" => Activation::Sigmoid,
-            "tanh" => Activation::Tanh,
-            "hard_swish" => Activation::HardSwish,
-            _ => Activation::None,
+        let name = kernel::Conv::act(view);
+        let act = match activation(name) {
+            Some(act) => act,
+            None => lepid_ir::bug!("no kernel ends in the activation `{name}`"),
         };
         Tail {
             bias,
@@ -171,6 +165,36 @@ impl Tail {
             let base = g.address(place);
             let pointer = g.add(base, residual_offset);
             args.set(g, at + offset_of!(Epilogue, residual), pointer);
+        }
+    }
+}
+
+/// How kernels call an activation of the dialect.
+fn activation(name: &str) -> Option<Activation> {
+    Some(match name {
+        "none" => Activation::None,
+        "relu" => Activation::Relu,
+        "clip" => Activation::Clamp,
+        "gelu" => Activation::Gelu,
+        "gelu_tanh" => Activation::GeluTanh,
+        "silu" => Activation::Silu,
+        "sigmoid" => Activation::Sigmoid,
+        "tanh" => Activation::Tanh,
+        "hard_swish" => Activation::HardSwish,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_know_every_activation() {
+        for (name, _) in kernel::ACTIVATIONS {
+            let known =
+                activation(name).is_some_and(|act| (act == Activation::None) == (*name == "none"));
+            assert!(known, "{name}");
         }
     }
 }

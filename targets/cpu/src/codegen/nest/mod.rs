@@ -188,7 +188,7 @@ impl NestBody<'_> {
             let distance = bound - index[axis].base;
             let at = match c > 0 {
                 true => -(-distance).div_euclid(c),
-                false => distance.div_euclid(c) + 1,
+                false => (-distance).div_euclid(-c) + 1,
             };
             if domain[var].0 < at && at < domain[var].1 {
                 return Ok(Some((var, at)));

@@ -262,7 +262,7 @@ impl<'m> Body<'m> {
             let inner: Vec<Coord> = pairs().map(|(p, &at)| p.mirrored(g, at, mode)).collect();
             return self.at(g, view.operand(0), &inner, lanes);
         }
-        let fill = view.operands()[view.operands().len() - 1];
+        let fill = fill(view);
         let mut inside = g.b.ins().iconst(types::I8, 1);
         for (padding, &at) in pairs().filter(|(p, _)| !p.none) {
             let here = padding.is_inside(g, at);
@@ -348,11 +348,12 @@ impl<'m> Body<'m> {
                     && steps[*axis] == Step::Fixed
                     && operands.all(|&v| self.is_vector_at(v, steps, known))
             }
-            Kind::Pad { axes, .. } => {
+            Kind::Pad { axes, mode } => {
                 let pairs = axes.iter().zip(steps);
                 is_f32
                     && pairs.into_iter().all(|(p, s)| p.none || *s == Step::Fixed)
                     && self.is_vector_at(view.operand(0), steps, known)
+                    && (*mode != PadMode::Constant || self.is_vector_at(fill(view), &[], known))
             }
             Kind::Iota(_) | Kind::Range { .. } => false,
             Kind::Constant => is_f32,
@@ -375,6 +376,11 @@ impl Source for Body<'_> {
         let steps: Vec<Step> = self.order.iter().map(|&number| steps[number]).collect();
         self.is_vector_at(self.root, &steps, &mut HashMap::new())
     }
+}
+
+/// What a constant pad puts around its operand.
+fn fill(view: OpView<'_>) -> IrValue {
+    view.operand(view.operands().len() - 1)
 }
 
 /// The element that a range is computed in.
