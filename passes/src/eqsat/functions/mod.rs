@@ -119,7 +119,7 @@ pub(super) mod tests {
 
     pub(super) fn attr(text: &str) -> Facts {
         match Term::parse(text, &dialects::registry()) {
-            Ok(Term::Attr(attr)) => Facts::attr(attr),
+            Ok(Term::Attr(leaf)) => Facts::leaf(leaf),
             _ => panic!("`{text}` is no attribute"),
         }
     }
