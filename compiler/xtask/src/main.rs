@@ -19,6 +19,7 @@ mod packages;
 mod python;
 mod reference;
 mod tidy;
+mod turns;
 mod workspace;
 
 use std::process::ExitCode;
