@@ -116,6 +116,21 @@ fn bisect_finds_the_pass() {
 }
 
 #[test]
+fn bisect_finds_the_rules_of_a_pass() {
+    let search = search(Fault::Rules, false);
+    let Culprit::Pass(at, _) = &search.culprit else {
+        panic!("a pass is to blame");
+    };
+    assert_eq!(search.stages[*at].pass, "wrong-rules");
+    let applied = &search.report.passes[*at].rules;
+    assert!(applied.len() > 2, "{applied:?}");
+    let blame = search.blame.unwrap();
+    assert_eq!(blame.sets, [["abs-exp-to-nothing", "exp-to-abs"]]);
+    assert_eq!(blame.without, "all -abs-exp-to-nothing -exp-to-abs");
+    assert!(blame.right_without && !blame.unfinished);
+}
+
+#[test]
 fn bisect_finds_the_op_whose_code_is_wrong() {
     let search = search(Fault::Code, false);
     let Culprit::Code(found, checks) = &search.culprit else {

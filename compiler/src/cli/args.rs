@@ -14,7 +14,7 @@ use lepid_target_api::{
     main_function,
 };
 
-use super::Cx;
+use super::{Cx, eqsat};
 use crate::driver::compare::{Scale, Tolerance};
 use crate::driver::data::{self, ConstantPlace, Given, Place};
 use crate::driver::observe::{Around, RoundTrip, Watch};
@@ -98,6 +98,9 @@ pub(super) struct IrArgs {
     /// Print the time of each pass.
     #[arg(long)]
     pub timing: bool,
+    /// Tell which rules `eqsat` applied, the costs before and after, and why it kept what it kept.
+    #[arg(long)]
+    pub eqsat_report: bool,
 }
 
 /// Inputs of runs.
@@ -538,6 +541,9 @@ impl TargetArgs {
             .compile(target, module, &options, &mut watch, &mut cx.session)?;
         if self.ir.timing {
             super::opt::print_timing(&compiled.report);
+        }
+        if self.ir.eqsat_report {
+            eqsat::print_report(&compiled.report, cx);
         }
         Ok(compiled)
     }

@@ -11,8 +11,9 @@ use serde_json::{Value as Json, json};
 use super::args::{InputArgs, Job, ModelArgs, TargetArgs, ToleranceArgs, plain_load, thread_count};
 use super::compare::op_table;
 use super::output::{Table, json_number};
-use super::{Cx, Outcome};
+use super::{Cx, Outcome, eqsat};
 use crate::driver::bisect::{Bisect, Culprit, Found, Search};
+use crate::driver::blame::Blame;
 use crate::driver::per_op::OpCheck;
 use crate::driver::{files, save};
 
@@ -20,12 +21,14 @@ use crate::driver::{files, save};
 ///
 /// The outputs of the interpreter on the model as it was read are the reference. The module after
 /// each pass of the target's pipeline is interpreted and held against it, by halves. If all passes
-/// are right, the emitted code is run, and each of its ops by itself.
+/// are right, the emitted code is run, and each of its ops by itself. If the pass works by rules, as
+/// `eqsat` does, the fewest rules are found that make it wrong.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   lepid bisect model.onnx
   lepid bisect model.onnx --every-pass --rtol 1e-5
+  lepid bisect model.onnx --pipeline eqsat --rtol 0
   lepid bisect model.onnx --input @inputs.npz --output-dir stages")]
 pub(super) struct Args {
     #[command(flatten)]
@@ -67,6 +70,9 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     progress.finish_and_clear();
     let search = search?;
     cx.report("target", trial.target.info().name);
+    if args.target.ir.eqsat_report {
+        eqsat::print_report(&search.report, cx);
+    }
     stages(&search, cx)?;
     let errors = verdict(&job.module, &search, cx)?;
     if let Some(folder) = &args.output_dir {
@@ -135,7 +141,11 @@ fn verdict(
         }
         Culprit::Pass(at, found) => {
             let (pass, number) = (search.stages[*at].pass, at + 1);
-            cx.report("culprit", json!({"pass": pass, "number": number}));
+            let blame = search.blame.as_ref();
+            cx.report(
+                "culprit",
+                json!({"pass": pass, "number": number, "rules": blame.map(blame_json)}),
+            );
             let message = match found {
                 Found::Fails(_) => {
                     format!("after pass `{pass}`, number {number}, the module does not run")
@@ -145,8 +155,9 @@ fn verdict(
                 }
             };
             let help = "`--output-dir DIR` writes the IR before and after it";
-            let errors = blame(message, found).into_iter();
-            Ok(errors.map(|d| d.with_help(help)).collect())
+            let mut error = error_for(message, found);
+            error.notes.extend(blame.map_or(Vec::new(), Blame::notes));
+            Ok(vec![error.with_help(help)])
         }
         Culprit::Code(found, checks) => {
             let lowered = search.stages.last().map_or(imported, |s| &s.module);
@@ -172,21 +183,31 @@ fn code(
     if !cx.json {
         io::stdout().write_all(format!("\n{}", table.text()).as_bytes())?;
     }
-    let mut errors = blame(
+    let mut error = error_for(
         "all passes are right; the emitted code is not".to_string(),
         found,
     );
     if wrong.is_empty() {
         let note =
             "each op by itself is right: it is in how they share memory or follow each other";
-        errors = errors.into_iter().map(|d| d.with_note(note)).collect();
+        error = error.with_note(note);
     }
+    let mut errors = vec![error];
     errors.extend(wrong.into_iter().map(|(_, error)| error));
     Ok(errors)
 }
 
+fn blame_json(blame: &Blame) -> Json {
+    json!({
+        "sets": blame.sets,
+        "unfinished": blame.unfinished,
+        "without": blame.without,
+        "right_without": blame.right_without,
+    })
+}
+
 /// The finding with what shows it.
-fn blame(message: String, found: &Found) -> Diagnostics {
+fn error_for(message: String, found: &Found) -> Diagnostic {
     let mut error = Diagnostic::error(Code::MISMATCH, Loc::Unknown, message);
     match found {
         Found::Agrees(_) => {}
@@ -202,7 +223,7 @@ fn blame(message: String, found: &Found) -> Diagnostics {
         }
         Found::Fails(why) => error.notes.push(why.message.clone()),
     }
-    vec![error]
+    error
 }
 
 /// Outputs named in one message.

@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use lepid_ir::core::{Code, Diagnostic, Loc, Module, nearest};
+use lepid_ir::core::{Code, Diagnostic, Loc, Module};
 use lepid_passes::core::{PassEnv, Report, Values};
 use lepid_passes::eqsat::rules::{self, Family, RuleDef};
-use lepid_passes::eqsat::{Options, dump, prove, summary_of_function};
+use lepid_passes::eqsat::{Options, PASS, dump, prove, summary_of_function};
 use serde_json::{Value, json};
 
 use super::output::Table;
@@ -14,16 +14,32 @@ use super::{Cx, Failure, Outcome};
 use crate::driver::files;
 
 /// What the passes of a pipeline tell of their work, on standard error.
-pub(super) fn print_remarks(report: &Report, cx: &mut Cx<'_>) {
-    let mut rows = Vec::new();
+pub(super) fn print_report(report: &Report, cx: &mut Cx<'_>) {
+    // A command may compile twice.
+    let mut rows = match cx.result.remove("remarks") {
+        Some(Value::Array(rows)) => rows,
+        _ => Vec::new(),
+    };
     for pass in &report.passes {
         for remark in &pass.remarks {
-            rows.push(json!({"pass": pass.name, "remark": remark}));
-            // Nothing depends on these lines.
-            let _ = write!(io::stderr(), "{}: {remark}", pass.name);
+            rows.push(json!({"pass": pass.name, "remark": remark, "rules": pass.rules}));
+            tell(&format!("{}: {remark}", pass.name));
         }
     }
+    if report.passes.iter().all(|pass| pass.name != PASS.name) {
+        tell("eqsat: the pipeline does not have this pass\n");
+    }
     cx.report("remarks", rows);
+}
+
+/// What there is to tell of a package.
+pub(super) fn print_report_of_package() {
+    tell("eqsat: a package is compiled already; `lepid compile` tells\n");
+}
+
+fn tell(text: &str) {
+    // Nothing depends on these lines.
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Writes the saturated e-graphs of a module.
@@ -65,10 +81,21 @@ pub(super) fn print_proof(from: &Module, to: &Module, cx: &mut Cx<'_>) -> Outcom
     }
 }
 
-pub(super) fn all_rules() -> (String, Value) {
+/// All rules, those of a family, or one in full.
+pub(super) fn list(name: Option<&str>) -> Result<(String, Value), Failure> {
+    match name {
+        None => Ok(table(rules::all())),
+        Some(name) => match rules::find_family(name) {
+            Some(family) => Ok(table(family.rules.iter().map(|rule| (family, rule)))),
+            None => one_rule(name),
+        },
+    }
+}
+
+fn table(shown: impl Iterator<Item = (&'static Family, &'static RuleDef)>) -> (String, Value) {
     let mut table = Table::new(&["rule", "family", "values", "summary"], &[]);
     let mut rows = Vec::new();
-    for (family, rule) in rules::all() {
+    for (family, rule) in shown {
         table.row(vec![
             rule.name.to_string(),
             family.name.to_string(),
@@ -83,14 +110,7 @@ pub(super) fn all_rules() -> (String, Value) {
 /// A rule in full.
 pub(super) fn one_rule(name: &str) -> Result<(String, Value), Failure> {
     let Some((family, rule)) = rules::find(name) else {
-        let known = rules::all().map(|(_, rule)| rule.name);
-        let message = format!("unknown rule `{name}`");
-        let error = Diagnostic::error(Code::ARGUMENT, Loc::Unknown, message);
-        let help = match nearest(name, known) {
-            Some(near) => format!("did you mean `{near}`? `lepid list rules` shows all"),
-            None => "`lepid list rules` shows all".to_string(),
-        };
-        return Err(error.with_help(help).into());
+        return Err(rules::unknown(Code::ARGUMENT, name).into());
     };
     Ok((text(family, rule), row(family, rule)))
 }

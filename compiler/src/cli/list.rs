@@ -17,10 +17,11 @@ use super::{Cx, Failure, Outcome, eqsat, explain};
 Examples:
   lepid list ops
   lepid list ops nn.conv
+  lepid list rules movement
   lepid list passes --json")]
 pub(super) struct Args {
     what: What,
-    /// One of them, to be shown in full.
+    /// One of them, to be shown in full; or a family of rules.
     name: Option<String>,
 }
 
@@ -39,8 +40,7 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
         (What::Ops, Some(name)) => one_op(name, cx)?,
         (What::Passes, None) => all_passes(cx),
         (What::Passes, Some(name)) => one_pass(name, cx)?,
-        (What::Rules, None) => eqsat::all_rules(),
-        (What::Rules, Some(name)) => eqsat::one_rule(name)?,
+        (What::Rules, name) => eqsat::list(name)?,
         (What::Targets, None) => all_targets(cx),
         (What::Targets, Some(name)) => one_target(name, cx)?,
         (What::Diagnostics, None) => all_codes(),

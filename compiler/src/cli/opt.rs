@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use lepid_ir::core::{Code, Module, Resources, print_module};
 use lepid_ir::text::check_round_trip;
 use lepid_passes::core::{PassEnv, PassManager, Pipeline, Report};
-use lepid_target_api::TargetOptions;
+use lepid_target_api::{CompileOptions, with_pass_env};
 use serde_json::json;
 
 use super::args::{FileArgs, IrArgs, find_target};
@@ -38,9 +38,6 @@ pub(super) struct Args {
     /// Where the large constants go [default: FILE.lir.safetensors].
     #[arg(long, value_name = "FILE", requires = "output")]
     output_weights: Option<PathBuf>,
-    /// Tell which rules `eqsat` applied, the costs before and after, and why it kept what it kept.
-    #[arg(long)]
-    eqsat_report: bool,
     /// Write the saturated e-graphs of what the passes give, as egraph-serialize JSON.
     #[arg(long, value_name = "FILE.json")]
     dump_egraph: Option<PathBuf>,
@@ -66,14 +63,10 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let report = match target {
         None => optimize(args, &generic, &mut module, &pipeline, cx)?,
         Some(target) => {
-            let model = target.cost_model(&TargetOptions::default())?;
-            let env = PassEnv {
-                legality: &|op| target.legality(op),
-                seconds: &|op| model.seconds(op, 1),
-                facts: target.info().capabilities,
-                ..generic
-            };
-            optimize(args, &env, &mut module, &pipeline, cx)?
+            let options = CompileOptions::default();
+            with_pass_env(target, &options, cx.driver.ops(), |env| {
+                optimize(args, env, &mut module, &pipeline, cx)
+            })??
         }
     };
     if args.eqsat_prove.is_some() {
@@ -130,8 +123,8 @@ fn optimize(
     cx: &mut Cx<'_>,
 ) -> Result<Report, Failure> {
     let report = manage(args, env, module, pipeline, cx)?;
-    if args.eqsat_report {
-        eqsat::print_remarks(&report, cx);
+    if args.ir.eqsat_report {
+        eqsat::print_report(&report, cx);
     }
     if let Some(path) = &args.dump_egraph {
         eqsat::write_graphs(module, env, path)?;

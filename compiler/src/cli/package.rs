@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::args::{InputArgs, Job, ModelArgs, TargetArgs, find_target};
 use super::output::Table;
-use super::{Cx, Outcome, run::count_ops};
+use super::{Cx, Outcome, eqsat, run::count_ops};
 use crate::driver::data;
 use crate::driver::{bind_to_inputs, files};
 use crate::report::units::bytes;
@@ -123,6 +123,9 @@ pub(super) fn open<'d>(
 ) -> Result<(Package, &'d dyn Target), Diagnostics> {
     let package = cx.driver.open_package(&model.file.model)?;
     refuse_changes(model, target, &package)?;
+    if target.ir.eqsat_report {
+        eqsat::print_report_of_package();
+    }
     let target = find_target(cx, &package.target)?;
     Ok((package, target))
 }

@@ -3,16 +3,20 @@
 //!
 //! Every module that a pipeline leaves can be interpreted, so that each pass is held against the
 //! module before any. The interpreter is slow; between a module that is right and one that is not,
-//! the faulty pass is found by halves.
+//! the faulty pass is found by halves. In a pass that works by rules, the search goes on for the
+//! rules to blame.
 
 use lepid_ir::core::{
     Code, Diagnostic, Diagnostics, Loc, Module, PrintOptions, Resources, Tensor, print_module,
 };
 use lepid_ir::interp;
-use lepid_passes::core::{Changed, Observer, PassDef};
+use lepid_passes::core::{Changed, Observer, PassDef, Pipeline, Report, Step};
+use lepid_passes::eqsat::rules;
 use lepid_target_api::{Package, Signature, main_function};
 
+use crate::driver::blame::{self, Blame};
 use crate::driver::compare::{Tolerance, compare};
+use crate::driver::crash;
 use crate::driver::per_op::{self, OpCheck};
 use crate::driver::trial::Trial;
 use crate::reduce::{Observed, interpret};
@@ -118,6 +122,10 @@ pub struct Search {
     /// What was found at each stage that was looked at.
     pub checked: Vec<Option<Found>>,
     pub culprit: Culprit,
+    /// The rules to blame, where the culprit is a pass that works by rules.
+    pub blame: Option<Blame>,
+    /// What the passes told, if compiling came to its end.
+    pub report: Report,
 }
 
 /// How to search.
@@ -146,6 +154,8 @@ impl Bisect<'_> {
             checked: stages.iter().map(|_| None).collect(),
             stages,
             culprit: Culprit::Nobody,
+            blame: None,
+            report: Report::default(),
         };
         if self.every_pass {
             for at in 0..search.stages.len() {
@@ -153,8 +163,11 @@ impl Bisect<'_> {
             }
         }
         let package = match compiled {
-            Ok(package) => package,
-            Err(found) => return self.failed(search, open, found, &expected),
+            Ok(compiled) => {
+                search.report = compiled.report;
+                compiled.package
+            }
+            Err(found) => return self.failed(module, search, open, found, &expected),
         };
         match self.first_wrong(&mut search, &expected) {
             Some(at) => {
@@ -163,6 +176,7 @@ impl Bisect<'_> {
                     Some(found) => Culprit::Pass(at, found),
                     None => lepid_ir::bug!("a stage is blamed unseen"),
                 };
+                search.blame = self.blame(module, &search.stages[..at], &expected);
             }
             None => {
                 let lowered = search.stages.last().map_or(module, |s| &s.module);
@@ -181,6 +195,7 @@ impl Bisect<'_> {
     /// A compilation that ends early may still have gone wrong before.
     fn failed(
         &mut self,
+        imported: &Module,
         mut search: Search,
         open: Option<&'static str>,
         found: Diagnostics,
@@ -190,16 +205,107 @@ impl Bisect<'_> {
             && let Some(found) = search.checked[at].clone()
         {
             search.culprit = Culprit::Pass(at, found);
+            search.blame = self.blame(imported, &search.stages[..at], expected);
             return Ok(search);
         }
-        let place = match open {
-            Some(pass) => format!("found in pass `{pass}`; the passes before it are right"),
-            None => "found after all passes, which are right".to_string(),
+        let mut notes = match open {
+            Some(pass) => {
+                vec![format!(
+                    "found in pass `{pass}`; the passes before it are right"
+                )]
+            }
+            None => vec!["found after all passes, which are right".to_string()],
         };
-        Err(found
+        if open.is_some()
+            && let Some(blame) = self.blame(imported, &search.stages, expected)
+        {
+            notes.extend(blame.notes());
+        }
+        let noted = |error| notes.iter().cloned().fold(error, Diagnostic::with_note);
+        Err(found.into_iter().map(noted).collect())
+    }
+
+    /// The rules to blame for the pass that follows on these stages, if it works by rules.
+    fn blame(&mut self, imported: &Module, before: &[Stage], expected: &[Tensor]) -> Option<Blame> {
+        let step = self
+            .trial
+            .pipeline()
+            .ok()?
+            .steps
             .into_iter()
-            .map(|d| d.with_note(place.clone()))
-            .collect())
+            .nth(before.len())?;
+        let default = step.pass.option(RULES)?.default;
+        let module = before.last().map_or(imported, |stage| &stage.module);
+        let chosen = step.options.get(RULES).map_or(default, String::as_str);
+        (self.progress)(&format!("the rules of pass `{}`", step.pass.name));
+        let without = |left_out: &[String]| {
+            let left_out = left_out.iter().map(|rule| format!(" -{rule}"));
+            format!("{chosen}{}", left_out.collect::<String>())
+        };
+        let this = &*self;
+        let mut search = blame::Search {
+            applied: &mut |left_out| this.applied(module, &step, &without(left_out)),
+            wrong: &mut |rules| !this.is_right_with(module, &step, &rules.join(" "), expected),
+            tests: MOST_TESTS,
+        };
+        let sets = search.sets();
+        let unfinished = search.out_of_tests();
+        let without = without(&sets.concat());
+        (!sets.is_empty()).then(|| Blame {
+            right_without: self.is_right_with(module, &step, &without, expected),
+            sets,
+            unfinished,
+            without,
+        })
+    }
+
+    /// The rules that a pass applies; all that it might if it does not come to its end.
+    fn applied(&self, module: &Module, step: &Step, chosen: &str) -> Vec<String> {
+        let run = crash::caught(|| self.run_with(module, step, chosen));
+        let names: Vec<&str> = match run {
+            Ok(Ok((_, report))) => {
+                let passes = report.passes.iter();
+                passes.flat_map(|pass| pass.rules.keys()).copied().collect()
+            }
+            Ok(Err(_)) | Err(_) => {
+                let rules = rules::select(chosen).unwrap_or_default();
+                rules.iter().map(|rule| rule.name).collect()
+            }
+        };
+        names.into_iter().map(str::to_string).collect()
+    }
+
+    /// Whether the module that a pass makes by these rules is right.
+    fn is_right_with(
+        &self,
+        module: &Module,
+        step: &Step,
+        rules: &str,
+        expected: &[Tensor],
+    ) -> bool {
+        let right = crash::caught(|| {
+            let Ok((module, _)) = self.run_with(module, step, rules) else {
+                return false;
+            };
+            self.interpret(&module)
+                .is_ok_and(|outputs| self.held_against(&module, &outputs, expected).agrees())
+        });
+        // A panic is no less wrong.
+        right.unwrap_or(false)
+    }
+
+    /// Runs a pass on a copy of the module, by these rules.
+    fn run_with(
+        &self,
+        module: &Module,
+        step: &Step,
+        rules: &str,
+    ) -> Result<(Module, Report), Diagnostics> {
+        let (mut module, mut step) = (module.clone(), step.clone());
+        step.options.insert(RULES, rules.to_string());
+        let pipeline = Pipeline { steps: vec![step] };
+        let report = self.trial.run_passes(&mut module, &pipeline)?;
+        Ok((module, report))
     }
 
     /// The number of a stage that is wrong while the one before it is right.
@@ -305,3 +411,9 @@ impl Bisect<'_> {
         Ok(Culprit::Code(found, checks))
     }
 }
+
+/// The option of passes that work by rules, which chooses them.
+const RULES: &str = "rules";
+
+/// How often the interpreter runs at most to find the rules to blame.
+const MOST_TESTS: usize = 200;

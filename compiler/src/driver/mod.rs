@@ -12,6 +12,7 @@ mod aliases;
 pub mod arrays;
 mod binding;
 pub mod bisect;
+pub mod blame;
 pub mod calibrate;
 pub mod compare;
 mod compile;

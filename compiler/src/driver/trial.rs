@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use lepid_ir::core::{Diagnostics, Limits, Loc, Module, Tensor, Value};
 use lepid_ir::dialects::core::Func;
-use lepid_passes::core::{Observer, Pipeline, Silent};
+use lepid_passes::core::{Observer, PassManager, Pipeline, Report, Silent};
 use lepid_passes::transform::memory_plan;
 use lepid_target_api::{
-    CompileOptions, LoadOptions, Package, Target, main_function, pipeline_text,
+    CompileOptions, Compiled, LoadOptions, Package, Target, main_function, pipeline, with_pass_env,
 };
 
 use crate::driver::{Driver, Session};
@@ -27,7 +27,7 @@ pub struct Trial<'d> {
 
 impl<'d> Trial<'d> {
     pub fn compile(&self, module: Module) -> Result<Package, Diagnostics> {
-        self.compile_observed(module, &mut Silent)
+        Ok(self.compile_observed(module, &mut Silent)?.package)
     }
 
     /// Compiles while `observer` sees the module around each pass.
@@ -35,11 +35,37 @@ impl<'d> Trial<'d> {
         &self,
         module: Module,
         observer: &mut dyn Observer,
-    ) -> Result<Package, Diagnostics> {
+    ) -> Result<Compiled, Diagnostics> {
         let mut session = Session::within(self.limits);
         let (driver, options) = (self.driver, &self.options);
-        let compiled = driver.compile(self.target, module, options, observer, &mut session)?;
-        Ok(compiled.package)
+        driver.compile(self.target, module, options, observer, &mut session)
+    }
+
+    /// The passes that compiling runs.
+    pub fn pipeline(&self) -> Result<Pipeline, Diagnostics> {
+        let driver = self.driver;
+        pipeline(
+            self.target,
+            &self.options,
+            driver.passes(),
+            driver.aliases(),
+        )
+    }
+
+    /// Runs passes as compiling does.
+    pub fn run_passes(
+        &self,
+        module: &mut Module,
+        pipeline: &Pipeline,
+    ) -> Result<Report, Diagnostics> {
+        with_pass_env(self.target, &self.options, self.driver.ops(), |env| {
+            let mut manager = PassManager {
+                env,
+                verify_each: self.options.verify_each,
+                observer: &mut Silent,
+            };
+            manager.run(module, pipeline)
+        })?
     }
 
     /// Compiles and runs once.
@@ -60,8 +86,7 @@ impl<'d> Trial<'d> {
 
     /// The same for modules that the target's pipeline has already been through.
     pub fn lowered(&self) -> Result<Trial<'d>, Diagnostics> {
-        let text = pipeline_text(self.target, &self.options)?;
-        let whole = Pipeline::parse(&text, self.driver.passes(), self.driver.aliases())?;
+        let whole = self.pipeline()?;
         // A plan states where each value lies, so it holds for one module only.
         let plan = memory_plan::PASS.name;
         let planned = whole.steps.iter().any(|s| s.pass.name == plan);

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use lepid_ir::core::{Builder, Diagnostics, Module, OpDef, OpView, Registry};
 use lepid_ir::dialects::tensor;
 use lepid_passes::core::rewrite::{At, is, replace};
-use lepid_passes::core::{Changed, PassCx, PassDef, PassRegistry, PassResult, Values};
+use lepid_passes::core::{Changed, PassCx, PassDef, PassOption, PassRegistry, PassResult, Values};
+use lepid_passes::eqsat::rules::{self, RuleDef};
+use lepid_passes::eqsat::{self, Options};
 use lepid_target_api::{EmitCx, Legality, LoadError, Package, Program, Target, TargetInfo};
 use lepid_target_reference::Reference;
 
@@ -17,6 +19,8 @@ pub(crate) enum Fault {
     Pass,
     /// The code of `tensor.exp` is that of `tensor.neg`.
     Code,
+    /// Two rules turn `tensor.exp` into nothing, neither of them without the other.
+    Rules,
     /// Compiling `tensor.exp` fails.
     Refusal,
     /// Compiling `tensor.exp` panics.
@@ -50,6 +54,61 @@ fn swap_sub(module: &mut Module, _cx: &mut PassCx<'_>) -> PassResult {
     Ok(Changed::No)
 }
 
+static WRONG_RULES: PassDef = PassDef {
+    name: "wrong-rules",
+    summary: "The rules of `eqsat`, and planted ones.",
+    values: Values::Exact,
+    options: &[PassOption {
+        name: "rules",
+        default: "all",
+        help: "Rules with blanks between, `-name` to leave one out, or `all`.",
+    }],
+    run: wrong_rules,
+};
+
+/// By itself, the first is right, the second has nothing to match, and the third is innocent.
+static PLANTED: [RuleDef; 3] = [
+    planted(
+        "exp-to-abs",
+        "(tensor.exp ?x)",
+        "(tensor.abs (tensor.exp ?x))",
+    ),
+    planted("abs-exp-to-nothing", "(tensor.abs (tensor.exp ?x))", "?x"),
+    planted(
+        "tanh-twice-negated",
+        "(tensor.tanh ?x)",
+        "(tensor.neg (tensor.neg (tensor.tanh ?x)))",
+    ),
+];
+
+const fn planted(name: &'static str, left: &'static str, right: &'static str) -> RuleDef {
+    RuleDef {
+        name,
+        summary: "Planted.",
+        left,
+        right,
+        conditions: &[],
+        values: Values::Exact,
+        samples: "",
+    }
+}
+
+fn wrong_rules(module: &mut Module, cx: &mut PassCx<'_>) -> PassResult {
+    let list: String = cx.option("rules")?;
+    let words: Vec<&str> = list.split_whitespace().collect();
+    let is_chosen = |rule: &&'static RuleDef| {
+        let named = words.contains(&"all") || words.contains(&rule.name);
+        named && !words.contains(&format!("-{}", rule.name).as_str())
+    };
+    let all = rules::all().map(|(_, rule)| rule).chain(&PLANTED);
+    let options = Options {
+        rules: all.filter(is_chosen).collect(),
+        ..Options::default()
+    };
+    cx.rules = eqsat::optimize(module, cx.env, &options)?.fired;
+    Ok(Changed::Yes)
+}
+
 /// The module with other ops in place of exponentials.
 fn without_exp(module: &Module) -> Result<Module, Diagnostics> {
     let mut module = module.clone();
@@ -81,6 +140,7 @@ impl Target for Faulty {
     fn pipeline(&self) -> &str {
         match self.0 {
             Fault::Pass => "expand,cse,canonicalize,swap-sub,dead-ops,fold",
+            Fault::Rules => "cse,wrong-rules,dead-ops",
             Fault::None | Fault::Code | Fault::Refusal | Fault::Panic => "cse,canonicalize,fold",
         }
     }
@@ -90,12 +150,14 @@ impl Target for Faulty {
         assert!(self.0 != Fault::Panic || !has_exp, "a planted panic");
         match self.0 {
             Fault::Code => Reference.emit(&without_exp(module)?, cx),
-            Fault::None | Fault::Pass | Fault::Refusal | Fault::Panic => Reference.emit(module, cx),
+            Fault::None | Fault::Pass | Fault::Rules | Fault::Refusal | Fault::Panic => {
+                Reference.emit(module, cx)
+            }
         }
     }
 
     fn register(&self, _ops: &mut Registry, passes: &mut PassRegistry) {
-        passes.add(&[&SWAP_SUB]);
+        passes.add(&[&SWAP_SUB, &WRONG_RULES]);
     }
 
     fn program(&self, package: &Package) -> Result<Arc<dyn Program>, LoadError> {

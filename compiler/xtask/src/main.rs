@@ -7,6 +7,7 @@
     reason = "a command-line tool prints"
 )]
 
+mod ablation;
 mod bench_peers;
 mod check_models;
 mod check_ops;
@@ -19,6 +20,7 @@ mod packages;
 mod python;
 mod reference;
 mod tidy;
+mod turns;
 mod workspace;
 
 use std::process::ExitCode;
@@ -45,6 +47,8 @@ enum Chore {
     CheckOps(check_ops::Options),
     /// Time lepid beside other engines, in turns, and print the table.
     BenchPeers(bench_peers::Options),
+    /// Time whole networks without each family of rules of `eqsat`, in turns, and print the table.
+    Ablation(ablation::Options),
     /// Run the node tests that the onnx package ships, each through the `lepid` binary.
     OnnxSuite(onnx_suite::Options),
     /// Try mutated inputs.
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
         Chore::CheckModels(options) => check_models::main(&options),
         Chore::CheckOps(options) => check_ops::main(&options),
         Chore::BenchPeers(options) => bench_peers::main(&options),
+        Chore::Ablation(options) => ablation::main(&options),
         Chore::OnnxSuite(options) => onnx_suite::main(&options),
         Chore::Fuzz(subject) => fuzz::main(&subject),
         Chore::New(options) => new::main(&options),

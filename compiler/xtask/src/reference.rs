@@ -120,6 +120,20 @@ impl Reference {
     }
 }
 
+/// The largest difference over the largest magnitude; NaN if the lengths differ or a value is NaN.
+pub(crate) fn relative_error(output: &[f64], reference: &[f64]) -> f64 {
+    if output.len() != reference.len() || output.iter().any(|value| value.is_nan()) {
+        return f64::NAN;
+    }
+    let pairs = output.iter().zip(reference);
+    let difference = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    let magnitude = reference
+        .iter()
+        .map(|value| value.abs())
+        .fold(0.0, f64::max);
+    difference / magnitude.max(f64::MIN_POSITIVE)
+}
+
 /// The start of a message, for a table; the command line before it is long and known.
 pub(crate) fn first_lines(message: &str) -> String {
     let lines = message.lines().filter(|line| !line.starts_with('`'));
@@ -130,6 +144,13 @@ pub(crate) fn first_lines(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_are_relative_and_never_hide_a_nan() {
+        assert_eq!(relative_error(&[1.0, 2.5], &[1.0, 2.0]), 0.25);
+        assert!(relative_error(&[1.0, f64::NAN], &[1.0, 2.0]).is_nan());
+        assert!(relative_error(&[1.0], &[1.0, 2.0]).is_nan());
+    }
 
     #[test]
     fn the_message_counts_not_the_command() {

@@ -63,6 +63,9 @@ pub struct PassCx<'a> {
     pub diagnostics: Diagnostics,
     /// What the pass has to tell of its work to those who ask.
     pub remarks: Vec<String>,
+    /// How often each rule was applied, of a pass that works by rules. Its option `rules` takes such
+    /// names with blanks between, `-name` to leave one out, and `none`.
+    pub rules: BTreeMap<&'static str, usize>,
     pass: &'static PassDef,
     options: &'a BTreeMap<&'static str, String>,
 }
@@ -73,6 +76,7 @@ impl<'a> PassCx<'a> {
             env,
             diagnostics: Vec::new(),
             remarks: Vec::new(),
+            rules: BTreeMap::new(),
             pass: step.pass,
             options: &step.options,
         }

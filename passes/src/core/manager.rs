@@ -1,5 +1,7 @@
 //! Runs pipelines.
 
+use std::collections::BTreeMap;
+use std::mem;
 use std::time::{Duration, Instant};
 
 use lepid_ir::core::{Diagnostic, Diagnostics, Module, verify};
@@ -27,6 +29,8 @@ pub struct PassRun {
     pub changed: Changed,
     /// What the pass tells of its work.
     pub remarks: Vec<String>,
+    /// How often each rule was applied, of a pass that works by rules.
+    pub rules: BTreeMap<&'static str, usize>,
 }
 
 /// What a pipeline did, and what its passes had to say.
@@ -56,12 +60,12 @@ impl PassManager<'_> {
             let changed = (step.pass.run)(module, &mut cx)?;
             let time = start.elapsed();
             report.diagnostics.append(&mut cx.diagnostics);
-            let remarks = std::mem::take(&mut cx.remarks);
+            let (remarks, rules) = (mem::take(&mut cx.remarks), mem::take(&mut cx.rules));
             if self.verify_each && changed == Changed::Yes {
                 verify_after(step, module)?;
             }
             self.observer.after(step.pass, module, changed);
-            let ops_before = std::mem::replace(&mut ops, module.walk().len());
+            let ops_before = mem::replace(&mut ops, module.walk().len());
             report.passes.push(PassRun {
                 name: step.pass.name,
                 time,
@@ -69,6 +73,7 @@ impl PassManager<'_> {
                 ops_after: ops,
                 changed,
                 remarks,
+                rules,
             });
         }
         Ok(report)

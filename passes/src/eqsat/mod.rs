@@ -44,7 +44,7 @@ use lepid_ir::core::{Block, Code, Diagnostic, Diagnostics, Loc, Module, Op, Valu
 use lepid_ir::dialects::core::Func;
 
 use crate::core::rewrite::is_effect_free;
-use crate::core::{PassCx, PassDef, PassEnv, PassOption, PassResult, Values};
+use crate::core::{Changed, PassCx, PassDef, PassEnv, PassOption, PassResult, Values};
 use cost::CostModel;
 use dump::Dump;
 use extract::Method;
@@ -67,7 +67,7 @@ pub const PASS: PassDef = PassDef {
         PassOption {
             name: "rules",
             default: "all",
-            help: "Families and rules with blanks between, `-name` to leave out.",
+            help: "Families and rules with blanks between, `-name` to leave out; `none` switches the pass off.",
         },
         PassOption {
             name: "values",
@@ -133,7 +133,8 @@ impl Options {
     fn of(cx: &PassCx<'_>) -> Result<Options, Diagnostics> {
         let refuse =
             |message: String| vec![Diagnostic::error(Code::PASS_OPTION, Loc::Unknown, message)];
-        let mut rules = rules::select(&cx.option::<String>("rules")?).map_err(refuse)?;
+        let mut rules =
+            rules::select(&cx.option::<String>("rules")?).map_err(|error| vec![error])?;
         match cx.option::<String>("values")?.as_str() {
             "within" => {}
             "exact" => rules.retain(|rule| rule.values == Values::Exact),
@@ -169,9 +170,15 @@ impl Options {
 
 fn run(module: &mut Module, cx: &mut PassCx<'_>) -> PassResult {
     let options = Options::of(cx)?;
+    if options.rules.is_empty() {
+        cx.remarks
+            .push("switched off: no rule is chosen\n".to_string());
+        return Ok(Changed::No);
+    }
     let report = optimize(module, cx.env, &options)?;
     let changed = report.pieces.iter().any(|p| p.outcome == Outcome::Replaced);
     cx.remarks.push(report.to_string());
+    cx.rules = report.fired;
     Ok(changed.into())
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use lepid_ir::core::{
-    Code, Diagnostic, Diagnostics, Dim, Limits, Loc, Module, Op, OpView, Registry, Symbol, nearest,
+    Code, Diagnostic, Diagnostics, Dim, Limits, Loc, Module, Op, Registry, Symbol, nearest,
 };
 use lepid_ir::dialects::core::{Call, Func};
 use lepid_passes::core::{
@@ -59,28 +59,20 @@ pub fn compile(
     options: &CompileOptions,
     env: CompileEnv<'_>,
 ) -> Result<Compiled, Diagnostics> {
-    let pipeline = pipeline(target, options, &env)?;
-    let legality = |op: OpView<'_>| target.legality(op);
-    let model = target.cost_model(&options.target)?;
-    let seconds = |op: OpView<'_>| model.seconds(op, 1);
-    let pass_env = PassEnv {
-        ops: env.ops,
-        legality: &legality,
-        seconds: &seconds,
-        facts: target.info().capabilities,
-        dims: options.dims.clone(),
-    };
+    let pipeline = pipeline(target, options, env.passes, env.aliases)?;
     let func = main_function(&module, options.func.as_deref())?;
     require_numbers(target, &module, func)?;
     keep_called(&mut module, func);
     memory::check_values(&module, options.limits)?;
-    let mut manager = PassManager {
-        env: &pass_env,
-        verify_each: options.verify_each,
-        observer: env.observer,
-    };
     let provenance = provenance(target, &module, func, options, &pipeline);
-    let report = manager.run(&mut module, &pipeline)?;
+    let report = with_pass_env(target, options, env.ops, |pass_env| {
+        let mut manager = PassManager {
+            env: pass_env,
+            verify_each: options.verify_each,
+            observer: env.observer,
+        };
+        manager.run(&mut module, &pipeline)
+    })??;
     let func = main_function(&module, options.func.as_deref())?;
     check_legality(target, &module)?;
     memory::check_total(&module, func, options.limits)?;
@@ -97,6 +89,23 @@ pub fn compile(
         ..package
     };
     Ok(Compiled { package, report })
+}
+
+/// Calls `with` with what passes may ask of a target.
+pub fn with_pass_env<R>(
+    target: &dyn Target,
+    options: &CompileOptions,
+    ops: &Registry,
+    with: impl FnOnce(&PassEnv<'_>) -> R,
+) -> Result<R, Diagnostics> {
+    let model = target.cost_model(&options.target)?;
+    Ok(with(&PassEnv {
+        ops,
+        legality: &|op| target.legality(op),
+        seconds: &|op| model.seconds(op, 1),
+        facts: target.info().capabilities,
+        dims: options.dims.clone(),
+    }))
 }
 
 /// What of a package's origin is known here: all but the files and the code generator.
@@ -135,14 +144,15 @@ pub fn pipeline_text(target: &dyn Target, options: &CompileOptions) -> Result<St
 
 /// The given pipeline or the target's, in which `expand` comes first if it has no place of its
 /// own there.
-fn pipeline(
+pub fn pipeline(
     target: &dyn Target,
     options: &CompileOptions,
-    env: &CompileEnv<'_>,
+    passes: &PassRegistry,
+    aliases: &[Alias],
 ) -> Result<Pipeline, Diagnostics> {
     let text = pipeline_text(target, options)?;
-    let mut pipeline = Pipeline::parse(&text, env.passes, env.aliases)?;
-    let expand: &'static PassDef = match env.passes.get("expand") {
+    let mut pipeline = Pipeline::parse(&text, passes, aliases)?;
+    let expand: &'static PassDef = match passes.get("expand") {
         Some(pass) => pass,
         None => lepid_ir::bug!("the pass `expand` is not registered"),
     };

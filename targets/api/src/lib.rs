@@ -11,7 +11,8 @@ mod target;
 mod view;
 
 pub use compile::{
-    CompileEnv, CompileOptions, Compiled, OpenExtent, compile, main_function, pipeline_text,
+    CompileEnv, CompileOptions, Compiled, OpenExtent, compile, main_function, pipeline,
+    pipeline_text, with_pass_env,
 };
 pub use cost_model::{
     Calibration, Choice, CostModel, Estimate, Fitted, FittedKernel, Probe, Sample,

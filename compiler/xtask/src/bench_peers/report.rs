@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::peers::Engine;
+use crate::turns::geometric_mean;
 
 /// All engines on one model at one thread count.
 #[derive(Serialize)]
@@ -62,37 +63,6 @@ impl Group {
         let gflops = self.flops / measurement.median_ms / 1e6;
         100.0 * gflops / self.peak_gflops
     }
-}
-
-/// The middle of some numbers; NaN if there are none.
-pub(super) fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match sorted.len() {
-        0 => f64::NAN,
-        count if count % 2 == 1 => sorted[middle],
-        _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
-    }
-}
-
-/// The largest difference over the largest magnitude; NaN if the lengths differ or a value is NaN.
-pub(super) fn relative_error(output: &[f64], reference: &[f64]) -> f64 {
-    if output.len() != reference.len() || output.iter().any(|value| value.is_nan()) {
-        return f64::NAN;
-    }
-    let pairs = output.iter().zip(reference);
-    let difference = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-    let magnitude = reference
-        .iter()
-        .map(|value| value.abs())
-        .fold(0.0, f64::max);
-    difference / magnitude.max(f64::MIN_POSITIVE)
-}
-
-fn geometric_mean(values: &[f64]) -> f64 {
-    let sum: f64 = values.iter().map(|value| value.ln()).sum();
-    (sum / values.len() as f64).exp()
 }
 
 pub(super) fn print_group(group: &Group) {
@@ -184,14 +154,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn medians_and_means() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert!(median(&[]).is_nan());
-        assert!((geometric_mean(&[1.0, 4.0]) - 2.0).abs() < 1e-12);
-    }
-
-    #[test]
     fn the_ratio_is_to_the_best_of_all_others() {
         let measured = |engine, median_ms| Measurement {
             engine,
@@ -218,12 +180,5 @@ mod tests {
             failures: Vec::new(),
         };
         assert_eq!(group.ratio(), Some(1.5));
-    }
-
-    #[test]
-    fn errors_are_relative_and_never_hide_a_nan() {
-        assert_eq!(relative_error(&[1.0, 2.5], &[1.0, 2.0]), 0.25);
-        assert!(relative_error(&[1.0, f64::NAN], &[1.0, 2.0]).is_nan());
-        assert!(relative_error(&[1.0], &[1.0, 2.0]).is_nan());
     }
 }

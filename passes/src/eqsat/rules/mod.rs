@@ -15,6 +15,8 @@ mod recognize;
 mod reduce;
 mod siblings;
 
+use lepid_ir::core::{Code, Diagnostic, Loc, nearest};
+
 use crate::core::Values;
 
 /// A rule as a row of a table.
@@ -64,8 +66,19 @@ pub fn find(name: &str) -> Option<(&'static Family, &'static RuleDef)> {
     all().find(|(_, rule)| rule.name == name)
 }
 
-/// The rules that a list names: families and rules, in order, `-name` to leave out; `all` for all.
-pub(super) fn select(list: &str) -> Result<Vec<&'static RuleDef>, String> {
+pub fn find_family(name: &str) -> Option<&'static Family> {
+    FAMILIES.iter().find(|family| family.name == name)
+}
+
+/// The rule or family whose name is nearest to `name`, if one is near enough to be meant.
+pub fn suggest(name: &str) -> Option<&'static str> {
+    let families = FAMILIES.iter().map(|family| family.name);
+    nearest(name, families.chain(all().map(|(_, rule)| rule.name)))
+}
+
+/// The rules that a list names: families and rules, in order, `-name` to leave out; `all` and `none`
+/// for all and none. A list that begins by leaving out begins with all.
+pub fn select(list: &str) -> Result<Vec<&'static RuleDef>, Diagnostic> {
     let mut chosen: Vec<bool> = all().map(|_| false).collect();
     let words = list.split([' ', '+']).filter(|w| !w.is_empty());
     for (i, word) in words.enumerate() {
@@ -76,19 +89,43 @@ pub(super) fn select(list: &str) -> Result<Vec<&'static RuleDef>, String> {
         if i == 0 && !wanted {
             chosen.fill(true);
         }
-        let mut known = name == "all";
+        if name == ALL || (name == NONE && wanted) {
+            chosen.fill(wanted && name == ALL);
+            continue;
+        }
+        let mut known = false;
         for ((family, rule), chosen) in all().zip(&mut chosen) {
-            if name == "all" || name == family.name || name == rule.name {
+            if name == family.name || name == rule.name {
                 known = true;
                 *chosen = wanted;
             }
         }
         if !known {
-            return Err(format!("`{name}` is neither a rule nor a family of rules"));
+            return Err(unknown(Code::PASS_OPTION, name));
         }
     }
     let rules = all().zip(chosen).filter(|(_, chosen)| *chosen);
     Ok(rules.map(|((_, rule), _)| rule).collect())
+}
+
+/// What a list may name beside families and rules.
+const ALL: &str = "all";
+const NONE: &str = "none";
+
+/// The error for what is neither a rule nor a family.
+pub fn unknown(code: Code, name: &str) -> Diagnostic {
+    let message = format!("`{name}` is neither a rule nor a family of rules");
+    let help = match suggest(name) {
+        Some(near) => format!("did you mean `{near}`? `lepid list rules` shows all"),
+        None => {
+            let families: Vec<&str> = FAMILIES.iter().map(|family| family.name).collect();
+            format!(
+                "the families are {}; `lepid list rules` shows all",
+                families.join(", ")
+            )
+        }
+    };
+    Diagnostic::error(code, Loc::Unknown, message).with_help(help)
 }
 
 /// Rows of rules.
@@ -123,6 +160,7 @@ mod tests {
     fn names_are_unique_and_families_sorted() {
         let mut names: Vec<&str> = all().map(|(_, rule)| rule.name).collect();
         names.extend(FAMILIES.iter().map(|f| f.name));
+        names.extend([ALL, NONE]);
         let count = names.len();
         names.sort_unstable();
         names.dedup();
@@ -132,7 +170,7 @@ mod tests {
 
     #[test]
     fn lists_choose_and_leave_out() {
-        let count = |list: &str| select(list).map(|rules| rules.len());
+        let count = |list: &str| select(list).map(|rules| rules.len()).map_err(|e| e.help);
         assert_eq!(count("all"), Ok(all().count()));
         assert_eq!(count(""), Ok(0));
         assert_eq!(count("algebra"), Ok(algebra::FAMILY.rules.len()));
@@ -145,6 +183,11 @@ mod tests {
             Ok(all().count() - algebra::FAMILY.rules.len())
         );
         assert_eq!(count("add-zero+mul-one"), Ok(2));
-        assert!(count("algebr").is_err());
+        assert_eq!(count("none"), Ok(0));
+        assert_eq!(count("-all"), Ok(0));
+        assert_eq!(count("algebra none mul-one"), Ok(1));
+        assert!(count("-none").is_err());
+        let help = count("algebr").unwrap_err().unwrap();
+        assert!(help.contains("did you mean `algebra`?"), "{help}");
     }
 }

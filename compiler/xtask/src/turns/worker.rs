@@ -7,19 +7,19 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use crate::workspace::{self, Result};
 
-pub(super) struct Worker {
+pub(crate) struct Worker {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     messages: PathBuf,
     /// From the file to the first possible inference.
-    pub(super) load_seconds: f64,
+    pub(crate) load_seconds: f64,
 }
 
 impl Worker {
     /// Starts it and waits until the model is loaded.
-    pub(super) fn start(name: &str, command: &mut Command) -> Result<Worker> {
-        let folder = workspace::target_dir().join("bench-peers");
+    pub(crate) fn start(name: &str, command: &mut Command) -> Result<Worker> {
+        let folder = workspace::target_dir().join("workers");
         let failed = |error| format!("cannot start {name}: {error}");
         fs::create_dir_all(&folder).map_err(failed)?;
         // Not a pipe, which a talkative engine would fill.
@@ -45,12 +45,12 @@ impl Worker {
         Ok(worker)
     }
 
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Sends a line and reads the numbers of the answer that begins with `key`.
-    pub(super) fn ask(&mut self, line: &str, key: &str) -> Result<Vec<f64>> {
+    pub(crate) fn ask(&mut self, line: &str, key: &str) -> Result<Vec<f64>> {
         let sent = writeln!(self.input, "{line}").and_then(|()| self.input.flush());
         if sent.is_err() {
             return Err(self.last_words());
