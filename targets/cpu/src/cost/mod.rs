@@ -8,6 +8,7 @@ mod work;
 
 use lepid_ir::core::{Diagnostics, OpView};
 use lepid_passes::core::estimate;
+use lepid_passes::transform::lower::nn_to_kernel::is_constant_expression;
 use lepid_target_api::{
     Calibration, Choice, CostModel, Fitted, Probe, Sample, TargetInfo, TargetOptions,
 };
@@ -57,6 +58,11 @@ impl CostModel for KernelCosts {
     }
 
     fn choices(&self, op: OpView<'_>) -> Vec<Choice> {
+        // What constants alone decide is evaluated while weights are packed.
+        let mut results = op.results().iter();
+        if results.all(|&value| is_constant_expression(op.module, value)) {
+            return Vec::new();
+        }
         let Some(work) = Work::of(op).filter(|work| work.kernel != "none") else {
             return Vec::new();
         };
@@ -66,12 +72,15 @@ impl CostModel for KernelCosts {
             seconds: Some(seconds),
             reason,
         };
-        if op.name() != "kernel.conv" || winograd::refusal(op).is_some() {
-            let reason = match op.name() {
-                "kernel.conv" => winograd::refusal(op).unwrap_or_default(),
-                _ => reason(work.kernel).to_string(),
-            };
-            return vec![taken(reason)];
+        let refused = winograd::refusal(op).filter(|_| op.name() == "kernel.conv");
+        if op.name() != "kernel.conv" || refused.is_some() {
+            let others = refused.map(|reason| Choice {
+                kernel: "winograd",
+                seconds: None,
+                reason,
+            });
+            let taken = taken(reason(work.kernel).to_string());
+            return std::iter::once(taken).chain(others).collect();
         }
         let mut others = Vec::new();
         let chosen = winograd::scheme(op);
@@ -108,6 +117,10 @@ impl CostModel for KernelCosts {
 /// Why a kernel is the one, where an op has no other.
 fn reason(kernel: &str) -> &'static str {
     match kernel {
+        "conv.depthwise" => "vectors of channels, several pixels at once: no sums over channels",
+        "conv.grouped" => "pixels as rows of a product, group by group",
+        "conv.pointwise" => "pixels as rows of a product",
+        "conv.window" => "rows of pointers into the image: windows are not copied",
         "matvec" => "fewer rows than a tile: bound by the weights' way from memory",
         "linear" => "rows by packed panels of weights",
         "matmul" => "both sides are computed: the right one is packed before",
