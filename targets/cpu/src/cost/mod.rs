@@ -72,8 +72,9 @@ impl CostModel for KernelCosts {
             seconds: Some(seconds),
             reason,
         };
-        let refused = winograd::refusal(op).filter(|_| op.name() == "kernel.conv");
-        if op.name() != "kernel.conv" || refused.is_some() {
+        let conv = op.name() == "kernel.conv";
+        let refused = conv.then(|| winograd::refusal(op)).flatten();
+        if !conv || refused.is_some() {
             let others = refused.map(|reason| Choice {
                 kernel: "winograd",
                 seconds: None,
