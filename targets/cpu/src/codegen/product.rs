@@ -116,7 +116,12 @@ impl Product {
     /// Whether threads share the rows; else they share the panels.
     fn splits_rows(&self) -> bool {
         let rows = self.m.known().map(|m| self.batch * m);
-        rows.is_none_or(|rows| rows >= 96) || self.panels() < 4
+        // Rows go in sixes, so that few of them split less evenly than many panels.
+        let enough = match self.rows {
+            Rows::Matrix { .. } if self.panels() >= 16 => 256,
+            Rows::Matrix { .. } | Rows::Window(_) => 96,
+        };
+        rows.is_none_or(|rows| rows >= enough) || self.panels() < 4
     }
 
     pub(crate) fn emit(&self, g: &mut Gen<'_>) {
