@@ -62,11 +62,12 @@ impl Nest {
 }
 
 op! {
-    /// A chain of convolutions, computed in strips of output rows so that no value between them is
-    /// stored whole. Each op of `body`, whose arguments are `inputs`, is a direct `kernel.conv`
-    /// whose `x` is the result of the op before; the last one's is the result.
+    /// A chain of convolutions, computed in strips of `rows` output rows so that no value between
+    /// them is stored whole. Each op of `body`, whose arguments are `inputs`, is a direct
+    /// `kernel.conv` whose `x` is the result of the op before; the last one's is the result.
     "kernel.strips" => Strips {
         operands: [; inputs: TENSOR],
+        attributes: [rows: Int],
         results: [y],
         regions: [body],
         traits: [Pure, Isolated],
@@ -88,7 +89,8 @@ impl OpDef for Strips {
         let module = op.module;
         let convs: Vec<Op> = Strips::convs(op).collect();
         let direct = |&conv: &Op| {
-            module.op_name(conv) == Conv::INFO.name && Conv::algorithm(module.view(conv)) == "direct"
+            module.op_name(conv) == Conv::INFO.name
+                && Conv::algorithm(module.view(conv)) == "direct"
         };
         if convs.is_empty() || !convs.iter().all(direct) {
             return Err(OpError::new(
@@ -96,7 +98,13 @@ impl OpDef for Strips {
             ));
         }
         // Read as `x` by the next one, and by nothing else.
-        let mut readers = convs[1..].iter().copied().chain(module.terminator(body(op)));
+        let mut readers = convs[1..]
+            .iter()
+            .copied()
+            .chain(module.terminator(body(op)));
+        if Strips::rows(op) < 1 {
+            return Err(OpError::new("`rows` must be at least 1"));
+        }
         let chained = convs.iter().all(|&conv| {
             let reader = readers.next();
             matches!(module.uses(module.results(conv)[0]), &[u] if Some(u.op) == reader && u.operand == 0)

@@ -1,7 +1,7 @@
 //! Fuses convolutions around a depthwise one whose images do not fit the second-level cache.
 //!
 //! ```text
-//! %1 = kernel.conv(%0, %v)                   %3 = kernel.strips(%0, %v, %w, %u) {
+//! %1 = kernel.conv(%0, %v)                   %3 = kernel.strips(%0, %v, %w, %u) {rows = 2} {
 //! %2 = kernel.conv(%1, %w) {groups = 96}  =>   ^(%4, %5, %6, %7):
 //! %3 = kernel.conv(%2, %u)                     %8 = kernel.conv(%4, %5)
 //!                                              %9 = kernel.conv(%8, %6) {groups = 96}
@@ -20,58 +20,73 @@ use lepid_ir::core::{Builder, Module, Op, OpResult, OpView, TensorType, Value};
 use lepid_ir::dialects::core::Yield;
 use lepid_ir::dialects::kernel::{self, Conv, Strips};
 use lepid_passes::core::rewrite::copy_op;
-use lepid_passes::core::{Changed, PassCx, PassDef, PassResult, Values};
+use lepid_passes::core::{Changed, PassCx, PassDef, PassOption, PassResult, Values};
 
 pub(crate) const PASS: PassDef = PassDef {
     name: "fuse-strips",
     summary: "Fuses convolutions around a depthwise one whose images do not fit the cache.",
     values: Values::Exact,
-    options: &[],
+    options: &[
+        PassOption {
+            name: "image",
+            // What is smaller is still in the second-level cache when it is read.
+            default: "1048576",
+            help: "Bytes of an image between two convolutions that must not be stored.",
+        },
+        PassOption {
+            name: "buffers",
+            // A part of the second-level cache: inputs, weights and results go through it, too.
+            default: "262144",
+            help: "Bytes that the strips of a chain may take in place of its images.",
+        },
+    ],
     run,
 };
 
-/// A smaller image is still in the second-level cache when it is read.
-const LARGE_IMAGE: usize = 1 << 20;
-/// Bytes that the buffers of a thread may take of the second-level cache.
-const BUFFER_BYTES: usize = 256 << 10;
-
-fn large_image() -> usize { std::env::var("LLARGE").map_or(LARGE_IMAGE, |v| v.parse::<usize>().unwrap() << 10) }
-fn buffer_bytes() -> usize { std::env::var("LBUF").map_or(BUFFER_BYTES, |v| v.parse::<usize>().unwrap() << 10) }
-
-fn run(module: &mut Module, _cx: &mut PassCx<'_>) -> PassResult {
+fn run(module: &mut Module, cx: &mut PassCx<'_>) -> PassResult {
+    let limits = Limits {
+        image: cx.option("image")?,
+        buffers: cx.option("buffers")?,
+    };
     let mut changed = Changed::No;
     for op in module.walk() {
         if module.op_block(op).is_none() || kernel::is_inside_kernel(module, op) {
             continue;
         }
-        if let Some(chain) = chain(module, op) {
+        if let Some((chain, rows)) = chain(module, op, &limits) {
             let loc = module.loc(op).clone();
-            fuse(module, &chain).map_err(|error| vec![error.at(loc)])?;
+            fuse(module, &chain, rows).map_err(|error| vec![error.at(loc)])?;
             changed = Changed::Yes;
         }
     }
     Ok(changed)
 }
 
-/// The chain around a depthwise convolution, if it is worth fusing.
-fn chain(module: &Module, op: Op) -> Option<Vec<Op>> {
+/// What the options say, in bytes.
+struct Limits {
+    image: usize,
+    buffers: usize,
+}
+
+/// The chain around a depthwise convolution and the rows of its strips, if it is worth fusing.
+fn chain(module: &Module, op: Op, limits: &Limits) -> Option<(Vec<Op>, usize)> {
     if !is_depthwise(module.view(op)) {
         return None;
     }
-    let before = module
-        .defining_op(module.operands(op)[0])
-        .filter(|&before| feeds(module, before, op));
+    let before = module.defining_op(module.operands(op)[0]);
+    let before = before.filter(|&before| feeds(module, before, op));
     let behind = module.uses(module.results(op)[0]).first().map(|u| u.op);
-    let behind = behind.filter(|&behind| {
-        feeds(module, op, behind) && is_pointwise(module.view(behind))
-    });
+    let behind =
+        behind.filter(|&behind| feeds(module, op, behind) && is_pointwise(module.view(behind)));
     let chain: Vec<Op> = before.into_iter().chain([op]).chain(behind).collect();
     let views: Vec<OpView<'_>> = chain.iter().map(|&op| module.view(op)).collect();
-    let (_, between) = views.split_last()?;
-    let large = between
+    let (last, between) = views.split_last()?;
+    between
         .iter()
-        .any(|conv| image_bytes(*conv) >= large_image());
-    (large && plan(&views).bytes() <= buffer_bytes()).then_some(chain)
+        .find(|conv| image_bytes(**conv) >= limits.image)?;
+    let fits = |&rows: &usize| buffers(&views, rows).iter().sum::<usize>() <= limits.buffers;
+    let rows = (1..=extents(*last, last.result(0))[1]).rev().find(fits)?;
+    Some((chain, rows))
 }
 
 /// A direct convolution of known extents.
@@ -115,7 +130,7 @@ fn feeds(module: &Module, op: Op, reader: Op) -> bool {
         && matches!(module.uses(module.results(op)[0]), &[u] if u.op == reader && u.operand == 0)
 }
 
-fn fuse(module: &mut Module, chain: &[Op]) -> OpResult<()> {
+fn fuse(module: &mut Module, chain: &[Op], rows: usize) -> OpResult<()> {
     let between: Vec<Value> = chain.iter().map(|&op| module.results(op)[0]).collect();
     let mut inputs: Vec<Value> = Vec::new();
     for value in chain.iter().flat_map(|&op| module.operands(op)) {
@@ -140,10 +155,16 @@ fn fuse(module: &mut Module, chain: &[Op]) -> OpResult<()> {
             let copy = copy_op(b, op, &operands, &[])?;
             map.insert(result, b.module.results(copy)[0]);
         }
-        b.create(&Yield, &between[chain.len() - 1..].iter().map(|v| map[v]).collect::<Vec<_>>(), &[])?;
+        let result = map[&b.module.results(last)[0]];
+        b.create(&Yield, &[result], &[])?;
         Ok(())
     })?;
-    let strips = b.create_with_regions(&Strips, &inputs, &[], &[region])?;
+    let strips = b.create_with_regions(
+        &Strips,
+        &inputs,
+        &[("rows", (rows as i64).into())],
+        &[region],
+    )?;
     let results = module.results(strips).to_vec();
     module.replace_op(last, &results);
     for &op in others.iter().rev() {
@@ -152,48 +173,18 @@ fn fuse(module: &mut Module, chain: &[Op]) -> OpResult<()> {
     Ok(())
 }
 
-/// How a chain is cut into strips.
-pub(crate) struct Plan {
-    /// Rows of the last result in a strip.
-    pub(crate) height: usize,
-    /// Bytes of the buffer behind each convolution but the last.
-    pub(crate) buffers: Vec<usize>,
-}
-
-/// The highest strips whose buffers stay in the cache, or else strips of one row.
-pub(crate) fn plan(convs: &[OpView<'_>]) -> Plan {
-    let rows = convs.last().map_or(1, |last| extents(*last, last.result(0))[1]);
-    let plans = (1..=rows.max(1)).rev().map(|height| Plan {
-        height,
-        buffers: buffers(convs, height),
+/// Bytes of the buffer behind each convolution of a chain but the last, for strips of as many rows.
+pub(crate) fn buffers(convs: &[OpView<'_>], rows: usize) -> Vec<usize> {
+    let mut rows = rows;
+    let readers = convs.iter().skip(1).rev().map(|&reader| {
+        let x = extents(reader, reader.operand(0));
+        let taps = extents(reader, reader.operand(1))[2];
+        let [dilation, stride] =
+            [Conv::dilation(reader), Conv::stride(reader)].map(|list| list[0] as usize);
+        rows = ((rows - 1) * stride + (taps - 1) * dilation + 1).min(x[1]);
+        4 * rows * x[2] * x[3]
     });
-    let mut plans = plans.skip_while(|plan| plan.height > 1 && plan.bytes() > buffer_bytes());
-    match plans.next() {
-        Some(plan) => plan,
-        None => lepid_ir::bug!("a strip has at least one row"),
-    }
-}
-
-impl Plan {
-    fn bytes(&self) -> usize {
-        self.buffers.iter().sum()
-    }
-}
-
-/// Bytes of each buffer for strips of this height.
-fn buffers(convs: &[OpView<'_>], height: usize) -> Vec<usize> {
-    let mut rows = height;
-    let readers = convs.iter().skip(1).rev();
-    let mut bytes: Vec<usize> = readers
-        .map(|reader| {
-            let x = extents(*reader, reader.operand(0));
-            let reach = (extents(*reader, reader.operand(1))[2] - 1)
-                * Conv::dilation(*reader)[0] as usize
-                + 1;
-            rows = ((rows - 1) * Conv::stride(*reader)[0] as usize + reach).min(x[1]);
-            4 * rows * x[2] * x[3]
-        })
-        .collect();
+    let mut bytes: Vec<usize> = readers.collect();
     bytes.reverse();
     bytes
 }

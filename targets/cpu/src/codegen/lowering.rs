@@ -288,14 +288,15 @@ impl Lowering<'_, '_> {
     fn strips(&mut self, view: OpView<'_>) -> Task {
         let convs = kernel::Strips::convs(view).map(|op| self.module.view(op));
         let convs: Vec<OpView<'_>> = convs.collect();
-        let plan = strips::plan(&convs);
+        let height = kernel::Strips::rows(view) as usize;
         let mut end = 0;
-        for (conv, bytes) in convs.iter().zip(&plan.buffers) {
+        for (conv, bytes) in convs.iter().zip(strips::buffers(&convs, height)) {
             self.inner.insert(conv.result(0), Place::Scratch(end));
             end += bytes.next_multiple_of(64);
         }
         let result = self.place(view.result(0));
-        self.inner.extend(convs.last().map(|last| (last.result(0), result)));
+        self.inner
+            .extend(convs.last().map(|last| (last.result(0), result)));
         let stages = convs.iter().map(|&conv| Stage {
             window: self.window(conv),
             kernel: match self.conv(conv) {
@@ -307,7 +308,7 @@ impl Lowering<'_, '_> {
         Task::Strips(Strips {
             stages: stages.collect(),
             images: self.dims(view.result(0))[0],
-            height: plan.height,
+            height,
             buffers: end,
         })
     }

@@ -337,19 +337,10 @@ struct Fill {
 }
 
 impl Fill {
-    fn run(
-        &self,
-        g: &mut Gen<'_>,
-        first: Value,
-        count: Value,
-    ) {
+    fn run(&self, g: &mut Gen<'_>, first: Value, count: Value) {
         match self.lda {
             Some(lda) => {
-                let base = g.load(
-                    types::I64,
-                    self.args.address,
-                    self.base as i32,
-                );
+                let base = g.load(types::I64, self.args.address, self.base as i32);
                 let row = offset(g, base, first, 4 * lda);
                 self.args.set(g, offset_of!(GemmRowsArgs, a), row);
                 self.args.set(g, offset_of!(GemmRowsArgs, rows), count);
@@ -366,12 +357,7 @@ impl Fill {
 }
 
 /// `base + index * bytes`.
-pub(crate) fn offset(
-    g: &mut Gen<'_>,
-    base: Value,
-    index: Value,
-    bytes: usize,
-) -> Value {
+pub(crate) fn offset(g: &mut Gen<'_>, base: Value, index: Value, bytes: usize) -> Value {
     let distance = g.mul_int(index, bytes as i64);
     g.add(base, distance)
 }
