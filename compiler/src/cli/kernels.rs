@@ -1,6 +1,7 @@
 //! The choice of kernels, for `lepid inspect --kernels`.
 
 use lepid_ir::core::{Module, Op};
+use lepid_ir::dialects::kernel;
 use lepid_target_api::{Choice, CostModel};
 use serde_json::json;
 
@@ -16,10 +17,9 @@ pub(super) fn table(module: &Module, func: Op, model: &dyn CostModel, cx: &mut C
     for op in module.walk_inside(func) {
         let view = module.view(op);
         let choices = model.choices(view);
-        let inside = module.parent_op(op).map(|parent| module.op_name(parent));
         let Some((taken, others)) = choices
             .split_first()
-            .filter(|_| inside != Some("kernel.nest"))
+            .filter(|_| !kernel::is_inside_kernel(module, op))
         else {
             continue;
         };

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lepid_ir::core::{Code, Cost, Diagnostic, Diagnostics, Loc, Module, Op, Tensor};
+use lepid_ir::dialects::kernel;
 use lepid_passes::core::Report;
 use lepid_target_api::{Package, Port, Target, main_function};
 use serde_json::{Value, json};
@@ -103,16 +104,9 @@ fn ms(start: Instant) -> f64 {
 fn total_cost(module: &Module, func: Op) -> Cost {
     let inside = module.walk_inside(func).into_iter();
     inside
-        .filter(|&op| !inside_nest(module, op))
+        .filter(|&op| !kernel::is_inside_kernel(module, op))
         .map(|op| module.def(op).cost(module.view(op)))
         .fold(Cost::default(), |a, b| a + b)
-}
-
-/// Whether an op is counted by the nest around it: what it gives goes through no memory.
-fn inside_nest(module: &Module, op: Op) -> bool {
-    module
-        .parent_op(op)
-        .is_some_and(|parent| module.op_name(parent) == "kernel.nest")
 }
 
 /// Maps a package and finds its target. Refuses arguments that ask for another compilation.

@@ -42,6 +42,7 @@ use std::rc::Rc;
 use indexmap::IndexMap;
 use lepid_ir::core::{Block, Code, Diagnostic, Diagnostics, Loc, Module, Op, Value};
 use lepid_ir::dialects::core::Func;
+use lepid_ir::dialects::kernel;
 
 use crate::core::rewrite::is_effect_free;
 use crate::core::{Changed, PassCx, PassDef, PassEnv, PassOption, PassResult, Values};
@@ -201,7 +202,7 @@ pub fn dump(module: &Module, env: &PassEnv<'_>, options: &Options) -> Result<Str
     Ok(optimizer.dump.unwrap_or_default().finish())
 }
 
-/// The blocks inside an op, but those of loop nests, which have been decided on.
+/// The blocks inside an op, but those of kernels, which have been decided on.
 fn blocks(module: &Module, op: Op) -> Vec<Block> {
     let mut all = Vec::new();
     for &region in module.regions(op) {
@@ -209,7 +210,7 @@ fn blocks(module: &Module, op: Op) -> Vec<Block> {
             all.push(block);
             let nested = module
                 .ops_in(block)
-                .filter(|&op| module.op_name(op) != "kernel.nest");
+                .filter(|&op| !kernel::has_body(module, op));
             all.extend(nested.flat_map(|op| blocks(module, op)));
         }
     }

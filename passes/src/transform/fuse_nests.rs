@@ -16,7 +16,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use lepid_ir::core::{Block, Builder, Module, Op, OpResult, OpView, Tensor, Trait, Value};
 use lepid_ir::dialects::core::{Constant, Yield};
-use lepid_ir::dialects::kernel::Nest;
+use lepid_ir::dialects::kernel::{self, Nest};
 use lepid_ir::dialects::tensor;
 
 use crate::core::rewrite::copy_op;
@@ -59,10 +59,10 @@ fn run(module: &mut Module, _cx: &mut PassCx<'_>) -> PassResult {
     Ok(changed)
 }
 
-/// All blocks outside of nests, in order.
+/// All blocks outside of kernels, in order.
 fn blocks(module: &Module) -> Vec<Block> {
     let ops = module.walk().into_iter();
-    let outside = ops.filter(|&op| module.op_name(op) != "kernel.nest");
+    let outside = ops.filter(|&op| !kernel::has_body(module, op));
     let regions = outside.flat_map(|op| module.regions(op).to_vec());
     regions
         .flat_map(|r| module.region_blocks(r).to_vec())

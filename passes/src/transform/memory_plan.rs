@@ -21,6 +21,7 @@ use std::ops::Range;
 
 use lepid_ir::core::{Attr, Block, Module, Op, Value};
 use lepid_ir::dialects::core::Func;
+use lepid_ir::dialects::kernel;
 use petgraph::graphmap::UnGraphMap;
 
 use crate::core::{Changed, PassCx, PassDef, PassResult, Values};
@@ -120,7 +121,7 @@ pub fn is_stretched(module: &Module, op: Op) -> bool {
         && uses.all(|u| module.op_name(u.op) == "kernel.nest")
 }
 
-/// The values of a function's body that a plan speaks of, outside of nests, in program order:
+/// The values of a function's body that a plan speaks of, outside of kernels, in program order:
 /// each block's arguments, then each op's results followed by what its regions define.
 pub fn values(module: &Module, func: Op) -> Vec<Value> {
     let mut out = Vec::new();
@@ -138,9 +139,9 @@ fn collect(module: &Module, block: Block, out: &mut Vec<Value>) {
     }
 }
 
-/// The blocks of an op that hold storage: those of a nest do not.
+/// The blocks of an op that hold storage: those of a kernel do not.
 fn inner_blocks(module: &Module, op: Op) -> Vec<Block> {
-    if module.op_name(op) == "kernel.nest" {
+    if kernel::has_body(module, op) {
         return Vec::new();
     }
     let regions = module.regions(op).iter();
@@ -175,10 +176,7 @@ pub fn direct_outputs(module: &Module, func: Op) -> Vec<Option<Value>> {
                 && !is_constant_expression(module, root)
                 && !is_open(module, root)
                 && !is_open(module, value)
-                && module
-                    .regions(op)
-                    .iter()
-                    .all(|_| module.op_name(op) == "kernel.nest")
+                && (module.regions(op).is_empty() || kernel::has_body(module, op))
                 && !taken.contains(&root);
             own.then(|| {
                 taken.push(root);

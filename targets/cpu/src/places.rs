@@ -22,6 +22,8 @@ pub(crate) enum Place {
     Output(usize),
     /// The slot of that number, for a value of unknown extents.
     Slot(usize),
+    /// Bytes into the scratch of the thread.
+    Scratch(usize),
 }
 
 /// The places of a function's values, from its memory plan.

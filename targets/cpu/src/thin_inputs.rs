@@ -27,7 +27,7 @@ const FEW_CHANNELS: usize = 4;
 fn run(module: &mut Module, _cx: &mut PassCx<'_>) -> PassResult {
     let mut changed = Changed::No;
     for op in module.walk() {
-        if is_thin(module.view(op)) {
+        if !kernel::is_inside_kernel(module, op) && is_thin(module.view(op)) {
             let loc = module.loc(op).clone();
             pad(module, op).map_err(|error| vec![error.at(loc)])?;
             changed = Changed::Yes;

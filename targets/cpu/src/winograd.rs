@@ -41,7 +41,8 @@ fn run(module: &mut Module, cx: &mut PassCx<'_>) -> PassResult {
     let selection = Selection { wanted, error };
     for op in module.walk() {
         let view = module.view(op);
-        if view.name() != "kernel.conv" || refusal(view).is_some() {
+        let decided = kernel::is_inside_kernel(module, op);
+        if decided || view.name() != "kernel.conv" || refusal(view).is_some() {
             continue;
         }
         let stated = scheme(view);

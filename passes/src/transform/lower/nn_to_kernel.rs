@@ -35,7 +35,7 @@ pub const PASS: PassDef = PassDef {
 fn run(module: &mut Module, _cx: &mut PassCx<'_>) -> PassResult {
     let mut changed = Changed::No;
     for op in module.walk() {
-        if inside_nest(module, op) {
+        if kernel::is_inside_kernel(module, op) {
             continue;
         }
         let loc = module.loc(op).clone();
@@ -55,12 +55,6 @@ fn run(module: &mut Module, _cx: &mut PassCx<'_>) -> PassResult {
         }
     }
     Ok(changed)
-}
-
-fn inside_nest(module: &Module, op: Op) -> bool {
-    module
-        .parent_op(op)
-        .is_some_and(|p| module.op_name(p) == "kernel.nest")
 }
 
 /// Whether a value is computed from constants alone, and its extents are known without computing

@@ -214,6 +214,10 @@ impl<'f> Gen<'f> {
                 let table = self.ctx_pointer(offset_of!(Ctx, slot_pointers));
                 self.load(types::I64, table, 8 * number as i32)
             }
+            Place::Scratch(offset) => {
+                let base = self.scratch();
+                self.add_int(base, offset as i64)
+            }
         }
     }
 
@@ -384,7 +388,7 @@ impl<'f> Gen<'f> {
         self.b.ins().icmp(IntCC::SignedGreaterThan, x, zero)
     }
 
-    /// Copies bytes between places that do not overlap.
+    /// Copies bytes; the places may overlap.
     pub(crate) fn copy(&mut self, to: Value, from: Value, bytes: usize) {
         let bytes = self.int(bytes as i64);
         self.copy_bytes(to, from, bytes);

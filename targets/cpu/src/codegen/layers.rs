@@ -16,7 +16,7 @@ use crate::codegen::product::offset;
 use crate::places::Place;
 
 /// Emits `body` for this part's output rows of each image: `body(g, image, first, end)`.
-fn for_image_rows(
+pub(crate) fn for_image_rows(
     g: &mut Gen<'_>,
     images: usize,
     rows: usize,
@@ -52,36 +52,61 @@ pub(crate) struct Depthwise {
     pub(crate) tail: Tail,
 }
 
+/// Output rows of an image. Not all of its rows, nor of the input's, need lie in memory: `x` and `y`
+/// are where row 0 would be.
+pub(crate) struct ImageRows {
+    pub(crate) image: Value,
+    pub(crate) x: Value,
+    pub(crate) y: Value,
+    pub(crate) first: Value,
+    pub(crate) end: Value,
+}
+
 impl Depthwise {
+    fn output_bytes(&self) -> usize {
+        4 * self.window.output[0] * self.window.output[1] * self.channels
+    }
+
     pub(crate) fn emit(&self, g: &mut Gen<'_>) {
+        let args = self.args(g);
+        let (x, y) = (g.address(self.x), g.address(self.y));
+        let rows = self.window.output[0];
+        for_image_rows(g, self.images, rows, |g, image, first, end| {
+            let rows = ImageRows {
+                image,
+                x: offset(g, x, image, 4 * self.window.image()),
+                y: offset(g, y, image, self.output_bytes()),
+                first,
+                end,
+            };
+            self.emit_rows(g, &args, &rows);
+        });
+    }
+
+    /// The arguments of the microkernel, as far as they do not change.
+    pub(crate) fn args(&self, g: &mut Gen<'_>) -> Args {
         let args = Args::new::<DwconvArgs>(g);
-        let at = offset_of!(DwconvArgs, epilogue);
         self.window.set(g, &args, offset_of!(DwconvArgs, geom));
         let channels = self.channels as i64;
         args.set_int(g, offset_of!(DwconvArgs, out_pixel_stride), channels);
         args.set_int(g, offset_of!(DwconvArgs, channels), channels);
         let weights = g.address(self.weights);
         args.set(g, offset_of!(DwconvArgs, weights), weights);
-        self.tail.set(g, &args, at, self.channels);
-        let (x, y) = (g.address(self.x), g.address(self.y));
-        let output = 4 * self.window.output[0] * self.window.output[1] * self.channels;
-        for_image_rows(
-            g,
-            self.images,
-            self.window.output[0],
-            |g, image, from, to| {
-                let input = offset(g, x, image, 4 * self.window.image());
-                args.set(g, offset_of!(DwconvArgs, input), input);
-                let out = offset(g, y, image, output);
-                args.set(g, offset_of!(DwconvArgs, output), out);
-                args.set(g, offset_of!(DwconvArgs, row_begin), from);
-                args.set(g, offset_of!(DwconvArgs, row_end), to);
-                let zero = g.int(0);
-                let residual = g.mul_int(image, output as i64);
-                self.tail.set_pointers(g, &args, at, zero, residual);
-                g.kernel(offset_of!(Table, dwconv_f32), &[args.address], &[]);
-            },
-        );
+        self.tail
+            .set(g, &args, offset_of!(DwconvArgs, epilogue), self.channels);
+        args
+    }
+
+    pub(crate) fn emit_rows(&self, g: &mut Gen<'_>, args: &Args, rows: &ImageRows) {
+        args.set(g, offset_of!(DwconvArgs, input), rows.x);
+        args.set(g, offset_of!(DwconvArgs, output), rows.y);
+        args.set(g, offset_of!(DwconvArgs, row_begin), rows.first);
+        args.set(g, offset_of!(DwconvArgs, row_end), rows.end);
+        let zero = g.int(0);
+        let residual = g.mul_int(rows.image, self.output_bytes() as i64);
+        let at = offset_of!(DwconvArgs, epilogue);
+        self.tail.set_pointers(g, args, at, zero, residual);
+        g.kernel(offset_of!(Table, dwconv_f32), &[args.address], &[]);
     }
 }
 

@@ -1,5 +1,7 @@
 //! From an op of the module to what is emitted for it.
 
+use std::collections::HashMap;
+
 use lepid_ir::core::{Module, Op, OpView, Value};
 use lepid_ir::dialects::kernel::{self, PANEL};
 use lepid_ir::dialects::nn;
@@ -13,9 +15,11 @@ use crate::codegen::nest;
 use crate::codegen::open::OpenTask;
 use crate::codegen::product::{Product, Rows};
 use crate::codegen::routine::RoutineCall;
+use crate::codegen::strips::{Kernel, Stage, Strips};
 use crate::codegen::winograd::Winograd;
 use crate::places::{Place, Places};
 use crate::routines::measure;
+use crate::strips;
 use crate::weights::{Layout, Weights};
 use crate::winograd;
 
@@ -24,6 +28,7 @@ pub(crate) enum Task {
     Product(Product),
     Winograd(Winograd),
     Depthwise(Depthwise),
+    Strips(Strips),
     Pooling(Pooling),
     Rows(RowMap),
     Packing(Packing),
@@ -47,6 +52,7 @@ impl Task {
             Task::Winograd(w) => w.flops() > 8.0 * SERIAL_WORK,
             Task::Recurrence(r) => r.batch * r.hidden * r.hidden > SERIAL_WORK as usize,
             Task::Depthwise(_)
+            | Task::Strips(_)
             | Task::Pooling(_)
             | Task::Rows(_)
             | Task::Packing(_)
@@ -64,6 +70,7 @@ impl Task {
         match self {
             Task::Product(p) => p.scratch_bytes(),
             Task::Winograd(w) => w.scratch_bytes(),
+            Task::Strips(s) => s.scratch_bytes(),
             _ => 0,
         }
     }
@@ -73,6 +80,7 @@ impl Task {
         match self {
             Task::Product(p) => p.zeros(),
             Task::Winograd(w) => w.zeros(),
+            Task::Strips(s) => s.zeros(),
             _ => 0,
         }
     }
@@ -92,9 +100,11 @@ pub(crate) fn lower(
         places,
         cells,
         weights,
+        inner: HashMap::new(),
     };
     match view.name() {
         "kernel.conv" => Ok(cx.conv(view)),
+        "kernel.strips" => Ok(cx.strips(view)),
         "kernel.linear" => Ok(cx.linear(view)),
         "kernel.matmul" => Ok(cx.matmul(view)),
         "kernel.pack" => Ok(cx.pack(view)),
@@ -131,11 +141,24 @@ struct Lowering<'a, 'm> {
     places: &'a Places<'m>,
     cells: &'a Cells,
     weights: &'a mut Weights,
+    /// Places of what a body computes.
+    inner: HashMap<Value, Place>,
 }
 
 impl Lowering<'_, '_> {
     fn place(&mut self, value: Value) -> Place {
-        self.places.of(self.weights, value)
+        match self.inner.get(&value) {
+            Some(&place) => place,
+            None => self
+                .places
+                .of(self.weights, kernel::outside(self.module, value)),
+        }
+    }
+
+    /// The place of weights that are packed for a microkernel.
+    fn packed(&mut self, value: Value, layout: Layout) -> Place {
+        let value = kernel::outside(self.module, value);
+        Place::Weights(self.weights.place(self.module, value, layout))
     }
 
     fn all(&mut self, values: &[Value]) -> Vec<Place> {
@@ -183,33 +206,22 @@ impl Lowering<'_, '_> {
         let w = self.dims(view.operand(1));
         let y = self.dims(view.result(0));
         let groups = kernel::Conv::groups(view) as usize;
-        let window = Geometry {
-            kernel: [w[2], w[3]],
-            stride: pair(&kernel::Conv::stride(view)),
-            dilation: pair(&kernel::Conv::dilation(view)),
-            pad: quad(&kernel::Conv::pad(view)),
-            ..geometry(&x, &y)
-        };
+        let window = self.window(view);
         let tail = self.tail(view);
         let places = (self.place(view.operand(0)), self.place(view.result(0)));
         let gathers = kernel::Conv::gather(view);
         if groups == x[3] && w[0] == x[3] && groups > 1 && !gathers {
-            let packed = self
-                .weights
-                .place(self.module, view.operand(1), Layout::Depthwise);
             return Task::Depthwise(Depthwise {
                 window,
                 images: x[0],
                 channels: x[3],
                 x: places.0,
-                weights: Place::Weights(packed),
+                weights: self.packed(view.operand(1), Layout::Depthwise),
                 y: places.1,
                 tail,
             });
         }
         if let Some(scheme) = winograd::scheme(view) {
-            let layout = Layout::Winograd(scheme);
-            let packed = self.weights.place(self.module, view.operand(1), layout);
             return Task::Winograd(Winograd {
                 scheme,
                 window,
@@ -217,20 +229,16 @@ impl Lowering<'_, '_> {
                 channels: x[3],
                 columns: w[0],
                 x: places.0,
-                weights: Place::Weights(packed),
+                weights: self.packed(view.operand(1), Layout::Winograd(scheme)),
                 y: places.1,
                 tail,
             });
         }
-        let packed = self
-            .weights
-            .place(self.module, view.operand(1), Layout::Conv { groups });
         let pointwise =
             w[2] * w[3] == 1 && groups == 1 && window.stride == [1, 1] && window.pad == [0; 4];
         let gather = kernel::extras(view).channels.map(|channels| {
-            let layout = Layout::Offsets { extent: x[3] };
-            let offsets = self.weights.place(self.module, channels, layout);
-            (Place::Weights(offsets), x[3])
+            let offsets = self.packed(channels, Layout::Offsets { extent: x[3] });
+            (offsets, x[3])
         });
         // Without padding beside it, a row of the window is one run of elements.
         let run = groups == 1
@@ -258,10 +266,50 @@ impl Lowering<'_, '_> {
             groups,
             batch: 1,
             a: places.0,
-            b: Place::Weights(packed),
+            b: self.packed(view.operand(1), Layout::Conv { groups }),
             c: places.1,
             ldc: w[0],
             tail,
+        })
+    }
+
+    /// The window of a `kernel.conv`.
+    fn window(&self, view: OpView<'_>) -> Geometry {
+        let w = self.dims(view.operand(1));
+        Geometry {
+            kernel: [w[2], w[3]],
+            stride: pair(&kernel::Conv::stride(view)),
+            dilation: pair(&kernel::Conv::dilation(view)),
+            pad: quad(&kernel::Conv::pad(view)),
+            ..geometry(&self.dims(view.operand(0)), &self.dims(view.result(0)))
+        }
+    }
+
+    fn strips(&mut self, view: OpView<'_>) -> Task {
+        let convs = kernel::Strips::convs(view).map(|op| self.module.view(op));
+        let convs: Vec<OpView<'_>> = convs.collect();
+        let height = kernel::Strips::rows(view) as usize;
+        let mut end = 0;
+        for (conv, bytes) in convs.iter().zip(strips::buffers(&convs, height)) {
+            self.inner.insert(conv.result(0), Place::Scratch(end));
+            end += bytes.next_multiple_of(64);
+        }
+        let result = self.place(view.result(0));
+        self.inner
+            .extend(convs.last().map(|last| (last.result(0), result)));
+        let stages = convs.iter().map(|&conv| Stage {
+            window: self.window(conv),
+            kernel: match self.conv(conv) {
+                Task::Product(product) => Kernel::Product(product),
+                Task::Depthwise(depthwise) => Kernel::Depthwise(depthwise),
+                _ => lepid_ir::bug!("a convolution in strips that is not direct"),
+            },
+        });
+        Task::Strips(Strips {
+            stages: stages.collect(),
+            images: self.dims(view.result(0))[0],
+            height,
+            buffers: end,
         })
     }
 
@@ -276,8 +324,6 @@ impl Lowering<'_, '_> {
             }
             _ => (view.operand(1), false),
         };
-        let layout = Layout::Panels { transpose };
-        let packed = self.weights.place(self.module, weight, layout);
         Task::Product(Product {
             rows: Rows::Matrix { lda: w[0] },
             m: self.rows(view.operand(0), rank - 1),
@@ -288,7 +334,7 @@ impl Lowering<'_, '_> {
             groups: 1,
             batch: 1,
             a: self.place(view.operand(0)),
-            b: Place::Weights(packed),
+            b: self.packed(weight, Layout::Panels { transpose }),
             c: self.place(view.result(0)),
             ldc: w[1],
             tail,
@@ -340,9 +386,6 @@ impl Lowering<'_, '_> {
     fn lstm(&mut self, view: OpView<'_>) -> Task {
         let gates = self.dims(view.operand(0));
         let state = self.dims(view.operand(2));
-        let packed = self
-            .weights
-            .place(self.module, view.operand(1), Layout::Lstm);
         let peephole = kernel::Lstm::peephole(view).then(|| self.place(view.operand(4)));
         Task::Recurrence(Recurrence {
             steps: gates[0],
@@ -351,7 +394,7 @@ impl Lowering<'_, '_> {
             reverse: kernel::Lstm::reverse(view),
             clip: kernel::Lstm::clip(view) as f32,
             gates: self.place(view.operand(0)),
-            weights: Place::Weights(packed),
+            weights: self.packed(view.operand(1), Layout::Lstm),
             h0: self.place(view.operand(2)),
             c0: self.place(view.operand(3)),
             peephole,

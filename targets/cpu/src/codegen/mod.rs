@@ -16,4 +16,5 @@ pub(crate) mod routine;
 pub(crate) mod rules;
 pub(crate) mod scalar;
 pub(crate) mod steps;
+pub(crate) mod strips;
 pub(crate) mod winograd;

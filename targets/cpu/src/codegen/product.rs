@@ -5,7 +5,7 @@
 
 use std::mem::offset_of;
 
-use cranelift_codegen::ir::InstBuilder;
+use cranelift_codegen::ir::{InstBuilder, Value, types};
 use lepid_ir::dialects::kernel::PANEL;
 use lepid_ukernels::Table;
 use lepid_ukernels::args::{ConvRowsArgs, GemmRowsArgs, GemvArgs, IgemmArgs};
@@ -169,17 +169,8 @@ impl Product {
     }
 
     fn emit_gemm(&self, g: &mut Gen<'_>) {
-        let args = Args::new::<IgemmArgs>(g);
-        let at = offset_of!(IgemmArgs, epilogue);
         let table = g.scratch();
-        args.set_int(g, offset_of!(IgemmArgs, taps), self.taps as i64);
-        args.set_int(g, offset_of!(IgemmArgs, k), self.k as i64);
-        args.set_int(g, offset_of!(IgemmArgs, skip), 0);
-        args.set_int(g, offset_of!(IgemmArgs, gather), 0);
-        args.set(g, offset_of!(IgemmArgs, a), table);
-        args.set_int(g, offset_of!(IgemmArgs, ldc), self.ldc as i64);
-        self.tail.set(g, &args, at, self.ldc);
-        let fill = self.fill_args(g, table);
+        let calls = self.calls(g, table);
         let (a, b, c) = (g.address(self.a), g.address(self.b), g.address(self.c));
         let (m, panels) = (self.m.extent(g), self.panels() as i64);
         let entry_rows = self.known_rows();
@@ -198,68 +189,47 @@ impl Product {
             true => g.share(panels, 1),
             false => (zero, g.int(panels)),
         };
-        let groups = g.int(self.groups as i64);
         g.for_range(batches.0, batches.1, 1, |g, batch| {
-            let a = match self.rows {
-                Rows::Matrix { lda } => offset(g, a, batch, 4 * entry_rows * lda),
-                Rows::Window(_) => a,
+            let part = Part {
+                a: match self.rows {
+                    Rows::Matrix { lda } => offset(g, a, batch, 4 * entry_rows * lda),
+                    Rows::Window(_) => a,
+                },
+                b: offset(g, b, batch, 4 * self.groups * self.packed()),
+                c: offset(g, c, batch, 4 * entry_rows * self.ldc),
+                residual: g.mul_int(batch, (4 * entry_rows * self.ldc) as i64),
+                rows,
+                columns,
             };
-            fill.args.set(g, fill.base, a);
-            let c = offset(g, c, batch, 4 * entry_rows * self.ldc);
-            let step = self.chunk() as i64;
-            g.for_range(rows.0, rows.1, step, |g, first| {
-                let end = g.add_int(first, step);
-                let end = g.min(end, rows.1);
-                let count = g.b.ins().isub(end, first);
-                fill.run(g, first, count);
-                args.set(g, offset_of!(IgemmArgs, rows), count);
-                let c_row = offset(g, c, first, 4 * self.ldc);
-                let whole = g.mul_int(batch, entry_rows as i64);
-                let row = g.add(whole, first);
-                let residual_row = g.mul_int(row, 4 * self.ldc as i64);
-                // Groups inside, so that they find the rows in the caches.
-                g.for_range(zero, groups, 1, |g, group| {
-                    match self.gather {
-                        None => {
-                            let skip = g.mul_int(group, self.k as i64);
-                            args.set(g, offset_of!(IgemmArgs, skip), skip);
-                        }
-                        Some((offsets, _)) => {
-                            let offsets = g.address(offsets);
-                            let own = offset(g, offsets, group, 4 * self.k);
-                            args.set(g, offset_of!(IgemmArgs, gather), own);
-                        }
-                    }
-                    let which = g.mul_int(batch, self.groups as i64);
-                    let which = g.add(which, group);
-                    let b = offset(g, b, which, 4 * self.packed());
-                    // One call for the panels at hand: the kernel walks them.
-                    let first_column = g.mul_int(columns.0, PANEL as i64);
-                    let end_column = g.mul_int(columns.1, PANEL as i64);
-                    let n = g.int(self.n as i64);
-                    let end_column = g.min(end_column, n);
-                    let width = g.b.ins().isub(end_column, first_column);
-                    let own = g.mul_int(group, self.n as i64);
-                    let column = g.add(own, first_column);
-                    let column = g.mul_int(column, 4);
-                    let pointer = g.add(c_row, column);
-                    args.set(g, offset_of!(IgemmArgs, c), pointer);
-                    let panel = offset(g, b, columns.0, 4 * PANEL * self.k * self.taps);
-                    args.set(g, offset_of!(IgemmArgs, b), panel);
-                    args.set(g, offset_of!(IgemmArgs, n), width);
-                    let residual = g.add(residual_row, column);
-                    self.tail.set_pointers(g, &args, at, column, residual);
-                    let some = g.is_positive(width);
-                    g.when(some, |g| {
-                        g.kernel(offset_of!(Table, igemm_f32), &[args.address], &[]);
-                    });
-                });
-            });
+            calls.emit(g, &part);
         });
     }
 
+    /// Prepares calls with a pointer table of [`Product::scratch_bytes`] at `table`.
+    pub(crate) fn calls(&self, g: &mut Gen<'_>, table: Value) -> Calls<'_> {
+        let args = Args::new::<IgemmArgs>(g);
+        args.set_int(g, offset_of!(IgemmArgs, taps), self.taps as i64);
+        args.set_int(g, offset_of!(IgemmArgs, k), self.k as i64);
+        args.set_int(g, offset_of!(IgemmArgs, skip), 0);
+        args.set_int(g, offset_of!(IgemmArgs, gather), 0);
+        args.set(g, offset_of!(IgemmArgs, a), table);
+        args.set_int(g, offset_of!(IgemmArgs, ldc), self.ldc as i64);
+        self.tail
+            .set(g, &args, offset_of!(IgemmArgs, epilogue), self.ldc);
+        Calls {
+            product: self,
+            args,
+            fill: self.fill_args(g, table),
+        }
+    }
+
+    /// All columns, as panels.
+    pub(crate) fn all_columns(&self, g: &mut Gen<'_>) -> (Value, Value) {
+        (g.int(0), g.int(self.panels() as i64))
+    }
+
     /// The call that fills the pointer table, with all that does not change set.
-    fn fill_args(&self, g: &mut Gen<'_>, table: cranelift_codegen::ir::Value) -> Fill {
+    fn fill_args(&self, g: &mut Gen<'_>, table: Value) -> Fill {
         match self.rows {
             Rows::Matrix { lda } => {
                 let args = Args::new::<GemmRowsArgs>(g);
@@ -287,6 +257,82 @@ impl Product {
     }
 }
 
+/// What calls of the microkernel compute. A part of rows need not be all that lies in memory: `a`
+/// and `c` are where row 0 would be.
+pub(crate) struct Part {
+    pub(crate) a: Value,
+    /// The packed weights of the first group.
+    pub(crate) b: Value,
+    pub(crate) c: Value,
+    /// Bytes into the residual, where its row 0 is.
+    pub(crate) residual: Value,
+    pub(crate) rows: (Value, Value),
+    /// In panels.
+    pub(crate) columns: (Value, Value),
+}
+
+/// Calls of the microkernel, with all arguments set that do not change.
+pub(crate) struct Calls<'p> {
+    product: &'p Product,
+    args: Args,
+    fill: Fill,
+}
+
+impl Calls<'_> {
+    pub(crate) fn emit(&self, g: &mut Gen<'_>, part: &Part) {
+        let (product, args) = (self.product, &self.args);
+        let at = offset_of!(IgemmArgs, epilogue);
+        self.fill.args.set(g, self.fill.base, part.a);
+        let (zero, groups) = (g.int(0), g.int(product.groups as i64));
+        let step = product.chunk() as i64;
+        g.for_range(part.rows.0, part.rows.1, step, |g, first| {
+            let end = g.add_int(first, step);
+            let end = g.min(end, part.rows.1);
+            let count = g.b.ins().isub(end, first);
+            self.fill.run(g, first, count);
+            args.set(g, offset_of!(IgemmArgs, rows), count);
+            let row = g.mul_int(first, 4 * product.ldc as i64);
+            let c_row = g.add(part.c, row);
+            let residual_row = g.add(part.residual, row);
+            // Groups inside, so that they find the rows in the caches.
+            g.for_range(zero, groups, 1, |g, group| {
+                match product.gather {
+                    None => {
+                        let skip = g.mul_int(group, product.k as i64);
+                        args.set(g, offset_of!(IgemmArgs, skip), skip);
+                    }
+                    Some((offsets, _)) => {
+                        let offsets = g.address(offsets);
+                        let own = offset(g, offsets, group, 4 * product.k);
+                        args.set(g, offset_of!(IgemmArgs, gather), own);
+                    }
+                }
+                let b = offset(g, part.b, group, 4 * product.packed());
+                // One call for the panels at hand: the kernel walks them.
+                let first_column = g.mul_int(part.columns.0, PANEL as i64);
+                let end_column = g.mul_int(part.columns.1, PANEL as i64);
+                let n = g.int(product.n as i64);
+                let end_column = g.min(end_column, n);
+                let width = g.b.ins().isub(end_column, first_column);
+                let own = g.mul_int(group, product.n as i64);
+                let column = g.add(own, first_column);
+                let column = g.mul_int(column, 4);
+                let pointer = g.add(c_row, column);
+                args.set(g, offset_of!(IgemmArgs, c), pointer);
+                let panel = offset(g, b, part.columns.0, 4 * PANEL * product.k * product.taps);
+                args.set(g, offset_of!(IgemmArgs, b), panel);
+                args.set(g, offset_of!(IgemmArgs, n), width);
+                let residual = g.add(residual_row, column);
+                product.tail.set_pointers(g, args, at, column, residual);
+                let some = g.is_positive(width);
+                g.when(some, |g| {
+                    g.kernel(offset_of!(Table, igemm_f32), &[args.address], &[]);
+                });
+            });
+        });
+    }
+}
+
 struct Fill {
     args: Args,
     /// Where the pointer to the first row or pixel stands.
@@ -296,19 +342,10 @@ struct Fill {
 }
 
 impl Fill {
-    fn run(
-        &self,
-        g: &mut Gen<'_>,
-        first: cranelift_codegen::ir::Value,
-        count: cranelift_codegen::ir::Value,
-    ) {
+    fn run(&self, g: &mut Gen<'_>, first: Value, count: Value) {
         match self.lda {
             Some(lda) => {
-                let base = g.load(
-                    cranelift_codegen::ir::types::I64,
-                    self.args.address,
-                    self.base as i32,
-                );
+                let base = g.load(types::I64, self.args.address, self.base as i32);
                 let row = offset(g, base, first, 4 * lda);
                 self.args.set(g, offset_of!(GemmRowsArgs, a), row);
                 self.args.set(g, offset_of!(GemmRowsArgs, rows), count);
@@ -325,12 +362,7 @@ impl Fill {
 }
 
 /// `base + index * bytes`.
-pub(crate) fn offset(
-    g: &mut Gen<'_>,
-    base: cranelift_codegen::ir::Value,
-    index: cranelift_codegen::ir::Value,
-    bytes: usize,
-) -> cranelift_codegen::ir::Value {
+pub(crate) fn offset(g: &mut Gen<'_>, base: Value, index: Value, bytes: usize) -> Value {
     let distance = g.mul_int(index, bytes as i64);
     g.add(base, distance)
 }

@@ -199,6 +199,7 @@ impl<'m> Emitter<'m> {
                 Task::Product(t) => t.emit(g),
                 Task::Winograd(t) => t.emit(g),
                 Task::Depthwise(t) => t.emit(g),
+                Task::Strips(t) => t.emit(g),
                 Task::Pooling(t) => t.emit(g),
                 Task::Rows(t) => t.emit(g),
                 Task::Packing(t) => t.emit(g),
@@ -311,7 +312,8 @@ impl<'m> Emitter<'m> {
                 | Place::Arena(_)
                 | Place::Weights(_)
                 | Place::Input(_)
-                | Place::Output(_) => None,
+                | Place::Output(_)
+                | Place::Scratch(_) => None,
             },
             port,
         }

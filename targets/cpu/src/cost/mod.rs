@@ -7,6 +7,7 @@ mod table;
 mod work;
 
 use lepid_ir::core::{Diagnostics, OpView};
+use lepid_ir::dialects::kernel::Strips;
 use lepid_passes::core::estimate;
 use lepid_passes::transform::lower::nn_to_kernel::is_constant_expression;
 use lepid_target_api::{
@@ -39,6 +40,10 @@ impl KernelCosts {
 
 impl CostModel for KernelCosts {
     fn seconds(&self, op: OpView<'_>, threads: usize) -> f64 {
+        if op.name() == Strips::INFO.name {
+            let convs = work::strips(op).into_iter();
+            return convs.map(|work| self.table.seconds(&work, threads)).sum();
+        }
         let Some(work) = Work::of(op) else {
             return estimate(op) / threads as f64;
         };
@@ -62,6 +67,13 @@ impl CostModel for KernelCosts {
         let mut results = op.results().iter();
         if results.all(|&value| is_constant_expression(op.module, value)) {
             return Vec::new();
+        }
+        if op.name() == Strips::INFO.name {
+            return vec![Choice {
+                kernel: "strips",
+                seconds: Some(self.seconds(op, 1)),
+                reason: "what is between the convolutions stays in the second-level cache".into(),
+            }];
         }
         let Some(work) = Work::of(op).filter(|work| work.kernel != "none") else {
             return Vec::new();

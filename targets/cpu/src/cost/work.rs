@@ -4,7 +4,7 @@
 //! passes on both sides of the lowering see the same prices. Unknown extents count as 1.
 
 use lepid_ir::core::{Dim, OpView, TensorType, Trait};
-use lepid_ir::dialects::kernel::{self, Nest, PANEL};
+use lepid_ir::dialects::kernel::{self, Nest, PANEL, Strips};
 use lepid_ir::dialects::tensor;
 use lepid_passes::transform::fuse_epilogues::is_epilogue;
 use lepid_ukernels::winograd::Scheme;
@@ -289,6 +289,21 @@ pub(crate) fn direct(op: OpView<'_>) -> Work {
             byte: activation_bytes(op),
         },
     }
+}
+
+/// The convolutions of a `kernel.strips`: what is between them goes through no memory.
+pub(crate) fn strips(op: OpView<'_>) -> Vec<Work> {
+    let module = op.module;
+    let convs = Strips::convs(op).map(|conv| module.view(conv));
+    let mut parts: Vec<(Work, f64)> = convs
+        .map(|conv| (direct(conv), conv.result_bytes()))
+        .collect();
+    for i in 1..parts.len() {
+        let between = parts[i - 1].1;
+        parts[i - 1].0.amounts.byte -= between;
+        parts[i].0.amounts.byte -= between;
+    }
+    parts.into_iter().map(|(work, _)| work).collect()
 }
 
 /// A convolution by one of Winograd's algorithms; `None` if its extents are not known.
