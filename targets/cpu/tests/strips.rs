@@ -186,9 +186,18 @@ fn package(module: &Module, pass: &str) -> Package {
         aliases: &[],
         observer: &mut Silent,
     };
-    let pipeline = Cpu.pipeline().replace("fuse-strips,", pass);
+    let without = [
+        ("fuse-strips,", pass),
+        ("eqsat{rules=$eqsat},", ""),
+        ("winograd{use=$winograd,error=$winograd-error},", ""),
+    ];
+    let pipeline = without
+        .into_iter()
+        .fold(Cpu.pipeline().to_string(), |text, (pass, other)| {
+            text.replace(pass, other)
+        });
     let options = CompileOptions {
-        pipeline: Some(pipeline.replace("winograd{use=$winograd,error=$winograd-error},", "")),
+        pipeline: Some(pipeline),
         ..CompileOptions::default()
     };
     let compiled = compile(&Cpu, module.clone(), &options, env);
