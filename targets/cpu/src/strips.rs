@@ -22,6 +22,8 @@ use lepid_ir::dialects::kernel::{self, Conv, Strips};
 use lepid_passes::core::rewrite::copy_op;
 use lepid_passes::core::{Changed, PassCx, PassDef, PassOption, PassResult, Values};
 
+use crate::codegen::product::GEMV_ROWS;
+
 pub(crate) const PASS: PassDef = PassDef {
     name: "fuse-strips",
     summary: "Fuses convolutions around a depthwise one whose images do not fit the cache.",
@@ -82,7 +84,13 @@ fn chain(module: &Module, op: Op, limits: &Limits) -> Option<(Vec<Op>, usize)> {
     let chain: Vec<Op> = before.into_iter().chain([op]).chain(behind).collect();
     let views: Vec<OpView<'_>> = chain.iter().map(|&op| module.view(op)).collect();
     let (last, between) = views.split_last()?;
-    if between.iter().all(|&conv| image_bytes(conv) < limits.image) {
+    let small = between.iter().all(|&conv| image_bytes(conv) < limits.image);
+    // Whole, such a product has a kernel of its own, which rounds in another way.
+    let few_pixels = |&conv: &OpView<'_>| {
+        let pixels = extents(conv, conv.result(0))[..3].iter().product::<usize>();
+        pixels <= GEMV_ROWS
+    };
+    if small || views.iter().any(few_pixels) {
         return None;
     }
     let fits = |&rows: &usize| buffers(&views, rows).iter().sum::<usize>() <= limits.buffers;

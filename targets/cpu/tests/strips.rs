@@ -250,3 +250,16 @@ fn strips_change_no_bit() {
         );
     }
 }
+
+#[test]
+fn few_pixels_stay_with_the_kernel_for_vectors() {
+    let chain = Chain {
+        image: [1, 6, 2, 8],
+        before: Some((PIXEL, 1)),
+        channels: 40,
+        depthwise: dense(3, 2, [0, 1, 1, 0]),
+        behind: Some(50),
+    };
+    let (module, _) = chain.build(&mut Random::new(1));
+    assert_eq!(height(&package(&module, "fuse-strips{image=1},")), None);
+}

@@ -58,7 +58,7 @@ const MOST_ROWS: usize = 96;
 /// weights cost to stream in is not spread over enough work.
 const MATRIX_ROWS: usize = 48;
 /// Rows that the matrix-vector kernel takes.
-const GEMV_ROWS: usize = 4;
+pub(crate) const GEMV_ROWS: usize = 4;
 
 impl Product {
     fn panels(&self) -> usize {
@@ -96,15 +96,17 @@ impl Product {
         fitting.clamp(least, MOST_ROWS)
     }
 
-    /// Scratch for the pointer table of one chunk.
     pub(crate) fn scratch_bytes(&self) -> usize {
         match self.is_gemv() {
             true => 0,
-            false => {
-                let rows = self.m.known().map(|m| m.next_multiple_of(6));
-                8 * self.taps * self.chunk().min(rows.unwrap_or(MOST_ROWS))
-            }
+            false => self.table_bytes(),
         }
+    }
+
+    /// The pointer table of one chunk.
+    pub(crate) fn table_bytes(&self) -> usize {
+        let rows = self.m.known().map(|m| m.next_multiple_of(6));
+        8 * self.taps * self.chunk().min(rows.unwrap_or(MOST_ROWS))
     }
 
     /// Zeros that stand for padding.
@@ -205,7 +207,7 @@ impl Product {
         });
     }
 
-    /// Prepares calls with a pointer table of [`Product::scratch_bytes`] at `table`.
+    /// Prepares calls with a pointer table of [`Product::table_bytes`] at `table`.
     pub(crate) fn calls(&self, g: &mut Gen<'_>, table: Value) -> Calls<'_> {
         let args = Args::new::<IgemmArgs>(g);
         args.set_int(g, offset_of!(IgemmArgs, taps), self.taps as i64);

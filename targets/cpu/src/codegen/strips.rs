@@ -61,7 +61,7 @@ struct Span {
 
 impl Strips {
     pub(crate) fn scratch_bytes(&self) -> usize {
-        let tables = self.products().map(Product::scratch_bytes);
+        let tables = self.products().map(Product::table_bytes);
         self.buffers + tables.max().unwrap_or(0)
     }
 
