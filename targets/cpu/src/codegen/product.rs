@@ -5,6 +5,7 @@
 
 use std::mem::offset_of;
 
+use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value, types};
 use lepid_ir::dialects::kernel::PANEL;
 use lepid_ukernels::Table;
@@ -52,6 +53,8 @@ pub(crate) struct Product {
 
 /// Bytes that the rows of a chunk may take of the second-level cache.
 const CHUNK_BYTES: usize = 160 << 10;
+/// Weights of so many bytes stay in the second-level cache from chunk to chunk.
+const KEPT_BYTES: usize = 256 << 10;
 /// A chunk never has more rows than this.
 const MOST_ROWS: usize = 96;
 /// The rows of a matrix may leave the second-level cache for as many as this: with fewer, what the
@@ -293,6 +296,15 @@ impl Calls<'_> {
             let count = g.b.ins().isub(end, first);
             self.fill.run(g, first, count);
             args.set(g, offset_of!(IgemmArgs, rows), count);
+            // The first rows bring small weights into the caches for the others.
+            let cold = match 4 * product.groups * product.packed() > KEPT_BYTES {
+                true => g.int(1),
+                false => {
+                    let opening = g.b.ins().icmp(IntCC::Equal, first, part.rows.0);
+                    g.b.ins().uextend(types::I64, opening)
+                }
+            };
+            args.set(g, offset_of!(IgemmArgs, cold), cold);
             let row = g.mul_int(first, 4 * product.ldc as i64);
             let c_row = g.add(part.c, row);
             let residual_row = g.add(part.residual, row);

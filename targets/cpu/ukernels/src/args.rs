@@ -165,6 +165,8 @@ pub struct IgemmArgs {
     pub skip: usize,
     /// `k` offsets of floats behind each pointer, or null if they stand one after another.
     pub gather: *const u32,
+    /// 1 if the weights are probably in no cache near by, so that each panel asks for the next; 0 otherwise.
+    pub cold: usize,
     /// `taps * rows` pointers.
     pub a: *const *const f32,
     /// First panel of packed weights, `(taps * k) x 16` each, as [`PackBArgs`] makes them.

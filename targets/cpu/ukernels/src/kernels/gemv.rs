@@ -1,13 +1,11 @@
 //! Few rows against many panels: weights stream once, so sums are split to hide the latency of the additions.
+//!
+//! The stream is not asked for ahead: processors that foresee it lose by being told, and memory is the limit beyond them.
 
 use super::PANEL;
 use super::epilogue::{Place, finish, load_columns, store_tile};
 use crate::args::GemvArgs;
 use crate::vector::Vector;
-
-/// How far ahead of the loads the stream is asked for, in floats. The hardware stops at the end of
-/// each page of 4 KiB, so this reaches into the next.
-const AHEAD: usize = 1536;
 
 /// # Safety
 /// The arguments describe memory that is there, as [`GemvArgs`] says.
@@ -47,7 +45,6 @@ unsafe fn panels<V: Vector, const ROWS: usize, const SPLITS: usize>(args: &GemvA
             let mut i = 0;
             while i + SPLITS <= args.k {
                 for s in 0..SPLITS {
-                    V::prefetch(b.wrapping_add(AHEAD));
                     step::<V, ROWS>(args, i + s, b, &mut acc[s]);
                     b = b.add(PANEL);
                 }

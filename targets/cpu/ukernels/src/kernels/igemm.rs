@@ -15,15 +15,16 @@ const TILE: usize = 6;
 pub(crate) unsafe fn igemm<V: Vector>(args: &IgemmArgs) {
     // SAFETY: passed on from the caller.
     unsafe {
-        match args.gather.is_null() {
-            true => panels::<V, false>(args),
-            false => panels::<V, true>(args),
+        match (args.gather.is_null(), args.cold == 0) {
+            (true, true) => panels::<V, false, false>(args),
+            (true, false) => panels::<V, false, true>(args),
+            (false, _) => panels::<V, true, true>(args),
         }
     }
 }
 
 #[inline(always)]
-unsafe fn panels<V: Vector, const GATHER: bool>(args: &IgemmArgs) {
+unsafe fn panels<V: Vector, const GATHER: bool, const COLD: bool>(args: &IgemmArgs) {
     let finish = finish::<V>(&args.epilogue);
     let panel_len = args.taps * args.k * PANEL;
     // How far the next panel is asked for with each step of a sum, so that all tiles of rows share in it.
@@ -47,9 +48,9 @@ unsafe fn panels<V: Vector, const GATHER: bool>(args: &IgemmArgs) {
                 };
                 // A panel at most half full needs one vector of it.
                 if args.n - column > V::LANES {
-                    heights::<V, 2, GATHER>(args, &finish, tile, size);
+                    heights::<V, 2, GATHER, COLD>(args, &finish, tile, size);
                 } else {
-                    heights::<V, 1, GATHER>(args, &finish, tile, size);
+                    heights::<V, 1, GATHER, COLD>(args, &finish, tile, size);
                 }
             }
             row += size;
@@ -69,7 +70,7 @@ struct Tile {
 }
 
 #[inline(always)]
-unsafe fn heights<V: Vector, const VECTORS: usize, const GATHER: bool>(
+unsafe fn heights<V: Vector, const VECTORS: usize, const GATHER: bool, const COLD: bool>(
     args: &IgemmArgs,
     finish: &Finish<V>,
     tile: Tile,
@@ -78,19 +79,25 @@ unsafe fn heights<V: Vector, const VECTORS: usize, const GATHER: bool>(
     // SAFETY: passed on from the caller.
     unsafe {
         match rows {
-            6 => compute::<V, 6, VECTORS, GATHER>(args, finish, tile),
-            5 => compute::<V, 5, VECTORS, GATHER>(args, finish, tile),
-            4 => compute::<V, 4, VECTORS, GATHER>(args, finish, tile),
-            3 => compute::<V, 3, VECTORS, GATHER>(args, finish, tile),
-            2 => compute::<V, 2, VECTORS, GATHER>(args, finish, tile),
-            _ => compute::<V, 1, VECTORS, GATHER>(args, finish, tile),
+            6 => compute::<V, 6, VECTORS, GATHER, COLD>(args, finish, tile),
+            5 => compute::<V, 5, VECTORS, GATHER, COLD>(args, finish, tile),
+            4 => compute::<V, 4, VECTORS, GATHER, COLD>(args, finish, tile),
+            3 => compute::<V, 3, VECTORS, GATHER, COLD>(args, finish, tile),
+            2 => compute::<V, 2, VECTORS, GATHER, COLD>(args, finish, tile),
+            _ => compute::<V, 1, VECTORS, GATHER, COLD>(args, finish, tile),
         }
     }
 }
 
 /// One tile: sums start from the bias and run over taps and `k` in order, whatever the tile's height.
 #[inline(always)]
-unsafe fn compute<V: Vector, const ROWS: usize, const VECTORS: usize, const GATHER: bool>(
+unsafe fn compute<
+    V: Vector,
+    const ROWS: usize,
+    const VECTORS: usize,
+    const GATHER: bool,
+    const COLD: bool,
+>(
     args: &IgemmArgs,
     finish: &Finish<V>,
     tile: Tile,
@@ -115,8 +122,10 @@ unsafe fn compute<V: Vector, const ROWS: usize, const VECTORS: usize, const GATH
                     weights[v] = V::load(b.add(v * V::LANES));
                 }
                 b = b.add(PANEL);
-                V::prefetch(ahead);
-                ahead = ahead.wrapping_add(tile.stride);
+                if COLD {
+                    V::prefetch(ahead);
+                    ahead = ahead.wrapping_add(tile.stride);
+                }
                 let i = if GATHER {
                     *args.gather.add(i) as usize
                 } else {

@@ -165,6 +165,7 @@ unsafe fn multiply(
             k: args.channels,
             skip: 0,
             gather: std::ptr::null(),
+            cold: 1,
             a: table,
             b: args.weights.add(point * matrix + column * args.channels),
             c: args

@@ -148,6 +148,7 @@ fn convolve(t: &Table, window: Window, images: usize) {
                 k,
                 skip: 0,
                 gather: std::ptr::null(),
+                cold: 0,
                 a: pointers.as_ptr(),
                 b: packed.as_ptr(),
                 c: output.as_mut_ptr().add(first * n),
