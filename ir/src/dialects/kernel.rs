@@ -298,6 +298,16 @@ macro_rules! fused_op {
 fused_op!(Conv, nn::Conv, nn::conv::conv_type, verify_conv);
 fused_op!(Linear, nn::Linear, nn::linear::linear_type, verify_epilogue);
 
+/// Whether each channel of a `kernel.conv` has a window and an output of its own.
+pub fn is_depthwise(op: OpView<'_>) -> bool {
+    let groups = Conv::groups(op);
+    let all = Dim::Known(groups as u64);
+    groups > 1
+        && !Conv::gather(op)
+        && op.operand_dims(0).last() == Some(&all)
+        && op.operand_dims(1)[0] == all
+}
+
 /// How a `kernel.conv` may be computed: directly, or as Winograd's F(2 x 2, 3 x 3) or
 /// F(4 x 4, 3 x 3).
 pub const ALGORITHMS: &[&str] = &["direct", "winograd_f2", "winograd_f4"];

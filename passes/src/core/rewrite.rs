@@ -54,12 +54,36 @@ pub fn copy_op(
     operands: &[Value],
     regions: &[Region],
 ) -> OpResult<Op> {
-    let def = b.module.def(op);
-    let names = def.info().attrs.iter().map(|a| a.name);
-    let attrs: Vec<_> = names.zip(b.module.attrs(op).to_vec()).collect();
-    let loc = b.module.loc(op).clone();
+    let attrs = changed_attributes(b.module, op, &[]);
+    let (def, loc) = (b.module.def(op), b.module.loc(op).clone());
     b.at(loc);
     b.create_with_regions(def, operands, &attrs, regions)
+}
+
+/// Makes an op without regions like another at the builder's point and location, on other operands
+/// and with these attributes changed.
+pub fn create_like(
+    b: &mut Builder<'_>,
+    op: Op,
+    operands: &[Value],
+    changes: &[(&str, Attr)],
+) -> OpResult<Op> {
+    let attrs = changed_attributes(b.module, op, changes);
+    b.create(b.module.def(op), operands, &attrs)
+}
+
+/// The attributes of an op by name, some of them with new values.
+fn changed_attributes(
+    module: &Module,
+    op: Op,
+    changes: &[(&str, Attr)],
+) -> Vec<(&'static str, Attr)> {
+    let attrs = module.def(op).info().attrs.iter().zip(module.attrs(op));
+    let value = |name: &str, old: &Attr| {
+        let changed = changes.iter().find(|(changed, _)| *changed == name);
+        changed.map_or(old, |(_, new)| new).clone()
+    };
+    attrs.map(|(a, old)| (a.name, value(a.name, old))).collect()
 }
 
 /// Replaces an op by values, which may have more precise types, and erases it.

@@ -72,17 +72,17 @@ impl Saturation {
         let mut new = false;
         for (rule, matches) in rules.iter().zip(found) {
             let done = self.done.entry(rule.def.name).or_default();
-            for (case, found) in matches {
+            for place in matches {
                 if graph.total_size() >= limits.nodes {
                     break;
                 }
-                if done.contains(&(case, found.clone())) {
+                if done.contains(&place) {
                     continue;
                 }
-                let Some(merged) = rule.apply(graph, case, &found) else {
+                let Some(merged) = rule.apply(graph, place.0, &place.1) else {
                     continue;
                 };
-                done.insert((case, found));
+                done.insert(place);
                 if merged {
                     *self.fired.entry(rule.def.name).or_default() += 1;
                     new = true;

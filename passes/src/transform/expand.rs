@@ -20,7 +20,7 @@ use lepid_ir::core::{
 use lepid_ir::dialects::core::Func;
 use lepid_ir::dialects::tensor::build;
 
-use crate::core::rewrite::{At, is, replace};
+use crate::core::rewrite::{At, create_like, is, replace};
 use crate::core::{Changed, Legality, PassCx, PassDef, PassResult, Values};
 use crate::transform::fold::constants;
 
@@ -104,9 +104,7 @@ fn in_single(module: &mut Module, op: Op) -> OpResult<Option<Vec<Value>>> {
         return Ok(None);
     }
     let halves: Vec<bool> = view.operands().iter().map(is_half).collect();
-    let (def, mut operands) = (view.def(), view.operands().to_vec());
-    let names = view.info().attrs.iter().map(|a| a.name);
-    let attrs: Vec<_> = names.zip(view.attrs().iter().cloned()).collect();
+    let mut operands = view.operands().to_vec();
     let to: Vec<Option<Elem>> = view.results().iter().map(|&r| elem(module, r)).collect();
     let mut b = Builder::before(module, op);
     for (operand, half) in operands.iter_mut().zip(halves) {
@@ -114,7 +112,7 @@ fn in_single(module: &mut Module, op: Op) -> OpResult<Option<Vec<Value>>> {
             *operand = build::cast(&mut b, *operand, Elem::F32)?;
         }
     }
-    let wide = b.create(def, &operands, &attrs)?;
+    let wide = create_like(&mut b, op, &operands, &[])?;
     let mut values = b.module.results(wide).to_vec();
     for (value, to) in values.iter_mut().zip(to) {
         if let Some(to) = to {

@@ -11,14 +11,12 @@
 //! bias, and hands the shuffle on to the convolutions behind it. One group of channels that are
 //! all read has the order in its weights alone.
 
-use lepid_ir::core::{
-    Attr, Builder, Dim, Elem, Module, Op, OpDef, OpResult, OpView, Tensor, Value,
-};
+use lepid_ir::core::{Builder, Dim, Elem, Module, Op, OpDef, OpResult, OpView, Tensor, Value};
 use lepid_ir::dialects::core::constant;
 use lepid_ir::dialects::kernel;
 use lepid_ir::dialects::tensor::{self, build};
 
-use crate::core::rewrite::defined_by;
+use crate::core::rewrite::{create_like, defined_by};
 use crate::core::{Changed, PassCx, PassDef, PassResult, Values};
 
 pub const PASS: PassDef = PassDef {
@@ -126,7 +124,6 @@ impl Reader {
             return None;
         }
         let channels = op.operand_dims(0).last()?.known()?;
-        let outputs = op.operand_dims(1).first()?.known()?;
         let groups = kernel::Conv::groups(op) as u64;
         if groups != channels || groups == 1 {
             return Some(Reader::Product);
@@ -140,7 +137,7 @@ impl Reader {
                 && matches!(Reader::of(reader.0), Some(Reader::Product))
         });
         let taken: Vec<bool> = taken.collect();
-        (outputs == channels && !taken.is_empty() && taken.into_iter().all(|t| t))
+        (kernel::is_depthwise(op) && !taken.is_empty() && taken.into_iter().all(|t| t))
             .then_some(Reader::Depthwise)
     }
 }
@@ -149,52 +146,36 @@ fn indices(b: &mut Builder<'_>, list: Vec<i32>) -> OpResult<Value> {
     constant(b, Tensor::from_vec(Elem::I32, [list.len()], list))
 }
 
-fn attributes(op: OpView<'_>) -> Vec<(&'static str, Attr)> {
-    let names = op.info().attrs.iter().map(|a| a.name);
-    names.zip(op.attrs().iter().cloned()).collect()
-}
-
 /// Replaces a convolution by one on the source of the shuffle.
 fn into_product(module: &mut Module, op: Op, shuffle: &Shuffle) -> OpResult<()> {
     let view = module.view(op);
     let mut operands = view.operands().to_vec();
-    let mut attrs = attributes(view);
-    let (def, loc, groups) = (
-        view.def(),
-        module.loc(op).clone(),
-        kernel::Conv::groups(view),
-    );
+    let gather = kernel::Conv::groups(view) != 1;
     let mut b = Builder::before(module, op);
-    b.at(loc);
     operands[0] = shuffle.source;
-    if groups == 1 {
+    if gather {
+        operands.push(indices(&mut b, shuffle.order())?);
+    } else {
         let inverse = indices(&mut b, shuffle.inverse())?;
         operands[1] = build::gather(&mut b, operands[1], inverse, 1)?;
-    } else {
-        operands.push(indices(&mut b, shuffle.order())?);
-        if let Some(gather) = attrs.iter_mut().find(|(name, _)| *name == "gather") {
-            gather.1 = true.into();
-        }
     }
-    let y = b.one(def, &operands, &attrs)?;
-    module.replace_op(op, &[y]);
+    let conv = create_like(&mut b, op, &operands, &[("gather", gather.into())])?;
+    let results = module.results(conv).to_vec();
+    module.replace_op(op, &results);
     Ok(())
 }
 
 /// Replaces a depthwise convolution by one on the source, and a shuffle behind it.
 fn through_depthwise(module: &mut Module, op: Op, shuffle: &Shuffle) -> OpResult<()> {
-    let view = module.view(op);
-    let mut operands = view.operands().to_vec();
-    let attrs = attributes(view);
-    let (def, loc) = (view.def(), module.loc(op).clone());
+    let mut operands = module.operands(op).to_vec();
     let mut b = Builder::before(module, op);
-    b.at(loc);
     operands[0] = shuffle.source;
     let inverse = indices(&mut b, shuffle.inverse())?;
     for operand in &mut operands[1..] {
         *operand = build::gather(&mut b, *operand, inverse, 0)?;
     }
-    let y = b.one(def, &operands, &attrs)?;
+    let conv = create_like(&mut b, op, &operands, &[])?;
+    let y = b.module.results(conv)[0];
     let y = shuffle.again(&mut b, y)?;
     module.replace_op(op, &[y]);
     Ok(())

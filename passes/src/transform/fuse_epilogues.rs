@@ -12,6 +12,7 @@
 use lepid_ir::core::{Attr, Builder, Module, Op, OpResult, OpView, Value};
 use lepid_ir::dialects::{kernel, nn};
 
+use crate::core::rewrite::create_like;
 use crate::core::{Changed, PassCx, PassDef, PassResult, Values};
 
 pub const PASS: PassDef = PassDef {
@@ -60,31 +61,24 @@ fn fuse_next(module: &mut Module, op: Op) -> OpResult<Option<Op>> {
         return Ok(None);
     };
     let mut operands = view.operands().to_vec();
-    let names = view.info().attrs.iter().map(|a| a.name);
-    let mut attrs: Vec<(&str, Attr)> = names.zip(view.attrs().iter().cloned()).collect();
-    let mut set = |name: &str, value: Attr| {
-        if let Some(attr) = attrs.iter_mut().find(|(n, _)| *n == name) {
-            attr.1 = value;
-        }
-    };
+    let mut changes: Vec<(&str, Attr)> = Vec::new();
     match step {
         Step::Residual(value) => {
             operands.push(value);
-            set("residual", true.into());
+            changes.push(("residual", true.into()));
         }
         Step::Act(act, bounds) => {
-            set("act", act.into());
+            changes.push(("act", act.into()));
             if let Some((low, high)) = bounds {
-                set("low", low.into());
-                set("high", high.into());
+                changes.extend([("low", low.into()), ("high", high.into())]);
             }
         }
     }
-    let (def, user) = (view.def(), place.op);
+    let user = place.op;
     let loc = module.loc(op).join(module.loc(user));
     let mut b = Builder::before(module, user);
     b.at(loc);
-    let fused = b.create(def, &operands, &attrs)?;
+    let fused = create_like(&mut b, op, &operands, &changes)?;
     let results = module.results(fused).to_vec();
     module.replace_op(user, &results);
     module.erase(op);

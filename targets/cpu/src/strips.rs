@@ -73,7 +73,7 @@ struct Limits {
 
 /// The chain around a depthwise convolution and the rows of its strips, if it is worth fusing.
 fn chain(module: &Module, op: Op, limits: &Limits) -> Option<(Vec<Op>, usize)> {
-    if !is_depthwise(module.view(op)) {
+    if !is_direct(module.view(op)) || !kernel::is_depthwise(module.view(op)) {
         return None;
     }
     let before = module.defining_op(module.operands(op)[0]);
@@ -106,14 +106,6 @@ fn is_direct(op: OpView<'_>) -> bool {
         && [0, 1]
             .iter()
             .all(|&i| extents(op, op.operand(i)).len() == 4)
-}
-
-fn is_depthwise(op: OpView<'_>) -> bool {
-    is_direct(op) && {
-        let groups = Conv::groups(op) as usize;
-        let channels = [extents(op, op.operand(0))[3], extents(op, op.operand(1))[0]];
-        groups > 1 && !Conv::gather(op) && channels == [groups; 2]
-    }
 }
 
 fn is_pointwise(op: OpView<'_>) -> bool {

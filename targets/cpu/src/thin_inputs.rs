@@ -8,9 +8,10 @@
 //! A row of such a window is then one run of elements: sums of 9 in place of 3 times 3. The first
 //! layer's input is moved into channels-last order in any case, and the padding with it.
 
-use lepid_ir::core::{Attr, Builder, Module, Op, OpResult, OpView};
+use lepid_ir::core::{Builder, Module, Op, OpResult, OpView};
 use lepid_ir::dialects::kernel;
 use lepid_ir::dialects::tensor::build;
+use lepid_passes::core::rewrite::create_like;
 use lepid_passes::core::{Changed, PassCx, PassDef, PassResult, Values};
 
 pub(crate) const PASS: PassDef = PassDef {
@@ -53,15 +54,11 @@ fn is_thin(op: OpView<'_>) -> bool {
 fn pad(module: &mut Module, op: Op) -> OpResult<()> {
     let view = module.view(op);
     let mut operands = view.operands().to_vec();
-    let names = view.info().attrs.iter().map(|a| a.name);
-    let mut attrs: Vec<(&str, Attr)> = names.zip(view.attrs().iter().cloned()).collect();
     let [top, left, bottom, right] = match kernel::Conv::pad(view)[..] {
         [top, left, bottom, right] => [top, left, bottom, right],
         _ => lepid_ir::bug!("a kernel.conv with a window that is not of rank 2"),
     };
-    let (def, loc) = (view.def(), module.loc(op).clone());
     let mut b = Builder::before(module, op);
-    b.at(loc);
     operands[0] = build::pad(
         &mut b,
         operands[0],
@@ -69,10 +66,13 @@ fn pad(module: &mut Module, op: Op) -> OpResult<()> {
         &[0, 0, left, 0],
         &[0, 0, right, 0],
     )?;
-    if let Some(attr) = attrs.iter_mut().find(|(name, _)| *name == "pad") {
-        attr.1 = vec![top, 0, bottom, 0].into();
-    }
-    let y = b.one(def, &operands, &attrs)?;
-    module.replace_op(op, &[y]);
+    let conv = create_like(
+        &mut b,
+        op,
+        &operands,
+        &[("pad", [top, 0, bottom, 0].into())],
+    )?;
+    let results = module.results(conv).to_vec();
+    module.replace_op(op, &results);
     Ok(())
 }

@@ -209,8 +209,7 @@ impl Lowering<'_, '_> {
         let window = self.window(view);
         let tail = self.tail(view);
         let places = (self.place(view.operand(0)), self.place(view.result(0)));
-        let gathers = kernel::Conv::gather(view);
-        if groups == x[3] && w[0] == x[3] && groups > 1 && !gathers {
+        if kernel::is_depthwise(view) {
             return Task::Depthwise(Depthwise {
                 window,
                 images: x[0],
