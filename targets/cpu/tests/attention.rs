@@ -137,16 +137,31 @@ fn cases() -> Vec<Case> {
         case(From::Joined, [2, 3, 61, 61, 24], None, None),
         case(From::Joined, [1, 2, 50, 50, 16], None, Some(0)),
         case(From::Positions, [1, 2, 9, 40, 32], None, Some(31)),
-        case(From::Positions, [2, 2, 19, 21, 8], Some([2, 1, 1, 21]), None),
+        case(
+            From::Positions,
+            [2, 2, 19, 21, 8],
+            Some([2, 1, 1, 21]),
+            None,
+        ),
         case(From::Heads, [2, 2, 19, 21, 8], Some([1, 2, 19, 21]), None),
-        case(From::Joined, [2, 2, 13, 13, 8], Some([1, 1, 13, 1]), Some(2)),
+        case(
+            From::Joined,
+            [2, 2, 13, 13, 8],
+            Some([1, 1, 13, 1]),
+            Some(2),
+        ),
         // More keys than a tile has.
         case(From::Positions, [1, 1, 55, 700, 8], None, None),
         case(From::Joined, [1, 1, 520, 520, 4], None, Some(3)),
         // Few queries.
         case(From::Heads, [1, 3, 1, 129, 64], None, None),
         case(From::Joined, [2, 3, 1, 1, 8], None, None),
-        case(From::Positions, [2, 3, 2, 33, 20], Some([2, 1, 2, 33]), Some(31)),
+        case(
+            From::Positions,
+            [2, 3, 2, 33, 20],
+            Some([2, 1, 2, 33]),
+            Some(31),
+        ),
     ]
 }
 
@@ -165,8 +180,7 @@ fn package(module: &Module) -> Package {
 }
 
 fn agree(found: f64, expected: f64) -> bool {
-    (found - expected).abs() <= 1e-5 * (1.0 + expected.abs())
-        || found.is_nan() && expected.is_nan()
+    (found - expected).abs() <= 1e-5 * (1.0 + expected.abs()) || found.is_nan() && expected.is_nan()
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! Attention on operands as layers leave them.
 
-use crate::core::{
-    Cost, Dim, EvalCx, OpDef, OpInfo, OpResult, OpView, Tensor, TensorType, Type,
-};
+use crate::core::{Cost, Dim, EvalCx, OpDef, OpInfo, OpResult, OpView, Tensor, TensorType, Type};
 use crate::dialects::nn::rules::{choice, ensure, one, operand_types, tensor_types};
 use crate::dialects::{nn, tensor};
 use crate::op;

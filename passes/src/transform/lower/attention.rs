@@ -108,13 +108,14 @@ fn source(b: &mut Builder<'_>, value: Value) -> OpResult<Option<Source>> {
         None => by_position,
     };
     let columns = heads.times(features);
-    let whole = cut(b.module, flat, build::rank(b, flat).saturating_sub(1)).and_then(|(w, start)| {
-        let (whole, depth) = (build::dims(b, w).last()?.known()?, features.known()?);
-        let fits = build::dims(b, flat).last() == Some(&columns)
-            && whole % depth == 0
-            && start as u64 % depth == 0;
-        fits.then_some((w, whole / depth, start / depth as i64))
-    });
+    let whole =
+        cut(b.module, flat, build::rank(b, flat).saturating_sub(1)).and_then(|(w, start)| {
+            let (whole, depth) = (build::dims(b, w).last()?.known()?, features.known()?);
+            let fits = build::dims(b, flat).last() == Some(&columns)
+                && whole % depth == 0
+                && start as u64 % depth == 0;
+            fits.then_some((w, whole / depth, start / depth as i64))
+        });
     Ok(match (whole, swapped) {
         (Some((whole, count, first)), _) => Some(Source {
             value: build::reshape(b, whole, &[batch, positions, Dim::Known(count), features])?,

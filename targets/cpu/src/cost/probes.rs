@@ -17,8 +17,12 @@ pub(super) fn all() -> Vec<Probe> {
     let mut probes = vec![
         plain(network(&[1, 3, 160, 160], mobile)),
         plain(network(&[1, 16, 112, 112], dense)),
-        plain(network(&[64, 512], |n, x| n.transformer(x, 2, Scores::Products))),
-        plain(network(&[128, 256], |n, x| n.transformer(x, 3, Scores::Attention))),
+        plain(network(&[64, 512], |n, x| {
+            n.transformer(x, 2, Scores::Products)
+        })),
+        plain(network(&[128, 256], |n, x| {
+            n.transformer(x, 3, Scores::Attention)
+        })),
         plain(network(&[1, 768], |n, x| {
             n.perceptron(x, &[768, 2304, 768, 3072, 768, 10_000])
         })),

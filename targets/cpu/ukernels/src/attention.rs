@@ -101,6 +101,9 @@ pub struct HeadExtents {
     pub outputs: usize,
 }
 
+/// Keys of a tile.
+const MOST_KEYS: usize = 256;
+
 /// Floats of a cache line.
 const LINE: usize = 16;
 
@@ -118,12 +121,14 @@ pub(crate) struct Scratch {
 }
 
 impl AttentionBlock {
-    /// The blocks that a target should take: a tile of scores and a panel of keys or values share the first-level
-    /// cache with little else, and the packed keys of a tile stay in the second.
-    pub const USUAL: AttentionBlock = AttentionBlock {
-        queries: 48,
-        keys: 256,
-    };
+    /// What a target should take: scores, keys and values of a tile share the second-level cache. Packed keys that are
+    /// more than a tile come from beyond it, so that more queries should use them.
+    pub fn usual(keys: usize) -> AttentionBlock {
+        AttentionBlock {
+            queries: if keys > MOST_KEYS { 96 } else { 48 },
+            keys: MOST_KEYS,
+        }
+    }
 
     /// Floats that a call needs.
     pub fn scratch_len(self, head: HeadExtents) -> usize {
@@ -147,7 +152,10 @@ impl AttentionBlock {
         };
         let (rows, score_row) = match few {
             true => (1, head.keys.next_multiple_of(PANEL)),
-            false => (self.queries, self.keys.min(head.keys.next_multiple_of(PANEL))),
+            false => (
+                self.queries,
+                self.keys.min(head.keys.next_multiple_of(PANEL)),
+            ),
         };
         let values = packed_keys;
         let scores = values + packed_values;

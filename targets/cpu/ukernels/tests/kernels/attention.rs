@@ -96,7 +96,7 @@ fn cases() -> Vec<Case> {
     for i in 0..cases.len() {
         cases.push(Case {
             by_position: false,
-            block: AttentionBlock::USUAL,
+            block: AttentionBlock::usual(cases[i].head.keys),
             ..cases[i]
         });
     }
@@ -258,7 +258,12 @@ impl Problem {
         let weights: Vec<f64> = scores.iter().map(|s| (s - top).exp()).collect();
         let sum: f64 = weights.iter().sum();
         let value = |key: usize, i: usize| f64::from(self.v.row(entry, head, key)[i]);
-        let column = |i| (0..seen).map(|key| weights[key] * value(key, i)).sum::<f64>() / sum;
+        let column = |i| {
+            (0..seen)
+                .map(|key| weights[key] * value(key, i))
+                .sum::<f64>()
+                / sum
+        };
         (0..outputs).map(column).collect()
     }
 }
@@ -298,7 +303,10 @@ fn attention_in_tiles_and_parts() {
                 }
             }
             for (i, written) in written.into_iter().enumerate() {
-                assert!(written || whole[i] == gaps[i], "case {number} writes at {i}");
+                assert!(
+                    written || whole[i] == gaps[i],
+                    "case {number} writes at {i}"
+                );
             }
         }
     });
