@@ -12,7 +12,7 @@ use lepid_target_cpu::Cpu;
 
 /// Where the heads of query, key and value are.
 #[derive(Copy, Clone, PartialEq)]
-enum From {
+enum Origin {
     /// Inputs of their own: batch, head, position, feature.
     Heads,
     /// Inputs of their own: batch, position, head times feature.
@@ -22,7 +22,7 @@ enum From {
 }
 
 struct Case {
-    from: From,
+    from: Origin,
     batch: usize,
     heads: usize,
     queries: usize,
@@ -47,13 +47,13 @@ impl Case {
         } = *self;
         let width = heads * features;
         let shapes = match self.from {
-            From::Heads => [queries, keys, keys]
+            Origin::Heads => [queries, keys, keys]
                 .map(|n| vec![batch, heads, n, features])
                 .to_vec(),
-            From::Positions => [queries, keys, keys]
+            Origin::Positions => [queries, keys, keys]
                 .map(|n| vec![batch, n, width])
                 .to_vec(),
-            From::Joined => vec![vec![batch, queries, 3 * width]],
+            Origin::Joined => vec![vec![batch, queries, 3 * width]],
         };
         let mut inputs: Vec<Tensor> = shapes
             .iter()
@@ -69,9 +69,9 @@ impl Case {
         let args = module.block_args(block).to_vec();
         let b = &mut Builder::at_end(&mut module, block);
         let mut operands: Vec<Value> = match self.from {
-            From::Heads => args[..3].to_vec(),
-            From::Positions => args[..3].iter().map(|&x| self.split(b, x)).collect(),
-            From::Joined => (0..3)
+            Origin::Heads => args[..3].to_vec(),
+            Origin::Positions => args[..3].iter().map(|&x| self.split(b, x)).collect(),
+            Origin::Joined => (0..3)
                 .map(|i| {
                     let (start, stop) = ((i * width) as i64, ((i + 1) * width) as i64);
                     let part = build::slice_axis(b, args[0], 2, start, stop).unwrap();
@@ -85,7 +85,7 @@ impl Case {
             ("offset", Attr::Int(self.causal.unwrap_or(0))),
         ];
         let mut y = b.one(&nn::Attention, &operands, &attrs).unwrap();
-        if self.from != From::Heads {
+        if self.from != Origin::Heads {
             y = build::transpose(b, y, &[0, 2, 1, 3]).unwrap();
             y = build::reshape(b, y, &dims(&[batch, queries, width])).unwrap();
         }
@@ -121,43 +121,46 @@ fn dims(extents: &[usize]) -> Vec<Dim> {
 }
 
 fn cases() -> Vec<Case> {
-    let case = |from, [batch, heads, queries, keys, features], mask, causal| Case {
-        from,
-        batch,
-        heads,
-        queries,
-        keys,
-        features,
-        mask,
-        causal,
+    let case = |from, extents: [usize; 5], mask, causal| {
+        let [batch, heads, queries, keys, features] = extents;
+        Case {
+            from,
+            batch,
+            heads,
+            queries,
+            keys,
+            features,
+            mask,
+            causal,
+        }
     };
     vec![
-        case(From::Heads, [2, 3, 17, 5, 24], None, None),
-        case(From::Positions, [2, 3, 17, 5, 24], None, None),
-        case(From::Joined, [2, 3, 61, 61, 24], None, None),
-        case(From::Joined, [1, 2, 50, 50, 16], None, Some(0)),
-        case(From::Positions, [1, 2, 9, 40, 32], None, Some(31)),
+        case(Origin::Heads, [2, 3, 17, 5, 24], None, None),
+        case(Origin::Positions, [2, 3, 17, 5, 24], None, None),
+        case(Origin::Joined, [2, 3, 61, 61, 24], None, None),
+        case(Origin::Joined, [1, 2, 50, 50, 16], None, Some(0)),
+        case(Origin::Positions, [1, 2, 9, 40, 32], None, Some(31)),
         case(
-            From::Positions,
+            Origin::Positions,
             [2, 2, 19, 21, 8],
             Some([2, 1, 1, 21]),
             None,
         ),
-        case(From::Heads, [2, 2, 19, 21, 8], Some([1, 2, 19, 21]), None),
+        case(Origin::Heads, [2, 2, 19, 21, 8], Some([1, 2, 19, 21]), None),
         case(
-            From::Joined,
+            Origin::Joined,
             [2, 2, 13, 13, 8],
             Some([1, 1, 13, 1]),
             Some(2),
         ),
         // More keys than a tile has.
-        case(From::Positions, [1, 1, 55, 700, 8], None, None),
-        case(From::Joined, [1, 1, 520, 520, 4], None, Some(3)),
+        case(Origin::Positions, [1, 1, 55, 700, 8], None, None),
+        case(Origin::Joined, [1, 1, 520, 520, 4], None, Some(3)),
         // Few queries.
-        case(From::Heads, [1, 3, 1, 129, 64], None, None),
-        case(From::Joined, [2, 3, 1, 1, 8], None, None),
+        case(Origin::Heads, [1, 3, 1, 129, 64], None, None),
+        case(Origin::Joined, [2, 3, 1, 1, 8], None, None),
         case(
-            From::Positions,
+            Origin::Positions,
             [2, 3, 2, 33, 20],
             Some([2, 1, 2, 33]),
             Some(31),
@@ -196,7 +199,7 @@ fn attention_is_what_the_interpreter_computes() {
                 threads,
                 ..LoadOptions::default()
             };
-            let program = Cpu.load(&package, &options).unwrap();
+            let mut program = Cpu.load(&package, &options).unwrap();
             let found = program.run(&inputs).unwrap().remove(0);
             let pairs = found.to_f64s().into_iter().zip(expected.to_f64s());
             for (i, (found, expected)) in pairs.enumerate() {

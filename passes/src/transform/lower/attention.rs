@@ -92,8 +92,8 @@ fn source(b: &mut Builder<'_>, value: Value) -> OpResult<Option<Source>> {
         return Ok(None);
     };
     let swapped = swapped(b.module, value);
-    // One position is in the same order either way.
-    let alike = (positions == Dim::Known(1)).then_some(value);
+    // One position, or one head, is in the same order either way.
+    let alike = [heads, positions].contains(&Dim::Known(1)).then_some(value);
     let Some(by_position) = swapped.or(alike) else {
         return Ok(None);
     };

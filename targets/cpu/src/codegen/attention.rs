@@ -39,6 +39,9 @@ pub(crate) struct Attention {
     mask: Option<(Place, MaskStrides)>,
 }
 
+/// What is computed at a time.
+const BLOCK: AttentionBlock = AttentionBlock::USUAL;
+
 impl Attention {
     /// What a `kernel.attention` of known extents computes, with its operands and its result there.
     pub(crate) fn of(view: OpView<'_>, operands: &[Place], result: Place) -> Attention {
@@ -96,16 +99,10 @@ impl Attention {
     }
 
     pub(crate) fn scratch_bytes(&self) -> usize {
-        4 * self.block().scratch_len(self.head)
-    }
-
-    /// What is computed at a time.
-    fn block(&self) -> AttentionBlock {
-        AttentionBlock::usual(self.head.keys)
+        4 * BLOCK.scratch_len(self.head)
     }
 
     pub(crate) fn emit(&self, g: &mut Gen<'_>) {
-        let block = self.block();
         let args = Args::new::<AttentionArgs>(g);
         let sizes = [
             (offset_of!(AttentionArgs, heads), self.heads),
@@ -157,12 +154,12 @@ impl Attention {
         args.set_int(g, at + offset_of!(MaskStrides, key), strides.key as i64);
         let at = offset_of!(AttentionArgs, block);
         let queries = at + offset_of!(AttentionBlock, queries);
-        args.set_int(g, queries, block.queries as i64);
+        args.set_int(g, queries, BLOCK.queries as i64);
         let keys = at + offset_of!(AttentionBlock, keys);
-        args.set_int(g, keys, block.keys as i64);
+        args.set_int(g, keys, BLOCK.keys as i64);
         let scratch = g.scratch();
         args.set(g, offset_of!(AttentionArgs, scratch), scratch);
-        let tiles = self.batch * self.heads * block.tiles(self.head.queries);
+        let tiles = self.batch * self.heads * BLOCK.tiles(self.head.queries);
         let (begin, end) = g.share(tiles as i64, 1);
         args.set(g, offset_of!(AttentionArgs, tile_begin), begin);
         args.set(g, offset_of!(AttentionArgs, tile_end), end);

@@ -96,7 +96,7 @@ fn cases() -> Vec<Case> {
     for i in 0..cases.len() {
         cases.push(Case {
             by_position: false,
-            block: AttentionBlock::usual(cases[i].head.keys),
+            block: AttentionBlock::USUAL,
             ..cases[i]
         });
     }
