@@ -284,24 +284,44 @@ impl Lowering<'_, '_> {
         }
     }
 
+    /// The window of what reads the pixels that it computes.
+    fn pixels(&self, view: OpView<'_>) -> Geometry {
+        let image = self.dims(view.result(0));
+        geometry(&image, &image)
+    }
+
     fn strips(&mut self, view: OpView<'_>) -> Task {
         let convs = kernel::Strips::convs(view).map(|op| self.module.view(op));
         let convs: Vec<OpView<'_>> = convs.collect();
+        let prologue = kernel::Strips::prologue(view).map(|op| self.module.view(op));
+        let steps: Vec<OpView<'_>> = prologue.iter().chain(&convs).copied().collect();
         let height = kernel::Strips::rows(view) as usize;
         let mut end = 0;
-        for (conv, bytes) in convs.iter().zip(strips::buffers(&convs, height)) {
-            self.inner.insert(conv.result(0), Place::Scratch(end));
+        // Each step but the first reads a buffer.
+        let readers = &convs[convs.len() + 1 - steps.len()..];
+        for (step, bytes) in steps.iter().zip(strips::buffers(readers, height)) {
+            self.inner.insert(step.result(0), Place::Scratch(end));
             end += bytes.next_multiple_of(64);
         }
         let result = self.place(view.result(0));
         self.inner
             .extend(convs.last().map(|last| (last.result(0), result)));
-        let stages = convs.iter().map(|&conv| Stage {
-            window: self.window(conv),
-            kernel: match self.conv(conv) {
-                Task::Product(product) => Kernel::Product(product),
-                Task::Depthwise(depthwise) => Kernel::Depthwise(depthwise),
-                _ => lepid_ir::bug!("a convolution in strips that is not direct"),
+        let stages = steps.iter().map(|&step| match step.name() {
+            "kernel.nest" => Stage {
+                window: self.pixels(step),
+                kernel: Kernel::Nest {
+                    op: step.op,
+                    inputs: self.all(step.operands()),
+                    result: self.place(step.result(0)),
+                },
+            },
+            _ => Stage {
+                window: self.window(step),
+                kernel: match self.conv(step) {
+                    Task::Product(product) => Kernel::Product(product),
+                    Task::Depthwise(depthwise) => Kernel::Depthwise(depthwise),
+                    _ => lepid_ir::bug!("a convolution in strips that is not direct"),
+                },
             },
         });
         Task::Strips(Strips {

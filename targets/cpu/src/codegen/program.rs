@@ -199,7 +199,7 @@ impl<'m> Emitter<'m> {
                 Task::Product(t) => t.emit(g),
                 Task::Winograd(t) => t.emit(g),
                 Task::Depthwise(t) => t.emit(g),
-                Task::Strips(t) => t.emit(g),
+                Task::Strips(t) => t.emit(g, module)?,
                 Task::Pooling(t) => t.emit(g),
                 Task::Rows(t) => t.emit(g),
                 Task::Packing(t) => t.emit(g),
@@ -213,7 +213,7 @@ impl<'m> Emitter<'m> {
                         inputs,
                         results,
                     };
-                    nest::emit(g, &io)?;
+                    nest::emit(g, io)?;
                 }
             }
             Ok(())

@@ -7,6 +7,7 @@ use lepid_ir::core::{Elem, Op, Value as IrValue};
 use lepid_ir::dialects::tensor;
 
 use super::affine::{Affine, Domain, Index, linear_index};
+use super::loops::Loops;
 use super::piece::{Access, Outer, Piece, Point};
 use super::{NestBody, elem};
 use crate::codegen::function::Gen;
@@ -114,7 +115,12 @@ impl NestBody<'_> {
             uses_iota: piece.uses_iota,
             is_copy: false,
         };
-        self.emit_loops(g, &view, columns, body);
+        let loops = Loops {
+            vector: columns,
+            pointers: self.pointers(g, &view),
+            range: None,
+        };
+        self.emit_loops(g, &view, loops, body);
     }
 
     #[allow(
