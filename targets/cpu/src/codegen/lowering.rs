@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use lepid_ir::core::{Module, Op, OpView, Value};
 use lepid_ir::dialects::kernel::{self, PANEL};
 use lepid_ir::dialects::nn;
+use lepid_passes::transform::joins::joined;
 use lepid_passes::transform::memory_plan::is_open;
 use lepid_ukernels::args::PoolKind;
 
@@ -214,6 +215,7 @@ impl Lowering<'_, '_> {
                 window,
                 images: x[0],
                 channels: x[3],
+                pitch: self.pitch(view),
                 x: places.0,
                 weights: self.packed(view.operand(1), Layout::Depthwise),
                 y: places.1,
@@ -227,6 +229,7 @@ impl Lowering<'_, '_> {
                 images: x[0],
                 channels: x[3],
                 columns: w[0],
+                pitch: self.pitch(view),
                 x: places.0,
                 weights: self.packed(view.operand(1), Layout::Winograd(scheme)),
                 y: places.1,
@@ -267,9 +270,15 @@ impl Lowering<'_, '_> {
             a: places.0,
             b: self.packed(view.operand(1), Layout::Conv { groups }),
             c: places.1,
-            ldc: w[0],
+            ldc: self.pitch(view),
             tail,
         })
+    }
+
+    /// Elements between the pixels of an op's result.
+    fn pitch(&self, view: OpView<'_>) -> usize {
+        let joined = joined(self.module, view.result(0));
+        joined.map_or(self.dims(view.result(0))[3], |joined| joined.pitch as usize)
     }
 
     /// The window of a `kernel.conv`.
@@ -442,6 +451,7 @@ impl Lowering<'_, '_> {
             kind,
             images: x[0],
             channels: x[3],
+            pitch: self.pitch(view),
             x: self.place(view.operand(0)),
             y: self.place(view.result(0)),
         })

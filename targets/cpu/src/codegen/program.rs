@@ -12,6 +12,7 @@ use lepid_ir::core::{Block, Module, Op, Value as IrValue};
 use lepid_ir::dialects::core::Func;
 use lepid_ir::dialects::kernel::Nest;
 use lepid_ir::dialects::tensor::DimOf;
+use lepid_passes::transform::joins::is_done_before;
 use lepid_passes::transform::lower::nn_to_kernel::is_constant_expression;
 use lepid_passes::transform::memory_plan::{is_open, is_view, storage};
 
@@ -123,6 +124,7 @@ impl<'m> Emitter<'m> {
                 _ if computed && !view.results().is_empty() => {}
                 _ if is_open_op(view) => self.open_op(op, &mut steps)?,
                 "tensor.reshape" => {}
+                _ if is_done_before(self.module, op) => {}
                 _ => self.op(op, &mut steps)?,
             }
         }

@@ -253,7 +253,7 @@ impl Ready<'_> {
         let columns = match &self.calls {
             ReadyCalls::Nest(_) => self.window.pixel,
             ReadyCalls::Product { product, .. } => product.ldc,
-            ReadyCalls::Depthwise { depthwise, .. } => depthwise.channels,
+            ReadyCalls::Depthwise { depthwise, .. } => depthwise.pitch,
         };
         4 * self.window.output[0] * self.window.output[1] * columns
     }

@@ -14,7 +14,9 @@ use std::collections::{HashMap, HashSet};
 
 use cranelift_codegen::ir::Value;
 use lepid_ir::core::{Elem, Module, Op, OpView, Value as IrValue};
-use lepid_ir::dialects::{kernel::Nest, tensor};
+use lepid_ir::dialects::kernel::{self, Nest};
+use lepid_ir::dialects::tensor;
+use lepid_passes::transform::joins::joined;
 
 use self::affine::{Affine, Domain, Index, linear_index};
 use self::loops::Loops;
@@ -90,6 +92,15 @@ impl<'a> NestBody<'a> {
         dims(self.module(), value)
     }
 
+    /// The extents of a value outside, with all that stands in memory from one row to the next.
+    fn rows(&self, value: IrValue) -> Vec<i64> {
+        let mut dims = self.dims(value);
+        if let (Some(last), Some(joined)) = (dims.last_mut(), joined(self.module(), value)) {
+            *last = joined.pitch as i64;
+        }
+        dims
+    }
+
     fn emit_map(&self, g: &mut Gen<'_>) -> Result<(), String> {
         for piece in self.map_pieces(Join::All)? {
             match piece.transposed_axis() {
@@ -119,7 +130,8 @@ impl<'a> NestBody<'a> {
         for domain in self.pieces(domain, self.roots, &index)? {
             let mut piece = self.piece(domain, self.roots, &index)?;
             for (i, &root) in self.roots.iter().enumerate() {
-                let linear = linear_index(&self.dims(root), &index, axes);
+                let result = self.module().results(self.io.op)[i];
+                let linear = linear_index(&self.rows(result), &index, axes);
                 piece.results.push(piece.accesses.len());
                 piece
                     .accesses
@@ -129,7 +141,9 @@ impl<'a> NestBody<'a> {
                 Join::All => axes,
                 Join::AllButLast => axes - 1,
             });
-            pieces.push(piece);
+            if !piece.is_in_place() {
+                pieces.push(piece);
+            }
         }
         Ok(pieces)
     }
@@ -391,7 +405,8 @@ impl<'a> NestBody<'a> {
         }
         let Some(op) = self.module().defining_op(value) else {
             let arg = self.argument(value);
-            let linear = linear_index(&self.dims(value), index, piece.domain.len());
+            let outside = kernel::outside(self.module(), value);
+            let linear = linear_index(&self.rows(outside), index, piece.domain.len());
             piece.of.insert((arg, index.clone()), piece.accesses.len());
             let access = self.access(self.io.inputs[arg], value, &linear);
             piece.accesses.push(access);

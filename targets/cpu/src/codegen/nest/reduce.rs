@@ -39,9 +39,9 @@ impl NestBody<'_> {
         {
             return Err("a reduction over a concat or a pad must be two nests".into());
         }
-        let kept_shape: Vec<i64> = kept.iter().map(|&a| shape[a]).collect();
         let result_index: Index = (0..kept.len()).map(|k| Affine::axis(axes, k)).collect();
-        let linear = linear_index(&kept_shape, &result_index, axes);
+        let result = self.module().results(self.io.op)[0];
+        let linear = linear_index(&self.rows(result), &result_index, axes);
         let kind =
             Reduction::from_name(tensor::Reduce::kind(view)).ok_or("unknown kind of reduction")?;
         let ty = elem(self.module(), source);
