@@ -6,7 +6,7 @@ use lepid_ir::dialects::core::Constant;
 use lepid_ir::dialects::tensor::Broadcast;
 
 use super::language::{Leaf, Node, OpName};
-use super::regular::{self, Regular};
+use super::regular::{self, Asked, Regular};
 use super::scratch::Scratch;
 
 pub(super) type Graph = EGraph<Node, Analyzer>;
@@ -168,7 +168,15 @@ impl Analyzer {
             (None, Some(_)) if twice && name.as_str() == "tensor.concat" => {
                 regular::of_twice(operands[0].ty()?.as_tensor()?.rank(), &attrs)
             }
-            (None, Some(ty)) => regular::of_op(&mut self.scratch, name, operands, &attrs, ty),
+            (None, Some(result)) => {
+                let asked = Asked {
+                    name,
+                    operands,
+                    attrs: &attrs,
+                    result,
+                };
+                regular::of_op(&mut self.scratch, &asked)
+            }
             (None, None) => Regular::default(),
         };
         Some(Facts {
