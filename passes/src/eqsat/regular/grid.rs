@@ -334,12 +334,12 @@ mod tests {
 
     #[test]
     fn comparisons_of_places() {
-        let difference = |base, column| Plane {
+        let difference = |base: i64, column: i64| Plane {
             base,
             row: -column,
             column,
         };
-        let seen = |base, column, direction| {
+        let seen = |base, column, direction: &str| {
             let steps = compared(difference(base, column), direction)?;
             Some((steps.offset, steps.before))
         };
