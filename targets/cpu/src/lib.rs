@@ -313,6 +313,10 @@ fn legality(op: OpView<'_>) -> Legality {
     };
     // Kernels sum at least one product.
     let sums_nothing = || (0..2).any(|i| op.operand_dims(i).contains(&Dim::Known(0)));
+    let is_empty = || {
+        let mut operands = 0..op.operands().len();
+        operands.any(|i| op.operand_dims(i).contains(&Dim::Known(0)))
+    };
     let constant = |i: usize| is_constant_expression(op.module, op.operand(i));
     let native = |ok: bool| {
         if ok {
@@ -351,6 +355,7 @@ fn legality(op: OpView<'_>) -> Legality {
                 && !sums_nothing(),
         ),
         "nn.linear" | "nn.matmul" => native(all_f32() && !sums_nothing()),
+        "nn.attention" => native(all_f32() && !is_empty()),
         "nn.lstm" => native(all_f32() && constant(1) && constant(2) && usual_lstm(op)),
         _ => Legality::Expand,
     }

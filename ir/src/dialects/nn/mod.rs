@@ -10,7 +10,7 @@
 //! leave open are checked at run time by the same rules.
 
 mod activation;
-mod attention;
+pub(crate) mod attention;
 pub(crate) mod conv;
 mod conv_eval;
 mod conv_expand;

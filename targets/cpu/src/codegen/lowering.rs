@@ -10,6 +10,7 @@ use lepid_passes::transform::memory_plan::is_open;
 use lepid_ukernels::args::PoolKind;
 
 use crate::codegen::args::{Geometry, Tail};
+use crate::codegen::attention::Attention;
 use crate::codegen::cells::{Cells, Count, Port};
 use crate::codegen::layers::{Depthwise, Packing, Pooling, Recurrence, RowKernel, RowMap};
 use crate::codegen::nest;
@@ -33,6 +34,7 @@ pub(crate) enum Task {
     Pooling(Pooling),
     Rows(RowMap),
     Packing(Packing),
+    Attention(Attention),
     Recurrence(Recurrence),
     Nest {
         inputs: Vec<Place>,
@@ -57,6 +59,7 @@ impl Task {
             | Task::Pooling(_)
             | Task::Rows(_)
             | Task::Packing(_)
+            | Task::Attention(_)
             | Task::Routine(_)
             | Task::Open(_)
             | Task::Nest { .. } => {
@@ -72,6 +75,7 @@ impl Task {
             Task::Product(p) => p.scratch_bytes(),
             Task::Winograd(w) => w.scratch_bytes(),
             Task::Strips(s) => s.scratch_bytes(),
+            Task::Attention(a) => a.scratch_bytes(),
             _ => 0,
         }
     }
@@ -104,6 +108,11 @@ pub(crate) fn lower(
         inner: HashMap::new(),
     };
     match view.name() {
+        "kernel.attention" => {
+            let operands = cx.all(view.operands());
+            let result = cx.place(view.result(0));
+            Ok(Task::Attention(Attention::of(view, &operands, result)))
+        }
         "kernel.conv" => Ok(cx.conv(view)),
         "kernel.strips" => Ok(cx.strips(view)),
         "kernel.linear" => Ok(cx.linear(view)),

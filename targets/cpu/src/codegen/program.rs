@@ -205,6 +205,7 @@ impl<'m> Emitter<'m> {
                 Task::Pooling(t) => t.emit(g),
                 Task::Rows(t) => t.emit(g),
                 Task::Packing(t) => t.emit(g),
+                Task::Attention(t) => t.emit(g),
                 Task::Routine(t) => t.emit(g),
                 Task::Open(t) => t.emit(g, module)?,
                 Task::Recurrence(_) => {}

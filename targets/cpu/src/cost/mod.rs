@@ -130,6 +130,7 @@ impl CostModel for KernelCosts {
 /// Why a kernel is the one, where an op has no other.
 fn reason(kernel: &str) -> &'static str {
     match kernel {
+        "attention" => "tiles of scores stay in the cache: none are stored whole",
         "conv.depthwise" => "vectors of channels, several pixels at once: no sums over channels",
         "conv.grouped" => "pixels as rows of a product, group by group",
         "conv.pointwise" => "pixels as rows of a product",

@@ -17,8 +17,12 @@ pub(super) fn all() -> Vec<Probe> {
     let mut probes = vec![
         plain(network(&[1, 3, 160, 160], mobile)),
         plain(network(&[1, 16, 112, 112], dense)),
-        plain(network(&[64, 512], |n, x| n.transformer(x, 512, 2))),
-        plain(network(&[128, 256], |n, x| n.transformer(x, 256, 3))),
+        plain(network(&[64, 512], |n, x| {
+            n.transformer(x, 2, Scores::Products)
+        })),
+        plain(network(&[128, 256], |n, x| {
+            n.transformer(x, 3, Scores::Attention)
+        })),
         plain(network(&[1, 768], |n, x| {
             n.perceptron(x, &[768, 2304, 768, 3072, 768, 10_000])
         })),
@@ -132,6 +136,15 @@ fn dense(n: &mut Network<'_, '_>, x: Value) -> OpResult<Value> {
 
 fn shape(extents: &[u64]) -> Attr {
     Attr::dims(extents.iter().map(|&n| Dim::Known(n)))
+}
+
+/// How a transformer computes what its positions have to do with each other.
+#[derive(Copy, Clone)]
+enum Scores {
+    /// As products with a softmax between them.
+    Products,
+    /// By the op for it.
+    Attention,
 }
 
 /// Builds layers.
@@ -289,9 +302,9 @@ impl Network<'_, '_> {
     }
 
     /// Layers of attention with heads of 64, and a feed-forward part of four times the width.
-    fn transformer(&mut self, x: Value, width: u64, layers: usize) -> OpResult<Value> {
+    fn transformer(&mut self, x: Value, layers: usize, scores: Scores) -> OpResult<Value> {
         let mut x = x;
-        let rows = self.dims(x)[0];
+        let (rows, width) = (self.dims(x)[0], self.dims(x)[1]);
         let heads = width / 64;
         for _ in 0..layers {
             let mut parts = Vec::new();
@@ -304,14 +317,16 @@ impl Network<'_, '_> {
                     &[("perm", [1, 0, 2].into())],
                 )?);
             }
-            let keys = self.b.one(
-                &tensor::Transpose,
-                &[parts[1]],
-                &[("perm", [0, 2, 1].into())],
-            )?;
-            let scores = self.b.one(&nn::MatMul, &[parts[0], keys], &[])?;
-            let shares = self.b.one(&nn::Softmax, &[scores], &[("axis", 2.into())])?;
-            let mixed = self.b.one(&nn::MatMul, &[shares, parts[2]], &[])?;
+            let mixed = match scores {
+                Scores::Products => self.products(&parts)?,
+                Scores::Attention => {
+                    for part in &mut parts {
+                        *part = self.reshape(*part, &[1, heads, rows, 64])?;
+                    }
+                    let mixed = self.b.one(&nn::Attention, &parts, &[])?;
+                    self.reshape(mixed, &[heads, rows, 64])?
+                }
+            };
             let mixed = self
                 .b
                 .one(&tensor::Transpose, &[mixed], &[("perm", [1, 0, 2].into())])?;
@@ -326,6 +341,15 @@ impl Network<'_, '_> {
             x = self.layer_norm(x)?;
         }
         Ok(x)
+    }
+
+    /// Attention of queries to keys and values, in steps.
+    fn products(&mut self, parts: &[Value]) -> OpResult<Value> {
+        let turned = [("perm", [0, 2, 1].into())];
+        let keys = self.b.one(&tensor::Transpose, &parts[1..2], &turned)?;
+        let scores = self.b.one(&nn::MatMul, &[parts[0], keys], &[])?;
+        let shares = self.b.one(&nn::Softmax, &[scores], &[("axis", 2.into())])?;
+        self.b.one(&nn::MatMul, &[shares, parts[2]], &[])
     }
 
     /// Two layers of an LSTM, one after the other.
@@ -361,6 +385,7 @@ mod tests {
             "nn.linear",
             "nn.matmul",
             "nn.lstm",
+            "nn.attention",
             "nn.softmax",
             "nn.max_pool",
         ] {

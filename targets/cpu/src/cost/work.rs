@@ -4,7 +4,7 @@
 //! passes on both sides of the lowering see the same prices. Unknown extents count as 1.
 
 use lepid_ir::core::{Dim, OpView, TensorType, Trait};
-use lepid_ir::dialects::kernel::{self, Nest, PANEL, Strips};
+use lepid_ir::dialects::kernel::{self, AttentionExtents, Nest, PANEL, Strips};
 use lepid_ir::dialects::tensor;
 use lepid_passes::transform::fuse_epilogues::is_epilogue;
 use lepid_ukernels::winograd::Scheme;
@@ -73,6 +73,7 @@ pub(crate) struct Work {
 /// Every kernel, sorted by name.
 #[cfg(test)]
 pub(crate) const KERNELS: &[&str] = &[
+    "attention",
     "conv.depthwise",
     "conv.grouped",
     "conv.pointwise",
@@ -110,6 +111,7 @@ impl Work {
     /// `None` for an op that no kernel computes as it is.
     pub(crate) fn of(op: OpView<'_>) -> Option<Work> {
         Some(match op.name() {
+            "kernel.attention" | "nn.attention" => attention(op),
             "kernel.conv" => match winograd::scheme(op) {
                 Some(scheme) => tiled(op, scheme)?,
                 None => direct(op),
@@ -366,6 +368,22 @@ fn matmul(op: OpView<'_>) -> Work {
             multiply_add: count * round_up(rows, TILE_ROWS) * columns * depth,
             sum: count * rows * columns,
             byte: op.operand_bytes() + op.result_bytes(),
+            ..Amounts::default()
+        },
+    }
+}
+
+/// Both products, with all scores that a query sees. Exponentials count with the sums.
+fn attention(op: OpView<'_>) -> Work {
+    let e = AttentionExtents::of(op);
+    let depth = e.features + round_up(e.outputs, HALF_PANEL);
+    Work {
+        kernel: "attention",
+        amounts: Amounts {
+            start: 1.0,
+            multiply_add: e.scores * depth,
+            sum: e.scores,
+            byte: e.bytes(op),
             ..Amounts::default()
         },
     }
