@@ -30,6 +30,7 @@ mod machine;
 mod object;
 mod open_legality;
 mod places;
+mod prologues;
 mod routines;
 mod run;
 mod slots;
@@ -136,7 +137,7 @@ impl Target for Cpu {
         "inline{drop=true},refine,canonicalize,fold,cse,dead-ops,eqsat{rules=$eqsat},fold-batch-norm,canonicalize,fold,layout,\
          canonicalize,fold,cse,dead-ops,expand,nn-to-kernel,canonicalize,fold,cse,dead-ops,\
          expand,fold-shuffles,fuse-epilogues,winograd{use=$winograd,error=$winograd-error},pad-thin-inputs,\
-         fuse-strips,fuse-nests,dead-ops,memory-plan"
+         fuse-strips,fuse-nests,fuse-prologues,dead-ops,memory-plan"
     }
 
     fn cost_model(&self, options: &TargetOptions) -> Result<Box<dyn CostModel>, Diagnostics> {
@@ -148,7 +149,12 @@ impl Target for Cpu {
     }
 
     fn register(&self, _ops: &mut Registry, passes: &mut PassRegistry) {
-        passes.add(&[&strips::PASS, &thin_inputs::PASS, &winograd::PASS]);
+        passes.add(&[
+            &prologues::PASS,
+            &strips::PASS,
+            &thin_inputs::PASS,
+            &winograd::PASS,
+        ]);
     }
 
     fn emit(&self, module: &Module, cx: &EmitCx<'_>) -> Result<Package, Diagnostics> {

@@ -1,9 +1,10 @@
 //! Kernels around a body: loop nests and strips.
 
 use crate::core::{
-    Block, Cost, EvalCx, Module, Op, OpDef, OpError, OpInfo, OpResult, OpView, Tensor, Type, Value,
-    ValueDef,
+    Block, Cost, Dim, EvalCx, Module, Op, OpDef, OpError, OpInfo, OpResult, OpView, Tensor, Trait,
+    Type, Value, ValueDef,
 };
+use crate::dialects::tensor;
 use crate::op;
 
 use super::layers::Conv;
@@ -54,12 +55,41 @@ impl Nest {
     pub fn yielded(op: OpView<'_>) -> &[Value] {
         yielded(op)
     }
+
+    /// Whether it computes each pixel of channels-last images from what stands at the same pixel
+    /// of its inputs, and from values that are the same at all pixels.
+    pub fn is_pixelwise(op: OpView<'_>) -> bool {
+        let module = op.module;
+        let ops = module.ops_in(body(op)).map(|inner| module.view(inner));
+        let images = op.results().len() == 1
+            && op.result_tensor(0).rank() == 4
+            && op.result_tensor(0).known_dims().is_some();
+        images && ops.into_iter().all(keeps_pixels)
+    }
+}
+
+/// Whether each pixel of an op's result depends on the same pixel of its operands alone.
+fn keeps_pixels(op: OpView<'_>) -> bool {
+    let last = 3;
+    match op.name() {
+        "core.constant" => true,
+        "core.yield" => true,
+        "tensor.concat" => tensor::Concat::axis(op) == last,
+        "tensor.broadcast" => {
+            let mut from = tensor::Broadcast::axes(op)
+                .into_iter()
+                .zip(op.operand_dims(0));
+            from.all(|(axis, &extent)| axis == last || extent == Dim::Known(1))
+        }
+        _ => op.info().has(Trait::Elementwise),
+    }
 }
 
 op! {
     /// A chain of convolutions, computed in strips of `rows` output rows so that no value between
     /// them is stored whole. Each op of `body`, whose arguments are `inputs`, is a direct
-    /// `kernel.conv` whose `x` is the result of the op before; the last one's is the result.
+    /// `kernel.conv` whose `x` is the result of the op before; the last one's is the result. The
+    /// first may be a pixelwise `kernel.nest`, the prologue.
     "kernel.strips" => Strips {
         operands: [; inputs: TENSOR],
         attributes: [rows: Int],
@@ -83,6 +113,12 @@ impl OpDef for Strips {
         verify_inputs(op)?;
         let module = op.module;
         let convs: Vec<Op> = Strips::convs(op).collect();
+        let prologue = Strips::prologue(op).map(|nest| module.view(nest));
+        if prologue.is_some_and(|nest| !Nest::is_pixelwise(nest)) {
+            return Err(OpError::new(
+                "the nest before the convolutions must be pixelwise",
+            ));
+        }
         let direct = |&conv: &Op| {
             module.op_name(conv) == Conv::INFO.name
                 && Conv::algorithm(module.view(conv)) == "direct"
@@ -93,16 +129,17 @@ impl OpDef for Strips {
             ));
         }
         // Read as `x` by the next one, and by nothing else.
-        let mut readers = convs[1..]
+        let chain: Vec<Op> = Strips::prologue(op).into_iter().chain(convs).collect();
+        let mut readers = chain[1..]
             .iter()
             .copied()
             .chain(module.terminator(body(op)));
         if Strips::rows(op) < 1 {
             return Err(OpError::new("`rows` must be at least 1"));
         }
-        let chained = convs.iter().all(|&conv| {
+        let chained = chain.iter().all(|&op| {
             let reader = readers.next();
-            matches!(module.uses(module.results(conv)[0]), &[u] if Some(u.op) == reader && u.operand == 0)
+            matches!(module.uses(module.results(op)[0]), &[u] if Some(u.op) == reader && u.operand == 0)
         });
         match chained {
             true => Ok(()),
@@ -125,10 +162,18 @@ impl OpDef for Strips {
 }
 
 impl Strips {
-    /// The chain, first to last.
+    /// The convolutions, first to last.
     pub fn convs(op: OpView<'_>) -> impl Iterator<Item = Op> {
         let end = op.module.terminator(body(op));
-        op.module.ops_in(body(op)).filter(move |&o| Some(o) != end)
+        let ops = op.module.ops_in(body(op));
+        ops.skip(usize::from(Strips::prologue(op).is_some()))
+            .filter(move |&o| Some(o) != end)
+    }
+
+    /// The nest that computes what the first convolution reads, if there is one.
+    pub fn prologue(op: OpView<'_>) -> Option<Op> {
+        let first = op.module.ops_in(body(op)).next()?;
+        (op.module.op_name(first) == Nest::INFO.name).then_some(first)
     }
 }
 
@@ -151,7 +196,7 @@ pub fn outside(module: &Module, value: Value) -> Value {
     };
     let region = module.block_region(block);
     match region.and_then(|region| module.region_op(region)) {
-        Some(op) if has_body(module, op) => module.operands(op)[i],
+        Some(op) if has_body(module, op) => outside(module, module.operands(op)[i]),
         _ => value,
     }
 }

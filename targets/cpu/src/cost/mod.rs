@@ -72,7 +72,7 @@ impl CostModel for KernelCosts {
             return vec![Choice {
                 kernel: "strips",
                 seconds: Some(self.seconds(op, 1)),
-                reason: "what is between the convolutions stays in the second-level cache".into(),
+                reason: "what is between its steps stays in the second-level cache".into(),
             }];
         }
         let Some(work) = Work::of(op).filter(|work| work.kernel != "none") else {

@@ -293,13 +293,14 @@ pub(crate) fn direct(op: OpView<'_>) -> Work {
     }
 }
 
-/// The convolutions of a `kernel.strips`: what is between them goes through no memory.
+/// The parts of a `kernel.strips`: what is between them goes through no memory.
 pub(crate) fn strips(op: OpView<'_>) -> Vec<Work> {
     let module = op.module;
+    let nest = Strips::prologue(op).map(|nest| module.view(nest));
+    let nest = nest.and_then(|nest| Some((Work::of(nest)?, nest.result_bytes())));
     let convs = Strips::convs(op).map(|conv| module.view(conv));
-    let mut parts: Vec<(Work, f64)> = convs
-        .map(|conv| (direct(conv), conv.result_bytes()))
-        .collect();
+    let convs = convs.map(|conv| (direct(conv), conv.result_bytes()));
+    let mut parts: Vec<(Work, f64)> = nest.into_iter().chain(convs).collect();
     for i in 1..parts.len() {
         let between = parts[i - 1].1;
         parts[i - 1].0.amounts.byte -= between;
