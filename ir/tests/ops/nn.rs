@@ -138,8 +138,8 @@ fn products() -> Vec<Sample> {
         Rotary ["2x4xf32 = 1 2 3 4 5 6 7 8", "1x2xf32 = 0 1", "1x2xf32 = 1 0"] => "2x4xf32 = -3 2 1 4 -7 6 5 8";
         Rotary ["1x3xf32 = 1 2 3", "1x1xf32 = 0.6", "1x1xf32 = 0.8"] {interleaved: true} => "1x3xf32 = -1 2 3";
         Rotary ["2x3xf32 = 1 2 3 4 5 6", "2x1xf32 = 0 1", "1x1xf32 = 1"] => "2x3xf32 = -2 1 3 -1 9 6";
-        Rotary ["?Bx2x?x5xf32", "1x1x?x2xf32", "?x1x?x2xf32"] {interleaved: true} => "?Bx2x?x5xf32";
-        Rotary ["?x?x?Fxf64", "1x?x2xf64", "?x1x2xf64"] => "?x?x?Fxf64";
+        Rotary ["?Bx2x?Sx5xf32", "1x1x?Sx2xf32", "?Bx1x?Sx2xf32"] {interleaved: true} => "?Bx2x?Sx5xf32";
+        Rotary ["?Nx?Sx?Fxf64", "1x?Sx1xf64", "?Nx1x1xf64"] => "?Nx?Sx?Fxf64";
         Attention ["1x1x2x2xf32 = 0.6 -1.3 1 1", "1x1x3x2xf32 = 0.9 -0.2 -0.5 -0.3 -1.9 1.4", "1x1x3x1xf32 = 0.2 -0.4 0.2", "1x1x1x3xf32 = 0.9 -0.5 1.3"] => "1x1x2x1xf32 = 0.128568 0.170285";
         Attention ["1x1x2x2xf32 = 0.6 -1.3 1 1", "1x1x3x2xf32 = 0.9 -0.2 -0.5 -0.3 -1.9 1.4", "1x1x3x1xf32 = 0.2 -0.4 0.2"] {scale: 0.5, causal: true} => "1x1x2x1xf32 = 0.2 0.00750722";
         Attention ["1x1x2x2xf32 = 0.6 -1.3 1 1", "1x1x3x2xf32 = 0.9 -0.2 -0.5 -0.3 -1.9 1.4", "1x1x3x1xf32 = 0.2 -0.4 0.2"] {causal: true, offset: 1} => "1x1x2x1xf32 = -0.026236 0.0829174";

@@ -1,14 +1,14 @@
 //! Attention is one kernel that reads heads where they are: it gives what the interpreter gives, and
 //! the same bits on any number of threads.
 
+mod support;
+
 use lepid_ir::core::{Attr, Builder, Dim, Elem, Module, Num, Tensor, Type, Value};
 use lepid_ir::dialects::core::{Func, Return};
 use lepid_ir::dialects::tensor::build;
-use lepid_ir::dialects::{self, kernel, nn};
+use lepid_ir::dialects::{kernel, nn};
 use lepid_ir::interp::{self, random::Random};
-use lepid_passes::core::Silent;
-use lepid_target_api::{CompileEnv, CompileOptions, LoadOptions, Package, Target, compile};
-use lepid_target_cpu::Cpu;
+use lepid_target_api::CompileOptions;
 
 /// Where the heads of query, key and value are.
 #[derive(Copy, Clone, PartialEq)]
@@ -168,20 +168,6 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-fn package(module: &Module) -> Package {
-    let mut ops = dialects::registry();
-    let mut passes = lepid_passes::registry();
-    Cpu.register(&mut ops, &mut passes);
-    let env = CompileEnv {
-        ops: &ops,
-        passes: &passes,
-        aliases: &[],
-        observer: &mut Silent,
-    };
-    let compiled = compile(&Cpu, module.clone(), &CompileOptions::default(), env);
-    compiled.map_err(|e| format!("{e:?}")).unwrap().package
-}
-
 fn agree(found: f64, expected: f64) -> bool {
     (found - expected).abs() <= 1e-5 * (1.0 + expected.abs()) || found.is_nan() && expected.is_nan()
 }
@@ -192,15 +178,10 @@ fn attention_is_what_the_interpreter_computes() {
         let (module, inputs) = case.build(&mut Random::new(number as u64));
         let func = module.funcs().next().unwrap();
         let expected = interp::run(&module, func, &inputs).unwrap().remove(0);
-        let package = package(&module);
+        let package = support::package(&module, &CompileOptions::default());
         let mut bits = Vec::new();
         for threads in [1, 2, 3] {
-            let options = LoadOptions {
-                threads,
-                ..LoadOptions::default()
-            };
-            let mut program = Cpu.load(&package, &options).unwrap();
-            let found = program.run(&inputs).unwrap().remove(0);
+            let found = support::run(&package, threads, &inputs);
             let pairs = found.to_f64s().into_iter().zip(expected.to_f64s());
             for (i, (found, expected)) in pairs.enumerate() {
                 assert!(
@@ -221,7 +202,7 @@ fn attention_is_what_the_interpreter_computes() {
 fn heads_are_read_and_written_where_they_are() {
     for (number, case) in cases().iter().enumerate() {
         let (module, _) = case.build(&mut Random::new(0));
-        let package = package(&module);
+        let package = support::package(&module, &CompileOptions::default());
         let module = &package.module;
         let names: Vec<&str> = module.walk().iter().map(|&op| module.op_name(op)).collect();
         let attention = "kernel.attention";

@@ -70,6 +70,9 @@ impl OpDef for Rotary {
         let &[x, cos, sin] = view.operands() else {
             return Ok(None);
         };
+        if pairs == 0 {
+            return expanded(b, op, x);
+        }
         let axis = build::rank(b, x) - 1;
         let turned = build::slice_axis(b, x, axis, 0, 2 * pairs)?;
         let (first, second) = match interleaved {
@@ -164,7 +167,8 @@ fn alternating(b: &mut Builder<'_>, x: Value, y: Value, like: Value) -> OpResult
         build::unsqueeze(b, y, &[rank])?,
     );
     let both = build::concat(b, &[x, y], rank)?;
-    match can_reshape(&dims) {
+    // Without elements an unknown extent could be any.
+    match can_reshape(&dims) && !dims.contains(&Dim::Known(0)) {
         true => build::reshape(b, both, &dims),
         false => {
             let shape = build::shape_vector(b, like)?;
