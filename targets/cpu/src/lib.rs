@@ -49,6 +49,7 @@ use lepid_ir::core::{
 use lepid_ir::dialects::nn;
 use lepid_passes::core::PassRegistry;
 use lepid_passes::transform::lower::nn_to_kernel::is_constant_expression;
+use lepid_passes::transform::lower::recurrent;
 use lepid_target_api::{
     Calibration, Constants, CostModel, EmitCx, Legality, LoadError, Package, Program, Provenance,
     Section, Target, TargetInfo, TargetOption, TargetOptions,
@@ -345,21 +346,9 @@ fn legality(op: OpView<'_>) -> Legality {
                 && !sums_nothing(),
         ),
         "nn.linear" | "nn.matmul" => native(all_f32() && !sums_nothing()),
-        "nn.lstm" => native(all_f32() && constant(1) && constant(2) && usual_lstm(op)),
+        "nn.lstm" | "nn.gru" => native(recurrent::has_kernel(op)),
         _ => Legality::Expand,
     }
-}
-
-/// Whether an LSTM is what `kernel.lstm` computes.
-fn usual_lstm(op: OpView<'_>) -> bool {
-    let activations = nn::Lstm::activations(op);
-    activations
-        .chunks(3)
-        .all(|a| a == ["sigmoid", "tanh", "tanh"])
-        && !nn::Lstm::input_forget(op)
-        && nn::Lstm::optional(op)
-            .iter()
-            .all(|&v| elem(op, v) == Some(Elem::F32))
 }
 
 fn elem(op: OpView<'_>, value: Value) -> Option<Elem> {

@@ -28,8 +28,8 @@ pub(crate) enum Layout {
     Depthwise,
     /// Indices as offsets below an extent, where they are clamped.
     Offsets { extent: usize },
-    /// Recurrent LSTM weights [4 H, H] in the order of `lstm_cell_f32`.
-    Lstm,
+    /// Gates `first..first + gates` of recurrent weights [G H, H], in the order of the cells.
+    Recurrent { first: usize, gates: usize },
 }
 
 struct Item {
@@ -49,8 +49,6 @@ pub(crate) struct Weights {
     bytes: usize,
 }
 
-/// Gates of an LSTM cell.
-const LSTM_GATES: usize = 4;
 /// Packed data starts on a cache line.
 const ALIGN: usize = 64;
 
@@ -80,15 +78,18 @@ impl Weights {
             }
             Layout::Winograd(scheme) => 4 * scheme.packed_len(shape[1], shape[0]),
             Layout::Offsets { .. } => 4 * count,
-            Layout::Lstm => 4 * lepid_ukernels::recurrent_packed_len(LSTM_GATES, shape[1]),
+            Layout::Recurrent { gates, .. } => {
+                4 * lepid_ukernels::recurrent_packed_len(*gates, shape[1])
+            }
         };
         let (value, scale) = match layout {
             Layout::Conv { .. } | Layout::Winograd(_) | Layout::Depthwise => {
                 peel_scale(module, value)
             }
-            Layout::Raw | Layout::Panels { .. } | Layout::Offsets { .. } | Layout::Lstm => {
-                (value, None)
-            }
+            Layout::Raw
+            | Layout::Panels { .. }
+            | Layout::Offsets { .. }
+            | Layout::Recurrent { .. } => (value, None),
         };
         let offset = self.bytes;
         self.bytes = (offset + bytes).next_multiple_of(ALIGN);
@@ -186,14 +187,16 @@ fn fill(kernels: &Table, tensor: &Tensor, layout: &Layout, to: &mut [u8]) {
                 }
             }
         }
-        Layout::Lstm => {
+        Layout::Recurrent { first, gates } => {
+            let hidden = shape[1];
+            let from = &from[first * hidden * hidden..][..gates * hidden * hidden];
             let args = PackRecurrentArgs {
-                gates: LSTM_GATES,
-                hidden: shape[1],
+                gates: *gates,
+                hidden,
                 src: from.as_ptr(),
                 dst: to.as_mut_ptr(),
             };
-            // SAFETY: `from` holds 4 H x H values, `to` the packed length that `place` counted.
+            // SAFETY: `from` holds that many gates, `to` the packed length that `place` counted.
             unsafe { (kernels.pack_recurrent_f32)(&args) }
         }
     }

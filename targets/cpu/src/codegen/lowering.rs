@@ -10,10 +10,11 @@ use lepid_ukernels::args::PoolKind;
 
 use crate::codegen::args::{Geometry, Tail};
 use crate::codegen::cells::{Cells, Count, Port};
-use crate::codegen::layers::{Depthwise, Packing, Pooling, Recurrence, RowKernel, RowMap};
+use crate::codegen::layers::{Depthwise, Packing, Pooling, RowKernel, RowMap};
 use crate::codegen::nest;
 use crate::codegen::open::OpenTask;
 use crate::codegen::product::{Product, Rows};
+use crate::codegen::recurrence::{Cell, Recurrence};
 use crate::codegen::routine::RoutineCall;
 use crate::codegen::strips::{Kernel, Stage, Strips};
 use crate::codegen::winograd::Winograd;
@@ -108,7 +109,7 @@ pub(crate) fn lower(
         "kernel.linear" => Ok(cx.linear(view)),
         "kernel.matmul" => Ok(cx.matmul(view)),
         "kernel.pack" => Ok(cx.pack(view)),
-        "kernel.lstm" => Ok(cx.lstm(view)),
+        "kernel.lstm" | "kernel.gru" => Ok(cx.recurrence(view)),
         name if is_open_op(view) && OpenTask::serves(name) => Ok(cx.open(view)),
         "kernel.nest" => Ok(Task::Nest {
             inputs: cx.all(view.operands()),
@@ -382,10 +383,27 @@ impl Lowering<'_, '_> {
         })
     }
 
-    fn lstm(&mut self, view: OpView<'_>) -> Task {
+    fn recurrence(&mut self, view: OpView<'_>) -> Task {
         let gates = self.dims(view.operand(0));
         let state = self.dims(view.operand(2));
-        let peephole = kernel::Lstm::peephole(view).then(|| self.place(view.operand(4)));
+        let mut weights =
+            |first, gates| self.packed(view.operand(1), Layout::Recurrent { first, gates });
+        let cell = match view.name() {
+            "kernel.lstm" => Cell::Lstm {
+                weights: weights(0, 4),
+                c0: self.place(view.operand(3)),
+                c: self.place(view.result(2)),
+                peephole: kernel::Lstm::peephole(view).then(|| self.place(view.operand(4))),
+            },
+            _ if kernel::Gru::linear_before_reset(view) => Cell::Gru {
+                weights: weights(0, 3),
+                bias: self.place(view.operand(3)),
+            },
+            _ => Cell::GruInHalves {
+                gates: weights(0, 2),
+                candidate: weights(2, 1),
+            },
+        };
         Task::Recurrence(Recurrence {
             steps: gates[0],
             batch: gates[1],
@@ -393,13 +411,10 @@ impl Lowering<'_, '_> {
             reverse: kernel::Lstm::reverse(view),
             clip: kernel::Lstm::clip(view) as f32,
             gates: self.place(view.operand(0)),
-            weights: self.packed(view.operand(1), Layout::Lstm),
             h0: self.place(view.operand(2)),
-            c0: self.place(view.operand(3)),
-            peephole,
             y: self.place(view.result(0)),
             h: self.place(view.result(1)),
-            c: self.place(view.result(2)),
+            cell,
         })
     }
 

@@ -11,6 +11,7 @@ pub(crate) mod nest;
 pub(crate) mod open;
 pub(crate) mod product;
 pub(crate) mod program;
+pub(crate) mod recurrence;
 pub(crate) mod reduction;
 pub(crate) mod routine;
 pub(crate) mod rules;

@@ -152,7 +152,7 @@ impl<'m> Emitter<'m> {
                 })?;
                 steps.push(Step::Repeat {
                     task: step,
-                    count: r.steps,
+                    count: r.runs(),
                     parallel,
                 });
                 let end = self.function(op, |g| {

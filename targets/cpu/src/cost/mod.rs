@@ -138,7 +138,7 @@ fn reason(kernel: &str) -> &'static str {
         "linear" => "rows by packed panels of weights",
         "matmul" => "both sides are computed: the right one is packed before",
         "pack" => "brings the right side of a product into panels",
-        "lstm" => "all steps in one kernel, recurrent weights packed",
+        "lstm" | "gru" => "all steps in one kernel, recurrent weights packed",
         "map" => "a generated loop nest: elementwise ops in one pass",
         "move" => "a generated loop nest: elements are only moved",
         "transpose" => "blocks whose rows and columns both fill vectors",

@@ -3,7 +3,9 @@
 //! Whole networks, since a kernel by itself finds its weights in the caches. No two layers share
 //! weights, and each output is a mean of inputs, so that no value overflows or becomes subnormal.
 
-use lepid_ir::core::{Attr, Builder, Dim, Elem, Module, Num, OpDef, OpResult, Tensor, Type, Value};
+use lepid_ir::core::{
+    Attr, Builder, Dim, Elem, Module, Num, Op, OpDef, OpResult, Tensor, Type, Value,
+};
 use lepid_ir::dialects::core::{Func, Return, constant};
 use lepid_ir::dialects::{nn, tensor};
 use lepid_target_api::Probe;
@@ -27,6 +29,8 @@ pub(super) fn all() -> Vec<Probe> {
         })),
         plain(network(&[16, 1, 256], |n, x| n.lstm(x, 256))),
         plain(network(&[24, 2, 128], |n, x| n.lstm(x, 128))),
+        plain(network(&[16, 1, 256], |n, x| n.gru(x, 256))),
+        plain(network(&[24, 2, 128], |n, x| n.gru(x, 128))),
     ];
     for scheme in ["off", "f2", "f4"] {
         for side in [112, 160] {
@@ -330,15 +334,39 @@ impl Network<'_, '_> {
 
     /// Two layers of an LSTM, one after the other.
     fn lstm(&mut self, x: Value, hidden: u64) -> OpResult<Value> {
+        self.recurrent(x, hidden, 4, |b, v| {
+            b.create(&nn::Lstm, &[v, &v[4..]].concat(), &[])
+        })
+    }
+
+    /// Two layers of a GRU, one of each kind.
+    fn gru(&mut self, x: Value, hidden: u64) -> OpResult<Value> {
+        let mut linear_before_reset = false;
+        self.recurrent(x, hidden, 3, |b, v| {
+            linear_before_reset = !linear_before_reset;
+            let attrs = [("linear_before_reset", linear_before_reset.into())];
+            b.create(&nn::Gru, v, &attrs)
+        })
+    }
+
+    /// Two layers, one after the other; `layer` takes the input, both weights, bias and state.
+    fn recurrent(
+        &mut self,
+        x: Value,
+        hidden: u64,
+        gates: u64,
+        mut layer: impl FnMut(&mut Builder<'_>, &[Value]) -> OpResult<Op>,
+    ) -> OpResult<Value> {
         let mut x = x;
         for _ in 0..2 {
             let d = self.dims(x);
             let (batch, inner) = (d[1], d[2]);
-            let w = self.weights(&[1, 4 * hidden, inner], inner)?;
-            let r = self.weights(&[1, 4 * hidden, hidden], hidden)?;
-            let bias = self.weights(&[1, 8 * hidden], 1)?;
+            let w = self.weights(&[1, gates * hidden, inner], inner)?;
+            let r = self.weights(&[1, gates * hidden, hidden], hidden)?;
+            let bias = self.weights(&[1, 2 * gates * hidden], 1)?;
             let state = self.weights(&[1, batch, hidden], 1)?;
-            let y = self.b.one(&nn::Lstm, &[x, w, r, bias, state, state], &[])?;
+            let op = layer(self.b, &[x, w, r, bias, state])?;
+            let y = self.b.module.results(op)[0];
             x = self.reshape(y, &[d[0], batch, hidden])?;
         }
         Ok(x)
@@ -361,6 +389,7 @@ mod tests {
             "nn.linear",
             "nn.matmul",
             "nn.lstm",
+            "nn.gru",
             "nn.softmax",
             "nn.max_pool",
         ] {

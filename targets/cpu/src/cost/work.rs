@@ -79,6 +79,7 @@ pub(crate) const KERNELS: &[&str] = &[
     "conv.window",
     "conv.winograd_f2",
     "conv.winograd_f4",
+    "gru",
     "linear",
     "lstm",
     "map",
@@ -117,7 +118,8 @@ impl Work {
             "nn.conv" => direct(op),
             "kernel.linear" | "nn.linear" => linear(op),
             "kernel.matmul" | "nn.matmul" => matmul(op),
-            "kernel.lstm" | "nn.lstm" => recurrence(op),
+            "kernel.lstm" | "nn.lstm" => recurrence("lstm", op),
+            "kernel.gru" | "nn.gru" => recurrence("gru", op),
             "kernel.pack" => streamed("pack", op),
             "kernel.nest" => streamed(nest_kind(op), op),
             "tensor.reduce" => streamed("reduce", op),
@@ -370,17 +372,17 @@ fn matmul(op: OpView<'_>) -> Work {
     }
 }
 
-/// An LSTM reads its recurrent weights once per step.
-fn recurrence(op: OpView<'_>) -> Work {
+/// A recurrence reads its weights once per step.
+fn recurrence(kernel: &'static str, op: OpView<'_>) -> Work {
     let x = extents(op.operand_tensor(0));
     let steps = x[0];
     let weights = extents(op.operand_tensor(1)).iter().product::<f64>();
     Work {
-        kernel: "lstm",
+        kernel,
         amounts: Amounts {
             start: 1.0,
             multiply_add: op.def().cost(op).flops / 2.0,
-            sum: op.result_elements(0) * 4.0,
+            sum: op.result_elements(0) * if kernel == "lstm" { 4.0 } else { 3.0 },
             element: 0.0,
             weight_byte: 4.0 * steps * weights,
             byte: activation_bytes(op),

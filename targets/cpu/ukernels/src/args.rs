@@ -571,6 +571,41 @@ pub struct LstmCellArgs {
     pub clip: f32,
 }
 
+/// One half of a time step of a GRU with `linear_before_reset = 0`, gates in ONNX order (z, r, h); cut as for
+/// [`LstmCellArgs`]. The first half makes the gates z and r of all units, the second one the state.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct GruHalfArgs {
+    /// Sequences in the batch.
+    pub rows: usize,
+    /// Hidden units.
+    pub hidden: usize,
+    /// First block to compute.
+    pub block_begin: usize,
+    /// One past the last block to compute.
+    pub block_end: usize,
+    /// `[rows][3][hidden]`: input times `W`, with both biases added.
+    pub x_proj: *const f32,
+    /// Elements between two rows of `x_proj`.
+    pub ld_x_proj: usize,
+    /// Recurrent weights from [`PackRecurrentArgs`]: in the first half those of 2 gates, then that of h.
+    pub r: *const f32,
+    /// Hidden state before the step.
+    pub h_prev: *const f32,
+    /// Elements between two rows of `h_prev`.
+    pub ld_h_prev: usize,
+    /// Hidden state before the step times the gate r, which the first half leaves to the second.
+    pub reset: *mut f32,
+    /// Elements between two rows of `reset`.
+    pub ld_reset: usize,
+    /// Hidden state after the step, not `h_prev`; between the halves the gate z.
+    pub h: *mut f32,
+    /// Elements between two rows of `h`.
+    pub ld_h: usize,
+    /// Gates are clipped to `-clip..clip` before their activation; infinity for none.
+    pub clip: f32,
+}
+
 /// One time step of a GRU with `linear_before_reset = 1`, gates in ONNX order (z, r, h); cut as for [`LstmCellArgs`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@
 )]
 
 use crate::args::{
-    ConvRowsArgs, DwconvArgs, GemmRowsArgs, GemvArgs, GruCellArgs, IgemmArgs, LrnArgs,
+    ConvRowsArgs, DwconvArgs, GemmRowsArgs, GemvArgs, GruCellArgs, GruHalfArgs, IgemmArgs, LrnArgs,
     LstmCellArgs, NormArgs, PackBArgs, PackRecurrentArgs, PoolArgs, ReduceArgs, RowsArgs,
     TransposeArgs, Unary, WinogradArgs,
 };
@@ -132,4 +132,8 @@ pub struct Table {
     pub read_loop: unsafe extern "C" fn(n: usize, x: *const f32) -> f32,
     pub winograd_f32: unsafe extern "C" fn(*const WinogradArgs),
     pub transpose_f32: unsafe extern "C" fn(*const TransposeArgs),
+    /// The first half of a step.
+    pub gru_gates_f32: unsafe extern "C" fn(*const GruHalfArgs),
+    /// The second half of a step.
+    pub gru_candidate_f32: unsafe extern "C" fn(*const GruHalfArgs),
 }

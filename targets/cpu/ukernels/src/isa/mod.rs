@@ -31,6 +31,8 @@ macro_rules! instantiate {
             reduce_f32 = reduce::reduce(ReduceArgs),
             lstm_cell_f32 = recurrent::lstm_cell(LstmCellArgs),
             gru_cell_f32 = recurrent::gru_cell(GruCellArgs),
+            gru_gates_f32 = recurrent::gru_gates(GruHalfArgs),
+            gru_candidate_f32 = recurrent::gru_candidate(GruHalfArgs),
         );
 
         $(#[$attribute])*
@@ -115,6 +117,8 @@ macro_rules! instantiate {
             read_loop,
             winograd_f32,
             transpose_f32,
+            gru_gates_f32,
+            gru_candidate_f32,
         };
     };
     (@kernels $wide:ty, $attributes:tt, $($name:ident = $module:ident :: $kernel:ident ($args:ty),)*) => {
