@@ -14,6 +14,7 @@ mod cost;
     dead_code,
     reason = "shared with the run time of linked programs, some of it only used there"
 )]
+mod eight_bits;
 mod engine;
 mod faults;
 mod header;
@@ -99,6 +100,12 @@ static INFO: TargetInfo = TargetInfo {
             help: "what the symbols of an object begin with: an identifier of C",
         },
         TargetOption {
+            name: "quantised",
+            default: "auto",
+            portable: None,
+            help: "quantised weights of products in eight bits: off, on, or auto where that is faster",
+        },
+        TargetOption {
             name: "winograd",
             default: "auto",
             portable: None,
@@ -136,7 +143,8 @@ impl Target for Cpu {
     fn pipeline(&self) -> &str {
         "inline{drop=true},refine,canonicalize,fold,cse,dead-ops,eqsat{rules=$eqsat},fold-batch-norm,canonicalize,fold,layout,\
          canonicalize,fold,cse,dead-ops,expand,nn-to-kernel,canonicalize,fold,cse,dead-ops,\
-         expand,fold-shuffles,fuse-epilogues,winograd{use=$winograd,error=$winograd-error},pad-thin-inputs,\
+         expand,fold-shuffles,fuse-epilogues,winograd{use=$winograd,error=$winograd-error},keep-eight-bits{use=$quantised},\
+         pad-thin-inputs,\
          fuse-strips,fuse-nests,dead-ops,memory-plan"
     }
 
@@ -149,7 +157,12 @@ impl Target for Cpu {
     }
 
     fn register(&self, _ops: &mut Registry, passes: &mut PassRegistry) {
-        passes.add(&[&strips::PASS, &thin_inputs::PASS, &winograd::PASS]);
+        passes.add(&[
+            &eight_bits::PASS,
+            &strips::PASS,
+            &thin_inputs::PASS,
+            &winograd::PASS,
+        ]);
     }
 
     fn emit(&self, module: &Module, cx: &EmitCx<'_>) -> Result<Package, Diagnostics> {

@@ -13,6 +13,8 @@ use lepid_ukernels::args::PackRecurrentArgs;
 use lepid_ukernels::winograd::Scheme;
 use lepid_ukernels::{AlignedBuf, Isa, Table};
 
+use crate::eight_bits;
+
 /// How an item is made from the value of a constant expression.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Layout {
@@ -28,6 +30,9 @@ pub(crate) enum Layout {
     Depthwise,
     /// Indices as offsets below an extent, where they are clamped.
     Offsets { extent: usize },
+    /// A matrix [K, N] of quantised weights: scales, one for each column of `block` rows, and
+    /// integers of eight bits in panels of 16 columns.
+    EightBits { block: usize },
     /// Gates `first..first + gates` of recurrent weights [G H, H], in the order of the cells.
     Recurrent { first: usize, gates: usize },
 }
@@ -78,6 +83,7 @@ impl Weights {
             }
             Layout::Winograd(scheme) => 4 * scheme.packed_len(shape[1], shape[0]),
             Layout::Offsets { .. } => 4 * count,
+            Layout::EightBits { block } => eight_bits::packed_bytes(shape[0], shape[1], *block),
             Layout::Recurrent { gates, .. } => {
                 4 * lepid_ukernels::recurrent_packed_len(*gates, shape[1])
             }
@@ -89,6 +95,7 @@ impl Weights {
             Layout::Raw
             | Layout::Panels { .. }
             | Layout::Offsets { .. }
+            | Layout::EightBits { .. }
             | Layout::Recurrent { .. } => (value, None),
         };
         let offset = self.bytes;
@@ -113,13 +120,18 @@ impl Weights {
         // Kernels read whole lines past the last panel.
         let mut buffer = AlignedBuf::new_zeroed(self.bytes + ALIGN);
         for item in &self.items {
+            let to = &mut buffer.as_mut_slice()[item.offset..][..item.bytes];
+            if let Layout::EightBits { block } = item.layout {
+                eight_bits::fill(module, item.value, block, to)?;
+                release(module, item.value);
+                continue;
+            }
             let Some(tensor) = interp::eval_constant(module, item.value) else {
                 return Err(format!(
                     "a weight of type {} cannot be evaluated",
                     module.value_type(item.value)
                 ));
             };
-            let to = &mut buffer.as_mut_slice()[item.offset..][..item.bytes];
             match item.scale.map(|s| interp::eval_constant(module, s)) {
                 None => fill(kernels, &tensor, &item.layout, to),
                 Some(Some(scale)) => {
@@ -145,7 +157,7 @@ impl Weights {
 
 /// Lets go of the constants that a packed item was made from. Where one is read once more, its pages
 /// come from the file again.
-fn release(module: &Module, value: Value) {
+pub(crate) fn release(module: &Module, value: Value) {
     let mut seen = HashSet::from([value]);
     let mut todo = vec![value];
     while let Some(value) = todo.pop() {
@@ -174,7 +186,7 @@ fn fill(kernels: &Table, tensor: &Tensor, layout: &Layout, to: &mut [u8]) {
     // The buffer is aligned to cache lines, and all offsets are.
     let to: &mut [f32] = bytemuck::cast_slice_mut(to);
     match layout {
-        Layout::Raw | Layout::Offsets { .. } => {}
+        Layout::Raw | Layout::Offsets { .. } | Layout::EightBits { .. } => {}
         Layout::Panels { transpose: false } => pack_panels(&from, shape[0], shape[1], to),
         Layout::Panels { transpose: true } => pack_rows(&from, shape[1], shape[0], 1, to),
         Layout::Conv { groups } => pack_conv(&from, shape, *groups, to),

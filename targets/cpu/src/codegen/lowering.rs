@@ -10,6 +10,7 @@ use lepid_ukernels::args::PoolKind;
 
 use crate::codegen::args::{Geometry, Tail};
 use crate::codegen::cells::{Cells, Count, Port};
+use crate::codegen::eight_bits::EightBitProduct;
 use crate::codegen::layers::{Depthwise, Packing, Pooling, RowKernel, RowMap};
 use crate::codegen::nest;
 use crate::codegen::open::OpenTask;
@@ -18,6 +19,7 @@ use crate::codegen::recurrence::{Cell, Recurrence};
 use crate::codegen::routine::RoutineCall;
 use crate::codegen::strips::{Kernel, Stage, Strips};
 use crate::codegen::winograd::Winograd;
+use crate::eight_bits;
 use crate::places::{Place, Places};
 use crate::routines::measure;
 use crate::strips;
@@ -27,6 +29,7 @@ use crate::winograd;
 /// What is emitted for one op.
 pub(crate) enum Task {
     Product(Product),
+    EightBits(EightBitProduct),
     Winograd(Winograd),
     Depthwise(Depthwise),
     Strips(Strips),
@@ -50,6 +53,7 @@ impl Task {
     pub(crate) fn is_parallel(&self, view: OpView<'_>) -> bool {
         match self {
             Task::Product(p) => p.flops() > 8.0 * SERIAL_WORK,
+            Task::EightBits(p) => p.flops() > 8.0 * SERIAL_WORK,
             Task::Winograd(w) => w.flops() > 8.0 * SERIAL_WORK,
             Task::Recurrence(r) => r.batch * r.hidden * r.hidden > SERIAL_WORK as usize,
             Task::Depthwise(_)
@@ -106,6 +110,7 @@ pub(crate) fn lower(
     match view.name() {
         "kernel.conv" => Ok(cx.conv(view)),
         "kernel.strips" => Ok(cx.strips(view)),
+        "kernel.linear" if kernel::Linear::quantised(view) > 0 => cx.eight_bits(view),
         "kernel.linear" => Ok(cx.linear(view)),
         "kernel.matmul" => Ok(cx.matmul(view)),
         "kernel.pack" => Ok(cx.pack(view)),
@@ -339,6 +344,24 @@ impl Lowering<'_, '_> {
             ldc: w[1],
             tail,
         })
+    }
+
+    fn eight_bits(&mut self, view: OpView<'_>) -> Result<Task, String> {
+        let Some(m) = eight_bits::rows(view) else {
+            return Err("weights in eight bits ask for known extents".into());
+        };
+        let w = self.dims(view.operand(1));
+        let block = kernel::Linear::quantised(view) as usize;
+        Ok(Task::EightBits(EightBitProduct {
+            m: m as usize,
+            n: w[1],
+            k: w[0],
+            block,
+            a: self.place(view.operand(0)),
+            weights: self.packed(view.operand(1), Layout::EightBits { block }),
+            c: self.place(view.result(0)),
+            tail: self.tail(view),
+        }))
     }
 
     fn matmul(&mut self, view: OpView<'_>) -> Task {

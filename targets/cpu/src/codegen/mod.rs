@@ -3,6 +3,7 @@
 pub(crate) mod args;
 pub(crate) mod cells;
 pub(crate) mod convert;
+pub(crate) mod eight_bits;
 pub(crate) mod extent;
 pub(crate) mod function;
 pub(crate) mod layers;

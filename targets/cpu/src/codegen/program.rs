@@ -197,6 +197,7 @@ impl<'m> Emitter<'m> {
         self.function(op, |g| {
             match task {
                 Task::Product(t) => t.emit(g),
+                Task::EightBits(t) => t.emit(g),
                 Task::Winograd(t) => t.emit(g),
                 Task::Depthwise(t) => t.emit(g),
                 Task::Strips(t) => t.emit(g),

@@ -79,6 +79,7 @@ pub(crate) const KERNELS: &[&str] = &[
     "conv.window",
     "conv.winograd_f2",
     "conv.winograd_f4",
+    "eight_bits",
     "gru",
     "linear",
     "lstm",
@@ -335,6 +336,36 @@ pub(crate) fn tiled(op: OpView<'_>, scheme: Scheme) -> Option<Work> {
 }
 
 fn linear(op: OpView<'_>) -> Work {
+    match kernel::Linear::quantised(op) {
+        1.. if op.name() == "kernel.linear" => eight_bits(op),
+        _ => in_floats(op),
+    }
+}
+
+/// A product whose weights stay in eight bits.
+pub(crate) fn eight_bits(op: OpView<'_>) -> Work {
+    let w = extents(op.operand_tensor(1));
+    let columns = round_up(w[1], HALF_PANEL);
+    let rows = op.result_elements(0) / w[1].max(1.0);
+    let blocks = match kernel::Linear::quantised(op) {
+        block @ 1.. => (w[0] / block as f64).ceil(),
+        _ => 1.0,
+    };
+    Work {
+        kernel: "eight_bits",
+        amounts: Amounts {
+            start: 1.0,
+            multiply_add: rows * columns * w[0],
+            sum: rows * columns * blocks,
+            element: 0.0,
+            weight_byte: w[1] * (w[0] + 4.0 * blocks),
+            byte: activation_bytes(op),
+        },
+    }
+}
+
+/// A product whose weights are floats.
+pub(crate) fn in_floats(op: OpView<'_>) -> Work {
     let w = extents(op.operand_tensor(1));
     let (depth, columns) = (w[0], round_up(w[1], HALF_PANEL));
     let rows = op.result_elements(0) / w[1].max(1.0);

@@ -209,6 +209,38 @@ pub struct GemvArgs {
     pub epilogue: Epilogue,
 }
 
+/// Product of rows with panels of weights in eight bits: `scale * weight` each, where the scale is one for a column and a
+/// block of the sum. The order of summation depends on `rows`, so a caller never cuts these.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct EightBitArgs {
+    pub rows: usize,
+    /// Length of the sums.
+    pub k: usize,
+    /// Rows of weights that share their scales; the last block may have fewer.
+    pub block: usize,
+    /// Columns of the whole matrix.
+    pub n: usize,
+    /// First row.
+    pub a: *const f32,
+    /// Elements between two rows.
+    pub lda: usize,
+    /// Panel 0 of the weights, `[panel][k][16]`.
+    pub b: *const i8,
+    /// `[panel][block][16]`.
+    pub scales: *const f32,
+    /// Row 0, column 0 of the output.
+    pub c: *mut f32,
+    /// Elements between two output rows.
+    pub ldc: usize,
+    /// First panel to compute.
+    pub panel_begin: usize,
+    /// One past the last panel to compute.
+    pub panel_end: usize,
+    /// Bias and residual begin at row 0, column 0.
+    pub epilogue: Epilogue,
+}
+
 /// Fills the pointer table of an [`IgemmArgs`] with the rows of a matrix (`taps` is 1).
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]

@@ -5,9 +5,9 @@
 )]
 
 use crate::args::{
-    ConvRowsArgs, DwconvArgs, GemmRowsArgs, GemvArgs, GruCellArgs, GruHalfArgs, IgemmArgs, LrnArgs,
-    LstmCellArgs, NormArgs, PackBArgs, PackRecurrentArgs, PoolArgs, ReduceArgs, RowsArgs,
-    TransposeArgs, Unary, WinogradArgs,
+    ConvRowsArgs, DwconvArgs, EightBitArgs, GemmRowsArgs, GemvArgs, GruCellArgs, GruHalfArgs,
+    IgemmArgs, LrnArgs, LstmCellArgs, NormArgs, PackBArgs, PackRecurrentArgs, PoolArgs, ReduceArgs,
+    RowsArgs, TransposeArgs, Unary, WinogradArgs,
 };
 use crate::isa;
 use crate::pool::{Pool, Task};
@@ -136,4 +136,5 @@ pub struct Table {
     pub gru_gates_f32: unsafe extern "C" fn(*const GruHalfArgs),
     /// The second half of a step.
     pub gru_candidate_f32: unsafe extern "C" fn(*const GruHalfArgs),
+    pub gemv_i8: unsafe extern "C" fn(*const EightBitArgs),
 }

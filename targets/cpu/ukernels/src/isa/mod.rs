@@ -13,7 +13,7 @@ pub(crate) mod scalar;
 macro_rules! instantiate {
     (wide: $wide:ty, quad: $quad:ty, single: $single:ty, attributes: { $(#[$attribute:meta])* }) => {
         use crate::args::*;
-        use crate::kernels::{dwconv, gemv, igemm, norms, pack, pointers, pool, recurrent, reduce, streams, transpose, winograd};
+        use crate::kernels::{dwconv, eight_bits, gemv, igemm, norms, pack, pointers, pool, recurrent, reduce, streams, transpose, winograd};
         use crate::math;
         use crate::table::{F32x4, Table};
         use crate::vector::Vector;
@@ -21,6 +21,7 @@ macro_rules! instantiate {
         instantiate!(@kernels $wide, { $(#[$attribute])* },
             igemm_f32 = igemm::igemm(IgemmArgs),
             gemv_f32 = gemv::gemv(GemvArgs),
+            gemv_i8 = eight_bits::gemv(EightBitArgs),
             dwconv_f32 = dwconv::dwconv(DwconvArgs),
             pool_f32 = pool::pool(PoolArgs),
             softmax_f32 = norms::softmax(RowsArgs),
@@ -119,6 +120,7 @@ macro_rules! instantiate {
             transpose_f32,
             gru_gates_f32,
             gru_candidate_f32,
+            gemv_i8,
         };
     };
     (@kernels $wide:ty, $attributes:tt, $($name:ident = $module:ident :: $kernel:ident ($args:ty),)*) => {

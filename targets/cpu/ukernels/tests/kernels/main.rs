@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "kernels are called through raw pointers")]
 
 mod convolution;
+mod eight_bits;
 mod math;
 mod matrix;
 mod recurrent;
