@@ -10,11 +10,11 @@
 mod abi;
 mod codegen;
 mod cost;
+mod eight_bits;
 #[allow(
     dead_code,
     reason = "shared with the run time of linked programs, some of it only used there"
 )]
-mod eight_bits;
 mod engine;
 mod faults;
 mod header;

@@ -126,8 +126,8 @@ impl Recurrence {
                 g.kernel(offset_of!(Table, gru_cell_f32), &[args.address], &[]);
             }
             Cell::GruInHalves { gates, candidate } => {
-                let number = g.b.ins().ushr_imm(run, 1);
-                let half = g.b.ins().band_imm(run, 1);
+                let number = g.b.ins().ushr_imm_u(run, 1);
+                let half = g.b.ins().band_imm_u(run, 1);
                 let step = self.step(g, number);
                 let args = Args::new::<GruHalfArgs>(g);
                 // The last state is made after all steps: until then its place is free.
@@ -139,7 +139,7 @@ impl Recurrence {
                     (1, candidate, offset_of!(Table, gru_candidate_f32)),
                 ];
                 for (number, weights, kernel) in halves {
-                    let mine = g.b.ins().icmp_imm(IntCC::Equal, half, number);
+                    let mine = g.b.ins().icmp_imm_u(IntCC::Equal, half, number);
                     g.when(mine, |g| {
                         self.set(g, &args, &fields!(GruHalfArgs), &step, weights);
                         g.kernel(kernel, &[args.address], &[]);
