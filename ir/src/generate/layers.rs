@@ -26,6 +26,7 @@ pub(crate) const RECIPES: &[(&str, Recipe)] = &[
     ("nn.prelu", prelu),
     ("nn.resize", resize),
     ("nn.rms_norm", rms_norm),
+    ("nn.rotary", rotary),
     ("nn.softmax", softmax),
 ];
 
@@ -335,6 +336,21 @@ fn attention(m: Cx<'_, '_, '_, '_>) -> Found {
         ("offset", Attr::Int(m.random.below(3) as i64)),
     ];
     Use::of(operands, attrs)
+}
+
+fn rotary(m: Cx<'_, '_, '_, '_>) -> Found {
+    let x = floats(m, 1..=4)?;
+    let (elem, mut table) = (m.ty(x).elem, m.shape(x));
+    if let Some((features, rows)) = table.split_last_mut() {
+        for extent in rows {
+            if m.random.below(2) == 0 {
+                *extent = 1;
+            }
+        }
+        *features = m.random.below(*features / 2 + 1);
+    }
+    let operands = [x, weights(m, elem, &table)?, weights(m, elem, &table)?];
+    Use::of(operands, [("interleaved", m.flag())])
 }
 
 /// Input, weights, bias and the first state of a recurrent layer with that many gates; with the

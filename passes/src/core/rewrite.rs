@@ -1,6 +1,6 @@
 //! Replacing ops so that the types around them stay true, and tables of local patterns.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use lepid_ir::core::{
     Attr, Block, Builder, Code, Diagnostic, Diagnostics, Loc, Module, Op, OpDef, OpResult, Region,
@@ -58,6 +58,40 @@ pub fn copy_op(
     let (def, loc) = (b.module.def(op), b.module.loc(op).clone());
     b.at(loc);
     b.create_with_regions(def, operands, &attrs, regions)
+}
+
+/// Copies an op with all that its regions hold to the builder's point; `map` says what stands for
+/// each value, and learns what stands for the results.
+pub fn copy_whole(b: &mut Builder<'_>, op: Op, map: &mut HashMap<Value, Value>) -> OpResult<Op> {
+    let regions = b.module.regions(op).to_vec();
+    let regions = regions.into_iter().map(|r| copy_region(b, r, map));
+    let regions = regions.collect::<OpResult<Vec<Region>>>()?;
+    let operands: Vec<Value> = b.module.operands(op).iter().map(|v| map[v]).collect();
+    let copy = copy_op(b, op, &operands, &regions)?;
+    let results = b.module.results(op).iter().copied();
+    map.extend(results.zip(b.module.results(copy).iter().copied()));
+    Ok(copy)
+}
+
+fn copy_region(
+    b: &mut Builder<'_>,
+    region: Region,
+    map: &mut HashMap<Value, Value>,
+) -> OpResult<Region> {
+    let copy = b.module.new_region();
+    for block in b.module.region_blocks(region).to_vec() {
+        let label = b.module.block_label(block);
+        let inner = b.module.new_block(copy, label);
+        for arg in b.module.block_args(block).to_vec() {
+            let ty = b.module.value_type(arg);
+            map.insert(arg, b.module.add_block_arg(inner, ty));
+        }
+        let mut b = Builder::at_end(b.module, inner);
+        for op in b.module.ops_in(block).collect::<Vec<Op>>() {
+            copy_whole(&mut b, op, map)?;
+        }
+    }
+    Ok(copy)
 }
 
 /// Makes an op without regions like another at the builder's point and location, on other operands

@@ -6,6 +6,7 @@ use lepid_ir::dialects::core::Constant;
 use lepid_ir::dialects::tensor::Broadcast;
 
 use super::language::{Leaf, Node, OpName};
+use super::regular::{self, Asked, Regular};
 use super::scratch::Scratch;
 
 pub(super) type Graph = EGraph<Node, Analyzer>;
@@ -34,6 +35,7 @@ pub(super) struct Facts {
     pub(super) repeats: bool,
     /// The number that all elements are.
     pub(super) uniform: Option<Num>,
+    pub(super) regular: Regular,
     /// Whether it depends on constants alone: who compiles may evaluate it.
     pub(super) fixed: bool,
 }
@@ -49,6 +51,7 @@ impl Facts {
             constant: None,
             repeats: false,
             uniform: None,
+            regular: Regular::default(),
             fixed: true,
         }
     }
@@ -60,6 +63,7 @@ impl Facts {
             constant: None,
             repeats: false,
             uniform: None,
+            regular: Regular::default(),
             fixed: false,
         }
     }
@@ -69,6 +73,7 @@ impl Facts {
         Facts {
             sort: Sort::Value(tensor.ty()),
             uniform: uniform(&tensor),
+            regular: regular::of_constant(&tensor),
             constant: small.then_some(tensor),
             repeats: false,
             fixed: true,
@@ -100,6 +105,7 @@ impl Facts {
             constant: None,
             repeats: false,
             uniform: None,
+            regular: Regular::default(),
             fixed: false,
         }
     }
@@ -123,10 +129,16 @@ pub(super) struct Analyzer {
 impl Analyzer {
     /// The facts of an op on children, as in [`Node::Op`].
     pub(super) fn op(&mut self, name: OpName, children: &[&Facts]) -> Facts {
-        self.op_facts(name, children).unwrap_or_else(Facts::nothing)
+        self.op_on(name, children, false)
     }
 
-    fn op_facts(&mut self, name: OpName, children: &[&Facts]) -> Option<Facts> {
+    /// The same, of an op whose two operands may be known to be one (`twice`).
+    pub(super) fn op_on(&mut self, name: OpName, children: &[&Facts], twice: bool) -> Facts {
+        let facts = self.op_facts(name, children, twice);
+        facts.unwrap_or_else(Facts::nothing)
+    }
+
+    fn op_facts(&mut self, name: OpName, children: &[&Facts], twice: bool) -> Option<Facts> {
         let info = name.0.info();
         let count = children.len().checked_sub(info.attrs.len())?;
         let (operands, attrs) = children.split_at(count);
@@ -151,8 +163,25 @@ impl Analyzer {
             Some(tensor) => uniform(tensor),
             None => self.uniform(name, operands, &attrs, ty),
         };
+        let regular = match (&constant, ty.as_tensor()) {
+            (Some(tensor), _) => regular::of_constant(tensor),
+            (None, Some(_)) if twice && name.as_str() == "tensor.concat" => {
+                regular::of_twice(operands[0].ty()?.as_tensor()?.rank(), &attrs)
+            }
+            (None, Some(result)) => {
+                let asked = Asked {
+                    name,
+                    operands,
+                    attrs: &attrs,
+                    result,
+                };
+                regular::of_op(&mut self.scratch, &asked)
+            }
+            (None, None) => Regular::default(),
+        };
         Some(Facts {
             sort: Sort::Value(ty),
+            regular,
             constant,
             repeats: is_repetition(name, ty),
             uniform,
@@ -230,11 +259,12 @@ impl Analysis<Node> for Analyzer {
                     ..Facts::value(ty)
                 })
             }
-            Node::Op(name, children) => {
-                let children: Vec<Facts> =
-                    children.iter().map(|&c| graph[c].data.clone()).collect();
+            Node::Op(name, ids) => {
+                let children: Vec<Facts> = ids.iter().map(|&c| graph[c].data.clone()).collect();
                 let children: Vec<&Facts> = children.iter().collect();
-                graph.analysis.op(*name, &children)
+                let operands = ids.len() - name.0.info().attrs.len().min(ids.len());
+                let twice = operands == 2 && graph.find(ids[0]) == graph.find(ids[1]);
+                graph.analysis.op_on(*name, &children, twice)
             }
         }
     }
@@ -255,8 +285,10 @@ impl Analysis<Node> for Analyzer {
         let repeats = DidMerge(!into.repeats && from.repeats, into.repeats && !from.repeats);
         into.fixed |= from.fixed;
         into.repeats |= from.repeats;
+        let (here, there) = into.regular.join(from.regular);
         fixed
             | repeats
+            | DidMerge(here, there)
             | meet(&mut into.constant, from.constant)
             | meet(&mut into.uniform, from.uniform)
     }

@@ -9,6 +9,7 @@ use lepid_ir::core::{Module, Op, Trait, Value};
 use super::facts::{Facts, Graph, SMALL_BYTES, Sort};
 use super::language::{Node, OpName};
 use super::pieces::Piece;
+use super::regular::Regular;
 
 /// How far an input is followed into the constant expression that defines it.
 const DEPTH: usize = 4;
@@ -26,6 +27,8 @@ pub(super) struct Imported {
 pub(super) struct Source<'m> {
     pub(super) module: &'m Module,
     pub(super) fixed: &'m dyn Fn(Value) -> bool,
+    /// What is regular about values.
+    pub(super) regular: &'m HashMap<Value, Regular>,
 }
 
 impl Source<'_> {
@@ -34,6 +37,7 @@ impl Source<'_> {
             Some(tensor) => Facts::constant(tensor.clone()),
             None => Facts {
                 fixed: (self.fixed)(value),
+                regular: self.regular.get(&value).copied().unwrap_or_default(),
                 ..Facts::value(self.module.value_type(value))
             },
         }
@@ -62,6 +66,9 @@ impl Source<'_> {
     ) {
         let module = self.module;
         let _ = write!(text, "{}", module.value_type(value));
+        if let Some(regular) = self.regular.get(&value) {
+            let _ = write!(text, "{regular:?}");
+        }
         let Some(op) = self.definition(value).filter(|_| depth > 0) else {
             let fixed = if (self.fixed)(value) { "!" } else { "?" };
             return text.push_str(fixed);

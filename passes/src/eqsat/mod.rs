@@ -24,6 +24,7 @@ mod notation;
 mod pieces;
 mod plan;
 mod prove;
+mod regular;
 mod replay;
 mod report;
 mod rewrite;
@@ -36,7 +37,7 @@ mod check;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use indexmap::IndexMap;
@@ -55,6 +56,7 @@ use import::{Source, import, signature};
 use pieces::{PieceSize, fixed_values, piece, pieces};
 use plan::{Plan, cheapest, cost_of_piece, originals};
 pub use prove::{Proof, ProofStep, Unproven, prove};
+use regular::{Regular, regular_values};
 use replay::replay;
 pub use report::{Outcome, PieceReport, Report, Stop};
 use rewrite::Rule;
@@ -246,6 +248,8 @@ struct Optimizer<'e> {
     method: Method,
     /// Values that depend on constants alone.
     fixed: HashSet<Value>,
+    /// What is regular about values.
+    regular: HashMap<Value, Regular>,
     /// What was decided for pieces by their signature: a plan, or to keep them; and the row of the
     /// report.
     plans: IndexMap<String, (Option<Rc<Plan>>, usize)>,
@@ -273,6 +277,7 @@ impl<'e> Optimizer<'e> {
             },
             method: options.extract,
             fixed: fixed_values(module),
+            regular: regular_values(module),
             plans: IndexMap::new(),
             report: Report::default(),
             dump: None,
@@ -297,10 +302,14 @@ impl<'e> Optimizer<'e> {
             };
             let roots = replay(module, &piece, &plan)?;
             erase_dead(module, &piece.inputs);
-            let pairs = piece.roots.iter().zip(roots);
+            let pairs = piece.roots.iter().zip(&roots);
             let fixed = pairs.filter(|(old, _)| self.fixed.contains(old));
-            let fixed: Vec<Value> = fixed.map(|(_, new)| new).collect();
+            let fixed: Vec<Value> = fixed.map(|(_, new)| *new).collect();
             self.fixed.extend(fixed);
+            let kept = piece.roots.iter().zip(&roots);
+            let kept = kept.filter_map(|(old, new)| Some((*new, *self.regular.get(old)?)));
+            let kept: Vec<(Value, Regular)> = kept.collect();
+            self.regular.extend(kept);
         }
         Ok(())
     }
@@ -311,6 +320,7 @@ impl<'e> Optimizer<'e> {
         let source = Source {
             module,
             fixed: &fixed,
+            regular: &self.regular,
         };
         let signature = signature(&source, piece);
         if let Some((plan, row)) = self.plans.get(&signature) {
@@ -335,6 +345,7 @@ impl<'e> Optimizer<'e> {
         let source = Source {
             module,
             fixed: &fixed,
+            regular: &self.regular,
         };
         let mut row = PieceReport {
             func: func.to_string(),

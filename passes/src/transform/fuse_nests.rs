@@ -10,7 +10,8 @@
 //! ```
 //!
 //! A producer joins the nest of its consumer if nothing else reads it. Ops that only move data
-//! join, too, unless they would make the innermost loop of arithmetic walk memory in strides.
+//! join, too, unless they would make the innermost loop of arithmetic walk memory in strides; if
+//! other nests read them as well, each has a copy, and what they move is never stored twice.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -50,9 +51,9 @@ fn run(module: &mut Module, _cx: &mut PassCx<'_>) -> PassResult {
             let mut group = grow(module, block, root, &constants);
             // In program order, so that each op of the body follows its operands.
             group.sort_by_key(|op| places[op]);
-            taken.extend(group.iter().copied());
-            build(module, root, &group)
+            let erased = build(module, root, &group)
                 .map_err(|error| vec![error.at(module.loc(root).clone())])?;
+            taken.extend(erased);
             changed = Changed::Yes;
         }
     }
@@ -118,11 +119,19 @@ fn grow(module: &Module, block: Block, root: Op, constants: &HashSet<Value>) -> 
                 continue;
             };
             let producer = module.view(op);
+            let is_ours = |value: Value| module.uses(value).iter().all(|u| group.contains(&u.op));
+            let ours = view
+                .results()
+                .iter()
+                .all(|&v| view.op == root || is_ours(v));
             let joins = module.op_block(op) == Some(block)
                 && is_member(producer)
-                && !constants.contains(&operand)
                 && !group.contains(&op)
-                && module.uses(operand).iter().all(|u| group.contains(&u.op))
+                && match constants.contains(&operand) {
+                    // Repeated weights would take the memory of all that they are repeated to.
+                    true => producer.name() == "tensor.broadcast",
+                    false => (ours && is_ours(operand)) || can_be_copied(producer),
+                }
                 && fits(module, &group, view, producer, reduces);
             if joins {
                 group.push(op);
@@ -130,6 +139,13 @@ fn grow(module: &Module, block: Block, root: Op, constants: &HashSet<Value>) -> 
         }
     }
     group
+}
+
+/// Whether nests may each have an op of their own in place of one whose result is stored: it moves
+/// rows of elements, and nothing but nests reads them.
+fn can_be_copied(op: OpView<'_>) -> bool {
+    let mut readers = op.module.uses(op.result(0)).iter();
+    is_move(op) && keeps_rows(op) && readers.all(|u| is_root(op.module.view(u.op)))
 }
 
 fn fits(
@@ -156,8 +172,9 @@ fn fits(
     }
 }
 
-/// Replaces `root` by a nest of the group, which is in program order.
-fn build(module: &mut Module, root: Op, group: &[Op]) -> OpResult<()> {
+/// Replaces `root` by a nest of the group, which is in program order. Gives the ops that are no
+/// more.
+fn build(module: &mut Module, root: Op, group: &[Op]) -> OpResult<Vec<Op>> {
     let mut inputs: Vec<Value> = Vec::new();
     let mut constants: Vec<Value> = Vec::new();
     for &op in group {
@@ -208,10 +225,14 @@ fn build(module: &mut Module, root: Op, group: &[Op]) -> OpResult<()> {
     let nest = b.create_with_regions(&Nest, &inputs, &[], &[region])?;
     let results = module.results(nest).to_vec();
     module.replace_op(root, &results);
+    let mut erased = vec![root];
     for &op in group.iter().rev().filter(|&&op| op != root) {
-        module.erase(op);
+        if module.uses(module.results(op)[0]).is_empty() {
+            module.erase(op);
+            erased.push(op);
+        }
     }
-    Ok(())
+    Ok(erased)
 }
 
 /// The value of a constant that is the same everywhere.

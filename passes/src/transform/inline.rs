@@ -11,14 +11,12 @@
 
 use std::collections::HashMap;
 
-use lepid_ir::core::{
-    Block, Builder, Code, Diagnostic, Diagnostics, Module, Op, OpResult, Region, Value,
-};
+use lepid_ir::core::{Block, Builder, Code, Diagnostic, Diagnostics, Module, Op, OpResult, Value};
 use lepid_ir::dialects::core::{Call, Func};
 use petgraph::algo::toposort;
 use petgraph::graphmap::DiGraphMap;
 
-use crate::core::rewrite::{At, copy_op, is, replace};
+use crate::core::rewrite::{At, copy_whole, is, replace};
 use crate::core::{Changed, PassCx, PassDef, PassOption, PassResult, Values};
 
 pub const PASS: PassDef = PassDef {
@@ -120,35 +118,9 @@ fn copy_ops(
     end: Option<Op>,
     map: &mut HashMap<Value, Value>,
 ) -> OpResult<()> {
-    for op in b.module.ops_in(block).collect::<Vec<Op>>() {
-        if Some(op) == end {
-            break;
-        }
-        let regions = b.module.regions(op).to_vec();
-        let regions = regions.into_iter().map(|r| copy_region(b, r, map));
-        let regions = regions.collect::<OpResult<Vec<Region>>>()?;
-        let operands: Vec<Value> = b.module.operands(op).iter().map(|v| map[v]).collect();
-        let copy = copy_op(b, op, &operands, &regions)?;
-        let results = b.module.results(op).iter().copied();
-        map.extend(results.zip(b.module.results(copy).iter().copied()));
+    let ops: Vec<Op> = b.module.ops_in(block).collect();
+    for op in ops.into_iter().take_while(|&op| Some(op) != end) {
+        copy_whole(b, op, map)?;
     }
     Ok(())
-}
-
-fn copy_region(
-    b: &mut Builder<'_>,
-    region: Region,
-    map: &mut HashMap<Value, Value>,
-) -> OpResult<Region> {
-    let copy = b.module.new_region();
-    for block in b.module.region_blocks(region).to_vec() {
-        let label = b.module.block_label(block);
-        let inner = b.module.new_block(copy, label);
-        for arg in b.module.block_args(block).to_vec() {
-            let ty = b.module.value_type(arg);
-            map.insert(arg, b.module.add_block_arg(inner, ty));
-        }
-        copy_ops(&mut Builder::at_end(b.module, inner), block, None, map)?;
-    }
-    Ok(copy)
 }

@@ -8,7 +8,8 @@
 //! `slots` has one number per value of the body, in the order of [`values`]: a byte offset, or -1
 //! for what does not lie in the arena (arguments, constants and what is computed from them, results
 //! that go straight to an output). A reshape shares the place of its operand, and so
-//! does a broadcast to unknown extents that only loops read. Two values that are
+//! does a broadcast to unknown extents that only loops read; what a concat joins lies in the place
+//! of the concat ([`joins`]). Two values that are
 //! alive together never overlap. Offsets are given greedily, the largest values first, over the
 //! interference graph.
 //!
@@ -19,12 +20,13 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use lepid_ir::core::{Attr, Block, Module, Op, Value};
+use lepid_ir::core::{Attr, Block, Elem, Module, Op, Value};
 use lepid_ir::dialects::core::Func;
 use lepid_ir::dialects::kernel;
 use petgraph::graphmap::UnGraphMap;
 
 use crate::core::{Changed, PassCx, PassDef, PassResult, Values};
+use crate::transform::joins;
 use crate::transform::lower::nn_to_kernel::is_constant_expression;
 
 pub const PASS: PassDef = PassDef {
@@ -150,8 +152,8 @@ fn inner_blocks(module: &Module, op: Op) -> Vec<Block> {
         .collect()
 }
 
-/// The value whose place `value` shares: itself, unless it is a view of another.
-pub fn storage(module: &Module, value: Value) -> Value {
+/// The value that `value` is a view of, or itself.
+pub fn viewed(module: &Module, value: Value) -> Value {
     let mut at = value;
     while let Some(op) = module.defining_op(at)
         && is_view(module, op)
@@ -159,6 +161,13 @@ pub fn storage(module: &Module, value: Value) -> Value {
         at = module.operands(op)[0];
     }
     at
+}
+
+/// The value whose place `value` shares: itself, unless it is a view of another or computed in the
+/// place of a concat.
+pub fn storage(module: &Module, value: Value) -> Value {
+    let at = viewed(module, value);
+    joins::joined(module, at).map_or(at, |joined| joined.into)
 }
 
 /// The results of a function that are computed where the caller wants them: result number i has
@@ -279,7 +288,7 @@ pub fn plan(module: &Module, func: Op) -> Plan {
         .map(|value| {
             let root = storage(module, value);
             let storage = match (offsets.get(&root), buffers.get(&root)) {
-                (Some(&offset), _) => Storage::Arena(offset),
+                (Some(&offset), _) => Storage::Arena(offset + bytes_into(module, value)),
                 (None, Some(&buffer)) => Storage::Slot(buffer),
                 (None, None) => Storage::Elsewhere,
             };
@@ -290,6 +299,13 @@ pub fn plan(module: &Module, func: Op) -> Plan {
         arena_bytes: aligned(arena_bytes),
         slots,
     }
+}
+
+/// Where a value begins in the place that it shares.
+fn bytes_into(module: &Module, value: Value) -> u64 {
+    let joined = joins::joined(module, viewed(module, value));
+    let bytes = module.value_type(value).elem().map_or(0, Elem::bytes);
+    joined.map_or(0, |joined| joined.first * bytes as u64)
 }
 
 /// Gives each stored value its time of life, in ticks of one op each.
@@ -359,6 +375,7 @@ fn is_stored_elsewhere(module: &Module, op: Op) -> bool {
 }
 
 fn start(module: &Module, value: Value, at: usize, intervals: &mut BTreeMap<Value, Interval>) {
+    let value = storage(module, value);
     let Some(ty) = module.value_type(value).as_tensor() else {
         return;
     };
@@ -374,7 +391,8 @@ fn start(module: &Module, value: Value, at: usize, intervals: &mut BTreeMap<Valu
             last: at,
             bytes,
         };
-        intervals.insert(value, interval);
+        // What a concat joins begins its life.
+        intervals.entry(value).or_insert(interval);
     }
 }
 

@@ -10,6 +10,7 @@ pub mod fold_shuffles;
 pub mod fuse_epilogues;
 pub mod fuse_nests;
 pub mod inline;
+pub mod joins;
 pub mod layout;
 pub mod lower;
 mod matching;

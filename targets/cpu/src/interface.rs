@@ -27,6 +27,7 @@ pub(crate) const INTERFACE: u64 = {
     hash = add(hash, include_str!("support.rs"));
     hash = add(hash, include_str!("weights.rs"));
     hash = add(hash, include_str!("../ukernels/src/args.rs"));
+    hash = add(hash, include_str!("../ukernels/src/attention.rs"));
     hash = add(hash, include_str!("../ukernels/src/table.rs"));
     hash = add(hash, include_str!("../ukernels/src/kernels/pack.rs"));
     hash = add(hash, include_str!("../ukernels/src/kernels/winograd.rs"));

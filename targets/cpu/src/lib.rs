@@ -31,6 +31,7 @@ mod machine;
 mod object;
 mod open_legality;
 mod places;
+mod prologues;
 mod routines;
 mod run;
 mod slots;
@@ -144,8 +145,7 @@ impl Target for Cpu {
         "inline{drop=true},refine,canonicalize,fold,cse,dead-ops,eqsat{rules=$eqsat},fold-batch-norm,canonicalize,fold,layout,\
          canonicalize,fold,cse,dead-ops,expand,nn-to-kernel,canonicalize,fold,cse,dead-ops,\
          expand,fold-shuffles,fuse-epilogues,winograd{use=$winograd,error=$winograd-error},keep-eight-bits{use=$quantised},\
-         pad-thin-inputs,\
-         fuse-strips,fuse-nests,dead-ops,memory-plan"
+         pad-thin-inputs,fuse-strips,fuse-nests,fuse-prologues,dead-ops,memory-plan"
     }
 
     fn cost_model(&self, options: &TargetOptions) -> Result<Box<dyn CostModel>, Diagnostics> {
@@ -159,6 +159,7 @@ impl Target for Cpu {
     fn register(&self, _ops: &mut Registry, passes: &mut PassRegistry) {
         passes.add(&[
             &eight_bits::PASS,
+            &prologues::PASS,
             &strips::PASS,
             &thin_inputs::PASS,
             &winograd::PASS,
@@ -321,6 +322,10 @@ fn legality(op: OpView<'_>) -> Legality {
     };
     // Kernels sum at least one product.
     let sums_nothing = || (0..2).any(|i| op.operand_dims(i).contains(&Dim::Known(0)));
+    let is_empty = || {
+        let mut operands = 0..op.operands().len();
+        operands.any(|i| op.operand_dims(i).contains(&Dim::Known(0)))
+    };
     let constant = |i: usize| is_constant_expression(op.module, op.operand(i));
     let native = |ok: bool| {
         if ok {
@@ -359,6 +364,7 @@ fn legality(op: OpView<'_>) -> Legality {
                 && !sums_nothing(),
         ),
         "nn.linear" | "nn.matmul" => native(all_f32() && !sums_nothing()),
+        "nn.attention" => native(all_f32() && !is_empty()),
         "nn.lstm" | "nn.gru" => native(recurrent::has_kernel(op)),
         _ => Legality::Expand,
     }

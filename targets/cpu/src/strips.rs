@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use lepid_ir::core::{Builder, Module, Op, OpResult, OpView, TensorType, Value};
 use lepid_ir::dialects::core::Yield;
 use lepid_ir::dialects::kernel::{self, Conv, Strips};
-use lepid_passes::core::rewrite::copy_op;
+use lepid_passes::core::rewrite::copy_whole;
 use lepid_passes::core::{Changed, PassCx, PassDef, PassOption, PassResult, Values};
 
 use crate::codegen::product::GEMV_ROWS;
@@ -93,13 +93,13 @@ fn chain(module: &Module, op: Op, limits: &Limits) -> Option<(Vec<Op>, usize)> {
     if small || views.iter().any(few_pixels) {
         return None;
     }
-    let fits = |&rows: &usize| buffers(&views, rows).iter().sum::<usize>() <= limits.buffers;
+    let fits = |&rows: &usize| buffers(&views[1..], rows).iter().sum::<usize>() <= limits.buffers;
     let rows = (1..=extents(*last, last.result(0))[1]).rev().find(fits)?;
     Some((chain, rows))
 }
 
 /// A direct convolution of known extents.
-fn is_direct(op: OpView<'_>) -> bool {
+pub(crate) fn is_direct(op: OpView<'_>) -> bool {
     op.name() == Conv::INFO.name
         && Conv::algorithm(op) == "direct"
         && Conv::layout(op) == "nhwc"
@@ -108,14 +108,14 @@ fn is_direct(op: OpView<'_>) -> bool {
             .all(|&i| extents(op, op.operand(i)).len() == 4)
 }
 
-fn is_pointwise(op: OpView<'_>) -> bool {
+pub(crate) fn is_pointwise(op: OpView<'_>) -> bool {
     extents(op, op.operand(1))[2..] == [1, 1]
         && Conv::stride(op) == [1, 1]
         && Conv::pad(op) == [0; 4]
 }
 
 /// The extents of a value, or none if not all of them are known.
-fn extents(op: OpView<'_>, value: Value) -> Vec<usize> {
+pub(crate) fn extents(op: OpView<'_>, value: Value) -> Vec<usize> {
     let ty = op.module.value_type(value).as_tensor();
     ty.and_then(TensorType::known_dims).unwrap_or_default()
 }
@@ -133,7 +133,8 @@ fn feeds(module: &Module, op: Op, reader: Op) -> bool {
         && matches!(module.uses(module.results(op)[0]), &[u] if u.op == reader && u.operand == 0)
 }
 
-fn fuse(module: &mut Module, chain: &[Op], rows: usize) -> OpResult<()> {
+/// Puts a chain of ops in strips, of which each reads the result of the one before.
+pub(crate) fn fuse(module: &mut Module, chain: &[Op], rows: usize) -> OpResult<()> {
     let between: Vec<Value> = chain.iter().map(|&op| module.results(op)[0]).collect();
     let mut inputs: Vec<Value> = Vec::new();
     for value in chain.iter().flat_map(|&op| module.operands(op)) {
@@ -153,10 +154,8 @@ fn fuse(module: &mut Module, chain: &[Op], rows: usize) -> OpResult<()> {
     let region = b.region(&types, |b, args| {
         let pairs = inputs.iter().copied().zip(args.iter().copied());
         let mut map: HashMap<Value, Value> = pairs.collect();
-        for (&op, &result) in chain.iter().zip(&between) {
-            let operands: Vec<Value> = b.module.operands(op).iter().map(|v| map[v]).collect();
-            let copy = copy_op(b, op, &operands, &[])?;
-            map.insert(result, b.module.results(copy)[0]);
+        for &op in chain {
+            copy_whole(b, op, &mut map)?;
         }
         let result = map[&b.module.results(last)[0]];
         b.create(&Yield, &[result], &[])?;
@@ -176,10 +175,11 @@ fn fuse(module: &mut Module, chain: &[Op], rows: usize) -> OpResult<()> {
     Ok(())
 }
 
-/// Bytes of the buffer behind each convolution of a chain but the last, for strips of as many rows.
-pub(crate) fn buffers(convs: &[OpView<'_>], rows: usize) -> Vec<usize> {
+/// Bytes of the buffer before each of these convolutions, of which each reads the one before, if
+/// the last computes as many rows at a time.
+pub(crate) fn buffers(readers: &[OpView<'_>], rows: usize) -> Vec<usize> {
     let mut rows = rows;
-    let readers = convs.iter().skip(1).rev().map(|&reader| {
+    let readers = readers.iter().rev().map(|&reader| {
         let x = extents(reader, reader.operand(0));
         let taps = extents(reader, reader.operand(1))[2];
         let [dilation, stride] =

@@ -3,14 +3,16 @@
 //! Code generation asks for items and gets offsets; the bytes are made afterwards, one item at a
 //! time, so that no more than one layer exists unpacked beside the packed data.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use lepid_ir::core::{Bytes, Module, Tensor, Value};
 use lepid_ir::dialects::kernel::PANEL;
 use lepid_ir::dialects::tensor;
 use lepid_ir::interp;
 use lepid_ukernels::args::PackRecurrentArgs;
-use lepid_ukernels::winograd::Scheme;
+use lepid_ukernels::winograd::{Packing, Scheme};
 use lepid_ukernels::{AlignedBuf, Isa, Table};
 
 use crate::eight_bits;
@@ -120,25 +122,23 @@ impl Weights {
         // Kernels read whole lines past the last panel.
         let mut buffer = AlignedBuf::new_zeroed(self.bytes + ALIGN);
         for item in &self.items {
-            let to = &mut buffer.as_mut_slice()[item.offset..][..item.bytes];
             if let Layout::EightBits { block } = item.layout {
+                let to = &mut buffer.as_mut_slice()[item.offset..][..item.bytes];
                 eight_bits::fill(module, item.value, block, to)?;
                 release(module, item.value);
                 continue;
             }
-            let Some(tensor) = interp::eval_constant(module, item.value) else {
-                return Err(format!(
+            let evaluate = |value: Value| match interp::eval_constant(module, value) {
+                Some(tensor) => Ok(tensor),
+                None => Err(format!(
                     "a weight of type {} cannot be evaluated",
-                    module.value_type(item.value)
-                ));
+                    module.value_type(value)
+                )),
             };
-            match item.scale.map(|s| interp::eval_constant(module, s)) {
-                None => fill(kernels, &tensor, &item.layout, to),
-                Some(Some(scale)) => {
-                    fill(kernels, &scaled(&tensor, &scale), &item.layout, to);
-                }
-                Some(None) => return Err("the scale of a weight cannot be evaluated".into()),
-            }
+            let tensor = evaluate(item.value)?;
+            let scale = item.scale.map(evaluate).transpose()?;
+            let to = &mut buffer.as_mut_slice()[item.offset..][..item.bytes];
+            fill(kernels, &tensor, scale.as_ref(), &item.layout, to);
             release(module, item.value);
         }
         struct Owner(AlignedBuf);
@@ -169,7 +169,8 @@ pub(crate) fn release(module: &Module, value: Value) {
     }
 }
 
-fn fill(kernels: &Table, tensor: &Tensor, layout: &Layout, to: &mut [u8]) {
+/// Packs a tensor, each slice along the first axis times its element of `scale`.
+fn fill(kernels: &Table, tensor: &Tensor, scale: Option<&Tensor>, layout: &Layout, to: &mut [u8]) {
     let shape = tensor.shape();
     match layout {
         Layout::Raw => return to.copy_from_slice(tensor.bytes()),
@@ -182,26 +183,21 @@ fn fill(kernels: &Table, tensor: &Tensor, layout: &Layout, to: &mut [u8]) {
         }
         _ => {}
     }
-    let from = tensor.values::<f32>();
     // The buffer is aligned to cache lines, and all offsets are.
     let to: &mut [f32] = bytemuck::cast_slice_mut(to);
+    let slices = Slices::of(tensor, scale);
     match layout {
-        Layout::Raw | Layout::Offsets { .. } | Layout::EightBits { .. } => {}
-        Layout::Panels { transpose: false } => pack_panels(&from, shape[0], shape[1], to),
-        Layout::Panels { transpose: true } => pack_rows(&from, shape[1], shape[0], 1, to),
-        Layout::Conv { groups } => pack_conv(&from, shape, *groups, to),
-        Layout::Winograd(scheme) => scheme.pack(&from, shape[1], shape[0], to),
-        Layout::Depthwise => {
-            let taps: usize = shape[2..].iter().product();
-            for (c, kernel) in from.chunks_exact(taps).enumerate() {
-                for (tap, &w) in kernel.iter().enumerate() {
-                    to[tap * shape[0] + c] = w;
-                }
-            }
+        // The largest weights, which are never copied whole.
+        Layout::Conv { groups } => return pack_conv(&slices, shape, *groups, to),
+        Layout::Winograd(scheme) => {
+            let packing = Packing::new(*scheme, shape[1], shape[0]);
+            return slices.each_panel(0..shape[0], |panel, weights| {
+                packing.pack_panel(panel, weights, to);
+            });
         }
         Layout::Recurrent { first, gates } => {
             let hidden = shape[1];
-            let from = &from[first * hidden * hidden..][..gates * hidden * hidden];
+            let from = slices.read(first * hidden..(first + gates) * hidden);
             let args = PackRecurrentArgs {
                 gates: *gates,
                 hidden,
@@ -209,7 +205,35 @@ fn fill(kernels: &Table, tensor: &Tensor, layout: &Layout, to: &mut [u8]) {
                 dst: to.as_mut_ptr(),
             };
             // SAFETY: `from` holds that many gates, `to` the packed length that `place` counted.
-            unsafe { (kernels.pack_recurrent_f32)(&args) }
+            unsafe { (kernels.pack_recurrent_f32)(&args) };
+            return;
+        }
+        _ => {}
+    }
+    let from = slices.read(0..shape[0]);
+    match layout {
+        Layout::Raw
+        | Layout::Offsets { .. }
+        | Layout::Conv { .. }
+        | Layout::Winograd(_)
+        | Layout::EightBits { .. }
+        | Layout::Recurrent { .. } => {}
+        Layout::Panels { transpose: false } => pack_panels(&from, shape[0], shape[1], to),
+        Layout::Panels { transpose: true } => {
+            for (rows, panel) in from
+                .chunks((PANEL * shape[1]).max(1))
+                .zip(panels_mut(to, shape[1]))
+            {
+                pack_rows(rows, shape[1], 1, panel);
+            }
+        }
+        Layout::Depthwise => {
+            let taps: usize = shape[2..].iter().product();
+            for (c, kernel) in from.chunks_exact(taps).enumerate() {
+                for (tap, &w) in kernel.iter().enumerate() {
+                    to[tap * shape[0] + c] = w;
+                }
+            }
         }
     }
 }
@@ -240,15 +264,39 @@ fn peel_scale(module: &Module, value: Value) -> (Value, Option<Value>) {
     whole
 }
 
-/// Each slice along the first axis times its factor.
-fn scaled(tensor: &Tensor, scale: &Tensor) -> Tensor {
-    let (from, factors) = (tensor.values::<f32>(), scale.values::<f32>());
-    let slice = (from.len() / factors.len().max(1)).max(1);
-    let slices = from.chunks_exact(slice).zip(factors.iter());
-    let values = slices
-        .flat_map(|(slice, &f)| slice.iter().map(move |x| x * f))
-        .collect();
-    Tensor::from_vec(tensor.elem(), tensor.shape().iter().copied(), values)
+/// The slices of a tensor of `f32` along its first axis, each to be multiplied by a factor.
+struct Slices<'a> {
+    tensor: &'a Tensor,
+    factors: Option<Cow<'a, [f32]>>,
+}
+
+impl<'a> Slices<'a> {
+    fn of(tensor: &'a Tensor, scale: Option<&'a Tensor>) -> Slices<'a> {
+        Slices {
+            tensor,
+            factors: scale.map(Tensor::values),
+        }
+    }
+
+    /// The elements of some of them. A file need not have them where `f32` may lie.
+    fn read(&self, slices: Range<usize>) -> Vec<f32> {
+        let len = self.tensor.len() / self.tensor.shape().first().map_or(1, |&n| n.max(1));
+        let bytes = &self.tensor.bytes()[4 * len * slices.start..4 * len * slices.end];
+        let mut values: Vec<f32> = bytemuck::allocation::pod_collect_to_vec(bytes);
+        if let Some(factors) = &self.factors {
+            for (slice, factor) in values.chunks_exact_mut(len.max(1)).zip(&factors[slices]) {
+                slice.iter_mut().for_each(|x| *x *= factor);
+            }
+        }
+        values
+    }
+
+    /// Gives the elements of 16 of them after another, with the number of their panel.
+    fn each_panel(&self, slices: Range<usize>, mut body: impl FnMut(usize, &[f32])) {
+        for (panel, first) in slices.clone().step_by(PANEL).enumerate() {
+            body(panel, &self.read(first..slices.end.min(first + PANEL)));
+        }
+    }
 }
 
 /// Rows and columns of a product's right side.
@@ -268,35 +316,33 @@ fn pack_panels(from: &[f32], k: usize, n: usize, to: &mut [f32]) {
     }
 }
 
-fn pack_conv(from: &[f32], shape: &[usize], groups: usize, to: &mut [f32]) {
-    let (channels, taps) = (shape[1], shape[2] * shape[3]);
-    let (outputs, k) = (shape[0] / groups, channels * taps);
-    let group_bytes = outputs.next_multiple_of(PANEL) * k;
-    for (group, to) in to.chunks_exact_mut(group_bytes).enumerate() {
-        pack_rows(
-            &from[group * outputs * k..][..outputs * k],
-            k,
-            outputs,
-            taps,
-            to,
-        );
+/// Packed panels of 16 columns and `k` rows.
+fn panels_mut(packed: &mut [f32], k: usize) -> std::slice::ChunksExactMut<'_, f32> {
+    packed.chunks_exact_mut((k * PANEL).max(1))
+}
+
+fn pack_conv(slices: &Slices<'_>, shape: &[usize], groups: usize, to: &mut [f32]) {
+    let taps = shape[2] * shape[3];
+    let (outputs, k) = (shape[0] / groups, shape[1] * taps);
+    let mut panels = panels_mut(to, k);
+    for group in 0..groups {
+        slices.each_panel(group * outputs..(group + 1) * outputs, |_, rows| {
+            if let Some(panel) = panels.next() {
+                pack_rows(rows, k, taps, panel);
+            }
+        });
     }
 }
 
-/// Packs the transpose of `from` [N, K]; a row of `from` is `[K / taps, taps]`, of the result
-/// `[taps, K / taps]`.
-fn pack_rows(from: &[f32], k: usize, n: usize, taps: usize, to: &mut [f32]) {
+/// Packs up to 16 rows `[K / taps, taps]` as the columns `[taps, K / taps]` of a panel.
+fn pack_rows(rows: &[f32], k: usize, taps: usize, panel: &mut [f32]) {
     let channels = k / taps;
-    for (p, panel) in to.chunks_exact_mut(k * PANEL).enumerate() {
-        let rows: Vec<&[f32]> = from[p * PANEL * k..n.min((p + 1) * PANEL) * k]
-            .chunks_exact(k)
-            .collect();
-        for channel in 0..channels {
-            for tap in 0..taps {
-                let to = &mut panel[(tap * channels + channel) * PANEL..][..PANEL];
-                for (to, row) in to.iter_mut().zip(&rows) {
-                    *to = row[channel * taps + tap];
-                }
+    let rows: Vec<&[f32]> = rows.chunks_exact(k).collect();
+    for channel in 0..channels {
+        for tap in 0..taps {
+            let to = &mut panel[(tap * channels + channel) * PANEL..][..PANEL];
+            for (to, row) in to.iter_mut().zip(&rows) {
+                *to = row[channel * taps + tap];
             }
         }
     }

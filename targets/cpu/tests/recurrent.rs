@@ -1,9 +1,9 @@
 //! Recurrent layers whole: on kernels, as the interpreter has them, and the same on any number of
 //! threads. The layers are large enough for threads to share them.
 
-use lepid_ir::core::{Builder, Elem, Module, OpDef, Tensor};
+use lepid_ir::core::{Builder, Elem, Module, OpDef, Tensor, Type, Value};
 use lepid_ir::dialects::core::{Func, Return, constant};
-use lepid_ir::dialects::{self, nn};
+use lepid_ir::dialects::{self, nn, tensor};
 use lepid_ir::interp::{self, random::Random};
 use lepid_passes::core::Silent;
 use lepid_target_api::{CompileEnv, CompileOptions, LoadOptions, Package, Target, compile};
@@ -30,34 +30,39 @@ const INPUTS: usize = 6;
 const HIDDEN: usize = 260;
 
 impl Layer {
-    /// The function, with all results of the layer, and an input for it.
+    /// The function, with all results of the layer, and inputs for it.
     fn build(&self, random: &mut Random) -> (Module, Vec<Tensor>) {
-        let gates = if matches!(self.kind, Kind::Lstm) {
-            4
-        } else {
-            3
+        let (gates, states) = match self.kind {
+            Kind::Lstm => (4, 2),
+            Kind::Gru | Kind::GruLinearBeforeReset => (3, 1),
         };
         let directions = 1 + usize::from(self.direction == "bidirectional");
-        let x = random.tensor(Elem::F32, &[self.steps, self.batch, INPUTS]);
+        let state = [directions, self.batch, HIDDEN];
+        let mut inputs = vec![random.tensor(Elem::F32, &[self.steps, self.batch, INPUTS])];
+        inputs.extend((0..states).map(|_| random.tensor(Elem::F32, &state)));
+        let types: Vec<Type> = inputs.iter().map(Tensor::ty).collect();
         let mut module = Module::new();
-        let func = Func::create(&mut module, "main", &[x.ty()], &[]).unwrap();
+        let func = Func::create(&mut module, "main", &types, &[]).unwrap();
         let block = Func::block(module.view(func));
-        let mut operands = module.block_args(block).to_vec();
+        let args = module.block_args(block).to_vec();
         let mut b = Builder::at_end(&mut module, block);
-        let state = vec![directions, self.batch, HIDDEN];
+        let mut operands = vec![args[0]];
         let shapes = [
             vec![directions, gates * HIDDEN, INPUTS],
             vec![directions, gates * HIDDEN, HIDDEN],
             vec![directions, 2 * gates * HIDDEN],
-            state.clone(),
-            state,
         ];
-        for shape in &shapes[..gates + 1] {
+        for shape in &shapes {
             // Small weights, so that no gate is stuck at an end.
             let values = random.tensor(Elem::F32, shape).to_f64s();
             let values = values.iter().map(|x| x / 8.0);
             let small = Tensor::from_f64s(Elem::F32, shape.iter().copied(), values);
             operands.push(constant(&mut b, small).unwrap());
+        }
+        // First and last states are computed and read by other ops, so that the memory plan gives
+        // them their places.
+        for &state in &args[1..] {
+            operands.push(b.one(&tensor::Neg, &[state], &[]).unwrap());
         }
         let mut attrs = vec![("direction", self.direction.into())];
         attrs.extend(self.clip.map(|clip| ("clip", clip.into())));
@@ -71,8 +76,10 @@ impl Layer {
         };
         let op = b.create(def, &operands, &attrs).unwrap();
         let results = b.module.results(op).to_vec();
+        let negated = |&value| b.one(&tensor::Neg, &[value], &[]).unwrap();
+        let results: Vec<Value> = results.iter().map(negated).collect();
         Return::build(&mut b, &results, &[]).unwrap();
-        (module, vec![x])
+        (module, inputs)
     }
 }
 

@@ -1,15 +1,15 @@
 //! Convolutions in strips give the bits of the same convolutions one by one, whatever the height of
 //! the strips and the number of threads.
 
+mod support;
+
 use std::collections::BTreeSet;
 
 use lepid_ir::core::{Builder, Elem, Module, Tensor, Value};
 use lepid_ir::dialects::core::{Func, Return, constant};
-use lepid_ir::dialects::{self, kernel, nn, tensor};
+use lepid_ir::dialects::{kernel, nn, tensor};
 use lepid_ir::interp::random::Random;
-use lepid_passes::core::Silent;
-use lepid_target_api::{CompileEnv, CompileOptions, LoadOptions, Package, Target, compile};
-use lepid_target_cpu::Cpu;
+use lepid_target_api::Package;
 
 /// A square window with the padding of an image: top, left, bottom, right.
 struct Window {
@@ -177,40 +177,16 @@ fn chains() -> Vec<Chain> {
 
 /// The package with this in place of `fuse-strips` in the pipeline.
 fn package(module: &Module, pass: &str) -> Package {
-    let mut ops = dialects::registry();
-    let mut passes = lepid_passes::registry();
-    Cpu.register(&mut ops, &mut passes);
-    let env = CompileEnv {
-        ops: &ops,
-        passes: &passes,
-        aliases: &[],
-        observer: &mut Silent,
-    };
-    let without = [
+    let options = support::with_passes(&[
         ("fuse-strips,", pass),
         ("eqsat{rules=$eqsat},", ""),
         ("winograd{use=$winograd,error=$winograd-error},", ""),
-    ];
-    let pipeline = without
-        .into_iter()
-        .fold(Cpu.pipeline().to_string(), |text, (pass, other)| {
-            text.replace(pass, other)
-        });
-    let options = CompileOptions {
-        pipeline: Some(pipeline),
-        ..CompileOptions::default()
-    };
-    let compiled = compile(&Cpu, module.clone(), &options, env);
-    compiled.map_err(|e| format!("{e:?}")).unwrap().package
+    ]);
+    support::package(module, &options)
 }
 
 fn run(package: &Package, threads: usize, inputs: &[Tensor]) -> Vec<u8> {
-    let options = LoadOptions {
-        threads,
-        ..LoadOptions::default()
-    };
-    let outputs = Cpu.load(package, &options).unwrap().run(inputs).unwrap();
-    outputs[0].bytes().to_vec()
+    support::run(package, threads, inputs).bytes().to_vec()
 }
 
 /// The height of the strips of a package, if it has any.

@@ -1,12 +1,13 @@
 //! Winograd's convolutions whole: chosen by options, stated in the IR, within their bound of the
 //! exact values on random layers, and the same on any number of threads.
 
+mod support;
+
 use lepid_ir::core::{Builder, Code, Elem, Module, OpDef, Tensor};
 use lepid_ir::dialects::core::{Func, Return, constant};
-use lepid_ir::dialects::{self, kernel, nn, tensor};
+use lepid_ir::dialects::{kernel, nn, tensor};
 use lepid_ir::interp::{self, random::Random};
-use lepid_passes::core::Silent;
-use lepid_target_api::{CompileEnv, CompileOptions, LoadOptions, Package, Target, compile};
+use lepid_target_api::{CompileOptions, Package};
 use lepid_target_cpu::Cpu;
 use lepid_ukernels::winograd::Scheme;
 
@@ -90,31 +91,16 @@ fn layers() -> Vec<Layer> {
 
 /// The package of a layer with these values of the options `winograd` and `winograd-error`.
 fn package(module: &Module, winograd: &str, error: &str) -> Package {
-    let mut ops = dialects::registry();
-    let mut passes = lepid_passes::registry();
-    Cpu.register(&mut ops, &mut passes);
-    let env = CompileEnv {
-        ops: &ops,
-        passes: &passes,
-        aliases: &[],
-        observer: &mut Silent,
-    };
     let mut options = CompileOptions::default();
     for (name, value) in [("winograd", winograd), ("winograd-error", error)] {
         let values = &mut options.target.values;
         values.insert(name.to_string(), value.to_string());
     }
-    let compiled = compile(&Cpu, module.clone(), &options, env);
-    compiled.map_err(|e| format!("{e:?}")).unwrap().package
+    support::package(module, &options)
 }
 
 fn run(package: &Package, threads: usize, inputs: &[Tensor]) -> Vec<f64> {
-    let options = LoadOptions {
-        threads,
-        ..LoadOptions::default()
-    };
-    let outputs = Cpu.load(package, &options).unwrap().run(inputs).unwrap();
-    outputs[0].to_f64s()
+    support::run(package, threads, inputs).to_f64s()
 }
 
 fn interpret(module: &Module, inputs: &[Tensor]) -> Vec<f64> {

@@ -4,7 +4,7 @@
 use crate::core::{Cost, Dim, EvalCx, OpDef, OpError, OpInfo, OpResult, OpView, Tensor, Type};
 use crate::op;
 
-use super::sigmoid;
+use super::layers::sigmoid;
 
 op! {
     /// The recurrence of one direction of an LSTM (ONNX LSTM, gates in the order i, o, f, c):

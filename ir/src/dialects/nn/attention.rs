@@ -132,7 +132,7 @@ impl OpDef for Attention {
     }
 }
 
-fn attention_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorType> {
+pub(crate) fn attention_type(op: OpView<'_>, x: &[TensorType]) -> OpResult<TensorType> {
     at_most(op, x.len(), 1)?;
     same_elem(op)?;
     for ty in x {

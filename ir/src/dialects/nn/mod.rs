@@ -10,7 +10,7 @@
 //! leave open are checked at run time by the same rules.
 
 mod activation;
-mod attention;
+pub(crate) mod attention;
 pub(crate) mod conv;
 mod conv_eval;
 mod conv_expand;
@@ -21,6 +21,7 @@ mod pool;
 mod product;
 mod recurrent;
 mod resize;
+mod rotary;
 pub(crate) mod rules;
 mod softmax;
 mod window;
@@ -36,6 +37,7 @@ pub use norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm, LpNorm, Lrn, RmsNo
 pub use pool::{AvgPool, MaxPool, Mean};
 pub use recurrent::{Gru, Lstm};
 pub use resize::Resize;
+pub use rotary::Rotary;
 pub use softmax::{LogSoftmax, Softmax};
 pub use window::{Layout, Window};
 
@@ -72,6 +74,7 @@ pub fn register(ops: &mut Registry) {
         &Relu,
         &Resize,
         &RmsNorm,
+        &Rotary,
         &Selu,
         &Sigmoid,
         &Silu,

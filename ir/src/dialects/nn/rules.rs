@@ -11,7 +11,7 @@ macro_rules! ensure {
         }
     };
 }
-pub(super) use ensure;
+pub(crate) use ensure;
 
 /// The types of the operands in the IR.
 pub(crate) fn operand_types(op: OpView<'_>) -> Vec<TensorType> {
@@ -21,7 +21,7 @@ pub(crate) fn operand_types(op: OpView<'_>) -> Vec<TensorType> {
 }
 
 /// The types of actual operands.
-pub(super) fn tensor_types(x: &[Tensor]) -> Vec<TensorType> {
+pub(crate) fn tensor_types(x: &[Tensor]) -> Vec<TensorType> {
     x.iter()
         .map(|t| TensorType::new(t.elem(), t.shape().iter().map(|&d| Dim::Known(d as u64))))
         .collect()
@@ -80,7 +80,7 @@ pub(super) fn at_most(op: OpView<'_>, found: usize, count: usize) -> OpResult<()
 }
 
 /// An attribute that names one of a few choices.
-pub(super) fn choice(name: &str, value: &str, choices: &[&str]) -> OpResult<()> {
+pub(crate) fn choice(name: &str, value: &str, choices: &[&str]) -> OpResult<()> {
     ensure!(
         choices.contains(&value),
         "`{name}` must be one of `{}`, found `{value}`",

@@ -19,6 +19,7 @@ use super::import::{Source, import};
 use super::language::Node;
 use super::notation::Term;
 use super::pieces::{fixed_values, piece};
+use super::regular::regular_values;
 use super::rewrite::{Case, Match, Rule};
 use super::rules::{self, RuleDef, rules};
 use crate::core::Values;
@@ -179,6 +180,7 @@ impl Instance {
     /// Applies the rule wherever it fits and compares what comes out.
     fn check(mut self, def: &RuleDef, case: &Case, random: &mut Random) -> Result<bool, String> {
         let fixed = fixed_values(&self.module);
+        let regular = regular_values(&self.module);
         let block = Func::block(self.module.view(self.func));
         let ops: Vec<Op> = self.module.ops_in(block).collect();
         let is_inner = |op: &&Op| {
@@ -190,6 +192,7 @@ impl Instance {
         let source = Source {
             module: &self.module,
             fixed: &|v| fixed.contains(&v),
+            regular: &regular,
         };
         let imported = import(&source, &piece, Graph::new(Analyzer::default()));
         let mut imported = imported.ok_or("an op infers other types than it has")?;

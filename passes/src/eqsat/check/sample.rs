@@ -6,6 +6,8 @@
 //! ?x: abs AxB          positive numbers
 //! ?w: const AxB        a random constant
 //! ?c: 0.5 AxB          a constant of one number, `?` for a random one
+//! ?c: halves AxB*2     a constant whose halves along the last axis are equal; `pairs`: each number twice
+//! ?m: steps AxB        what is seen of keys by queries, or what hides the others
 //! ?p: perm 3           a random permutation
 //! ?s: [A, B+1, 2]      an attribute; so are `1`, `0.5`, `"max"`, `f32`, `true`, `absent`
 //! ?a: any              all attributes of an op, at random; `conv`, `pool`: those of windows
@@ -123,6 +125,7 @@ impl<'t> Sample<'t> {
                 Some(tensor(&sample, range, random))
             }
             "abs" => None,
+            "halves" | "pairs" | "steps" => Some(regular(&sample, kind, random)),
             "?" => {
                 let number = tensor(&sample, Range::Finite, random);
                 let first = number.nums().first().copied().unwrap_or(Num::Int(0));
@@ -243,6 +246,31 @@ fn window(info: &AttrInfo, pool: bool, random: &mut Random) -> Attr {
         "pad" => Attr::from([0, 0, 0, 0]),
         _ => info.default.map_or(Attr::Absent, |default| default()),
     }
+}
+
+/// Numbers that are regular along the last axis, or the last two.
+fn regular(sample: &ValueSample, kind: &str, random: &mut Random) -> Tensor {
+    let numbers = tensor(sample, Range::Finite, random);
+    let [.., rows, columns] = [&[1], sample.shape.as_slice()].concat()[..] else {
+        return numbers;
+    };
+    let offset = random.below(columns);
+    let (shown, hidden) = match sample.elem {
+        Elem::Bool => (Num::Int(1), Num::Int(0)),
+        _ => (Num::Float(0.0), Num::Float(f64::NEG_INFINITY)),
+    };
+    let number = |index: usize| {
+        let (row, column) = (index / columns, index % columns);
+        let first = row * columns;
+        match kind {
+            "halves" => numbers.num(first + column % (columns / 2)),
+            "pairs" => numbers.num(first + column / 2),
+            _ if column <= row % rows + offset => shown,
+            _ => hidden,
+        }
+    };
+    let shape = sample.shape.iter().copied();
+    Tensor::from_nums(sample.elem, shape, (0..numbers.len()).map(number))
 }
 
 /// Random numbers for a value.

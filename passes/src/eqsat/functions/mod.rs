@@ -11,6 +11,7 @@ mod attention;
 mod movement;
 mod numbers;
 mod reductions;
+mod rotary;
 mod slices;
 mod weights;
 
@@ -27,6 +28,7 @@ const TABLES: &[&[Function]] = &[
     movement::FUNCTIONS,
     numbers::FUNCTIONS,
     reductions::FUNCTIONS,
+    rotary::FUNCTIONS,
     slices::FUNCTIONS,
     weights::FUNCTIONS,
 ];

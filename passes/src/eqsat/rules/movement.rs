@@ -73,6 +73,11 @@ pub(super) const FAMILY: Family = Family {
         "binary-broadcast-number": "(*binary (tensor.broadcast ?x ?s ?b) ?c ..a)" => "(tensor.broadcast (*binary ?x (tensor.broadcast (core.constant (scalar ?c)) (shape ?x) []) ..a) ?s ?b)"
             if "(uniform ?c)", on "?x: A, ?s: [B, A], ?b: [1], ?c: ? BxA, ?a: any";
 
+        /// A choice between two numbers by a repeated condition is made once and repeated.
+        "select-broadcast-numbers": "(tensor.select (tensor.broadcast ?m ?s ?b) ?x ?y)"
+            => "(tensor.broadcast (tensor.select ?m (tensor.broadcast (core.constant (scalar ?x)) (shape ?m) []) (tensor.broadcast (core.constant (scalar ?y)) (shape ?m) [])) ?s ?b)"
+            if "(uniform ?x)", "(uniform ?y)", on "?m: Axi1, ?s: [B, A], ?b: [1], ?x: ? BxA, ?y: ? BxA";
+
         /// A slice of everything does nothing.
         "slice-nothing": "(tensor.slice ?x ?start ?stop ?step)" => "?x"
             if "(is-whole ?x ?start ?stop ?step)", on "?x: AxB, ?start: [0, 0], ?stop: [A, 99], ?step: [1, 1]";
@@ -86,6 +91,19 @@ pub(super) const FAMILY: Family = Family {
         /// What is sliced off need not be computed.
         "slice-binary": "(tensor.slice (*binary ?x ?y ..a) ?start ?stop ?step)" => "(*binary (tensor.slice ?x ?start ?stop ?step) (tensor.slice ?y ?start ?stop ?step) ..a)",
             on "?x: A+1xB, ?y: A+1xB, ?start: [1, 0], ?stop: [A+1, B], ?step: [1, 2], ?a: any";
+        /// What is sliced off need not be repeated.
+        "slice-broadcast": "(tensor.slice (tensor.broadcast ?x ?s ?b) ?start ?stop ?step)"
+            => "(tensor.broadcast (tensor.slice ?x (own-entries ?x ?s ?b ?start 0) (own-entries ?x ?s ?b ?stop 9223372036854775807) (own-entries ?x ?s ?b ?step 1))
+                (shape (tensor.slice (tensor.broadcast ?x ?s ?b) ?start ?stop ?step)) ?b)",
+            on "?x: A+1x1xB+2, ?s: [A+1, C, D, B+2], ?b: [0, 2, 3], ?start: [1, 0, 0, 1], ?stop: [A+1, C, 1, B+2], ?step: [1, 2, 1, 2] | ?x: B*2, ?s: [A, B*2], ?b: [1], ?start: [0, 0], ?stop: [A, B], ?step: [1, 1]";
+        /// One number of each of the runs that the last axis is split into lies a run apart from the next.
+        "slice-split": "(tensor.reshape (tensor.slice (tensor.reshape ?x ?s) ?start ?stop ?step) ?t)"
+            => "(tensor.slice ?x (strided-starts ?x ?start) (shape ?x) (strided-steps ?x ?s))"
+            if "(splits-off ?x ?s ?t)", "(takes-one ?s ?start ?stop ?step)", on "?x: AxB*2, ?s: [A, B, 2], ?start: [0, 0, 1], ?stop: [A, B, 2], ?step: [1, 1, 1], ?t: [A, B] | ?x: AxB*3, ?s: [A, B, 3], ?start: [0, 0, 1], ?stop: [A, B, 2], ?step: [1, 1, 1], ?t: [A, B]";
+        /// One item along an axis is a slice.
+        "gather-item": "(tensor.gather ?x ?i ?axis)"
+            => "(tensor.reshape (tensor.slice ?x (item-starts ?x ?axis ?i) (item-stops ?x ?axis ?i) (cut-steps ?x)) (shape (tensor.gather ?x ?i ?axis)))"
+            if "(rank-is ?i 0)", on "?x: AxB+2xC, ?i: 1 i64, ?axis: 1 | ?x: AxB, ?i: 9 i64, ?axis: 0";
         /// What is sliced off need not be transposed.
         "slice-transpose": "(tensor.slice (tensor.transpose ?x ?p) ?start ?stop ?step)"
             => "(tensor.transpose (tensor.slice ?x (pick ?start (inverse ?p)) (pick ?stop (inverse ?p)) (pick ?step (inverse ?p))) ?p)",

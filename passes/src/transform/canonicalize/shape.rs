@@ -1,10 +1,12 @@
 //! Shape ops that do nothing, and chains of them that are one.
 
-use lepid_ir::core::{Builder, Dim, Elem, Op, Value};
+use std::collections::BTreeSet;
+
+use lepid_ir::core::{Builder, Dim, Elem, Op, Trait, Value};
 use lepid_ir::dialects::core::constant;
 use lepid_ir::dialects::tensor::{self as t, build};
 
-use crate::core::rewrite::{Pattern, Rewrite, defined_by, fuse_locs};
+use crate::core::rewrite::{Pattern, Rewrite, defined_by, fuse_locs, rebuild};
 use crate::transform::matching::{dims, is_precise, tensor_type, under};
 
 pub(crate) const PATTERNS: &[Pattern] = &[
@@ -47,6 +49,11 @@ pub(crate) const PATTERNS: &[Pattern] = &[
         name: "broadcast-nothing",
         op: "tensor.broadcast",
         apply: broadcast_nothing,
+    },
+    Pattern {
+        name: "repeat-later",
+        op: "*",
+        apply: repeat_later,
     },
     Pattern {
         name: "broadcast-twice",
@@ -212,6 +219,53 @@ fn broadcast_twice(b: &mut Builder<'_>, op: Op) -> Rewrite {
     }
     fuse_locs(b, &[inner, op]);
     Ok(Some(vec![build::broadcast_axes(b, x, &shape, &axes)?]))
+}
+
+/// `f(broadcast(x), broadcast(y))` → `broadcast(f(x, y))` for an elementwise `f`, if all operands
+/// repeat along an axis: fewer elements are computed.
+fn repeat_later(b: &mut Builder<'_>, op: Op) -> Rewrite {
+    let view = b.view(op);
+    let (operands, &[result]) = (view.operands().to_vec(), view.results()) else {
+        return Ok(None);
+    };
+    if operands.is_empty() || !view.info().has(Trait::Elementwise) {
+        return Ok(None);
+    }
+    let shape = dims(b.module, result).to_vec();
+    let mut varying: BTreeSet<usize> = BTreeSet::new();
+    let mut repeated = Vec::new();
+    for &value in &operands {
+        let Some(broadcast) = defined_by(b.module, value, &t::Broadcast) else {
+            return Ok(None);
+        };
+        let axes = t::Broadcast::axes(b.view(broadcast)).into_iter();
+        let axes: Vec<usize> = axes.map(|a| a as usize).collect();
+        let x = b.module.operands(broadcast)[0];
+        let own = axes.iter().zip(dims(b.module, x));
+        varying.extend(own.filter(|(_, d)| **d != Dim::Known(1)).map(|(&a, _)| a));
+        repeated.push((x, axes));
+    }
+    let all_known = shape.iter().all(|d| d.known().is_some());
+    let repeats = (0..shape.len()).any(|a| shape[a] != Dim::Known(1) && !varying.contains(&a));
+    if !all_known || !repeats {
+        return Ok(None);
+    }
+    let kept: Vec<usize> = varying.into_iter().collect();
+    let small: Vec<Dim> = kept.iter().map(|&a| shape[a]).collect();
+    let mut parts = Vec::new();
+    for (x, axes) in repeated {
+        let own: Vec<usize> = (0..kept.len())
+            .filter(|&i| {
+                let at = axes.iter().position(|&a| a == kept[i]);
+                at.is_some_and(|at| dims(b.module, x)[at] != Dim::Known(1))
+            })
+            .collect();
+        let extents: Vec<Dim> = own.iter().map(|&i| small[i]).collect();
+        let x = build::reshape(b, x, &extents)?;
+        parts.push(build::broadcast_axes(b, x, &small, &own)?);
+    }
+    let y = rebuild(b, op, &parts)?[0];
+    Ok(Some(vec![build::broadcast_axes(b, y, &shape, &kept)?]))
 }
 
 fn slice_nothing(b: &mut Builder<'_>, op: Op) -> Rewrite {

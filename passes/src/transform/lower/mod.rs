@@ -1,4 +1,6 @@
-//! Conversions between dialects: one file per pair, named `<from>_to_<to>`.
+//! Conversions between dialects: one file per pair, named `<from>_to_<to>`, and files of
+//! what is large in them.
 
+mod attention;
 pub mod nn_to_kernel;
 pub mod recurrent;

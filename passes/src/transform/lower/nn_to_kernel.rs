@@ -4,6 +4,7 @@
 //! nn.conv (channels last, constant weights)   => kernel.conv
 //! nn.linear (constant weights)                => kernel.linear
 //! nn.matmul, tensor.contract                  => kernel.pack and kernel.matmul
+//! nn.attention (known extents)                => kernel.attention
 //! nn.lstm, nn.gru (constant weights)          => kernel.linear and kernel.lstm or kernel.gru
 //! tensor.contract of other elements           => tensor.broadcast, mul, reduce
 //! tensor.window                               => one strided tensor.slice per position
@@ -22,12 +23,13 @@ use lepid_ir::dialects::tensor::build;
 use lepid_ir::dialects::{kernel, nn, tensor};
 
 use crate::core::{Changed, PassCx, PassDef, PassResult, Values};
+use crate::transform::lower::attention::attention;
 use crate::transform::lower::recurrent;
 use crate::transform::memory_plan::is_open;
 
 pub const PASS: PassDef = PassDef {
     name: "nn-to-kernel",
-    summary: "Lowers convolutions, products and recurrences to kernels.",
+    summary: "Lowers convolutions, products, attention and recurrences to kernels.",
     values: Values::Exact,
     options: &[],
     run,
@@ -47,6 +49,7 @@ fn run(module: &mut Module, _cx: &mut PassCx<'_>) -> PassResult {
             "nn.matmul" => matmul(&mut b, op),
             "tensor.contract" => contract(&mut b, op),
             "tensor.window" => window(&mut b, op),
+            "nn.attention" => attention(&mut b, op),
             "nn.lstm" => recurrent::lstm(&mut b, op),
             "nn.gru" => recurrent::gru(&mut b, op),
             _ => Ok(None),

@@ -264,6 +264,11 @@ pub(super) fn product() -> Vec<Row> {
         Attention ["1x2x7x8xf32", "1x2x7x8xf32", "1x2x7x8xf32"] {causal: true};
         Attention ["1x2x3x8xf32", "1x2x7x8xf32", "1x2x7x8xf32"] {causal: true, offset: 4};
         Attention ["1x1x4x3xf64", "1x1x4x3xf64", "1x1x4x3xf64"];
+        Rotary ["2x3x5x16xf32", "1x1x5x8xf32", "1x1x5x8xf32"];
+        Rotary ["2x3x5x16xf32", "2x1x5x8xf32", "2x1x5x8xf32"] {interleaved: true};
+        Rotary ["1x4x7x13xf32", "1x1x7x3xf32", "1x1x7x3xf32"];
+        Rotary ["1x4x7x13xf32", "1x1x7x3xf32", "1x1x7x3xf32"] {interleaved: true};
+        Rotary ["1x1x64xf32", "1x1x32xf32", "1x1x32xf32"];
     });
     out
 }

@@ -149,6 +149,7 @@ pub(super) fn product() -> Vec<Row> {
             Attention [ty("1x2x3x4"), ty("1x2x5x4"), ty("1x2x5x3"), ty("1x1x3x5")] {scale: 0.5};
             Attention [ty("1x2x4x4"), ty("1x2x4x4"), ty("1x2x4x4")] {causal: true};
             Linear [ty("2x3x4"), ty("const 4x5"), ty("const 5")];
+            Rotary [ty("2x3x4x6"), ty("2x1x4x2"), ty("1x3x1x2")] {interleaved: true};
         });
     }
     out.extend(rows! {
@@ -156,6 +157,9 @@ pub(super) fn product() -> Vec<Row> {
         Attention ["2x3x4x5xf32", "2x3x6x5xf32", "2x3x6x2xf32", "1x3x4x6xf32"] {causal: true, offset: 2};
         Attention ["0x3x4x5xf32", "0x3x6x5xf32", "0x3x6x2xf32"];
         Linear ["2x0xf32", "const 0x5xf32", "const 5xf32"];
+        Rotary ["2x3x7xf32", "2x1x3xf32", "1x3x3xf32"];
+        Rotary ["3x4xf32", "1x0xf32", "3x0xf32"];
+        Rotary ["0x3x4xf32", "1x3x2xf32", "0x1x2xf32"];
         MatMul ["1x3x4xf32", "5x4x6xf32"];
         MatMul ["2x1x3x4xf32", "1x5x4x6xf32"];
         MatMul ["0x3x4xf32", "4x6xf32"];

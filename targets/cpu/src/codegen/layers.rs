@@ -44,6 +44,8 @@ pub(crate) struct Depthwise {
     pub(crate) window: Geometry,
     pub(crate) images: usize,
     pub(crate) channels: usize,
+    /// Elements between two pixels of the result.
+    pub(crate) pitch: usize,
     pub(crate) x: Place,
     pub(crate) weights: Place,
     pub(crate) y: Place,
@@ -62,7 +64,7 @@ pub(crate) struct ImageRows {
 
 impl Depthwise {
     fn output_bytes(&self) -> usize {
-        4 * self.window.output[0] * self.window.output[1] * self.channels
+        4 * self.window.output[0] * self.window.output[1] * self.pitch
     }
 
     pub(crate) fn emit(&self, g: &mut Gen<'_>) {
@@ -86,12 +88,13 @@ impl Depthwise {
         let args = Args::new::<DwconvArgs>(g);
         self.window.set(g, &args, offset_of!(DwconvArgs, geom));
         let channels = self.channels as i64;
-        args.set_int(g, offset_of!(DwconvArgs, out_pixel_stride), channels);
+        let pitch = self.pitch as i64;
+        args.set_int(g, offset_of!(DwconvArgs, out_pixel_stride), pitch);
         args.set_int(g, offset_of!(DwconvArgs, channels), channels);
         let weights = g.address(self.weights);
         args.set(g, offset_of!(DwconvArgs, weights), weights);
         self.tail
-            .set(g, &args, offset_of!(DwconvArgs, epilogue), self.channels);
+            .set(g, &args, offset_of!(DwconvArgs, epilogue), self.pitch);
         args
     }
 
@@ -115,6 +118,8 @@ pub(crate) struct Pooling {
     pub(crate) kind: lepid_ukernels::args::PoolKind,
     pub(crate) images: usize,
     pub(crate) channels: usize,
+    /// Elements between two pixels of the result.
+    pub(crate) pitch: usize,
     pub(crate) x: Place,
     pub(crate) y: Place,
 }
@@ -135,10 +140,11 @@ impl Pooling {
         );
         args.set_u32(g, offset_of!(PoolArgs, kind), self.kind as u32);
         let channels = self.channels as i64;
-        args.set_int(g, offset_of!(PoolArgs, out_pixel_stride), channels);
+        let pitch = self.pitch as i64;
+        args.set_int(g, offset_of!(PoolArgs, out_pixel_stride), pitch);
         args.set_int(g, offset_of!(PoolArgs, channels), channels);
         let (x, y) = (g.address(self.x), g.address(self.y));
-        let output = 4 * self.window.output[0] * self.window.output[1] * self.channels;
+        let output = 4 * self.window.output[0] * self.window.output[1] * self.pitch;
         for_image_rows(
             g,
             self.images,

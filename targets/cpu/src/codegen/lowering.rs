@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use lepid_ir::core::{Module, Op, OpView, Value};
 use lepid_ir::dialects::kernel::{self, PANEL};
 use lepid_ir::dialects::nn;
+use lepid_passes::transform::joins::joined;
 use lepid_passes::transform::memory_plan::is_open;
 use lepid_ukernels::args::PoolKind;
 
 use crate::codegen::args::{Geometry, Tail};
+use crate::codegen::attention::Attention;
 use crate::codegen::cells::{Cells, Count, Port};
 use crate::codegen::eight_bits::EightBitProduct;
 use crate::codegen::layers::{Depthwise, Packing, Pooling, RowKernel, RowMap};
@@ -36,6 +38,7 @@ pub(crate) enum Task {
     Pooling(Pooling),
     Rows(RowMap),
     Packing(Packing),
+    Attention(Attention),
     Recurrence(Recurrence),
     Nest {
         inputs: Vec<Place>,
@@ -61,6 +64,7 @@ impl Task {
             | Task::Pooling(_)
             | Task::Rows(_)
             | Task::Packing(_)
+            | Task::Attention(_)
             | Task::Routine(_)
             | Task::Open(_)
             | Task::Nest { .. } => {
@@ -76,6 +80,7 @@ impl Task {
             Task::Product(p) => p.scratch_bytes(),
             Task::Winograd(w) => w.scratch_bytes(),
             Task::Strips(s) => s.scratch_bytes(),
+            Task::Attention(a) => a.scratch_bytes(),
             _ => 0,
         }
     }
@@ -108,6 +113,11 @@ pub(crate) fn lower(
         inner: HashMap::new(),
     };
     match view.name() {
+        "kernel.attention" => {
+            let operands = cx.all(view.operands());
+            let result = cx.place(view.result(0));
+            Ok(Task::Attention(Attention::of(view, &operands, result)))
+        }
         "kernel.conv" => Ok(cx.conv(view)),
         "kernel.strips" => Ok(cx.strips(view)),
         "kernel.linear" if kernel::Linear::quantised(view) > 0 => cx.eight_bits(view),
@@ -220,6 +230,7 @@ impl Lowering<'_, '_> {
                 window,
                 images: x[0],
                 channels: x[3],
+                pitch: self.pitch(view),
                 x: places.0,
                 weights: self.packed(view.operand(1), Layout::Depthwise),
                 y: places.1,
@@ -233,6 +244,7 @@ impl Lowering<'_, '_> {
                 images: x[0],
                 channels: x[3],
                 columns: w[0],
+                pitch: self.pitch(view),
                 x: places.0,
                 weights: self.packed(view.operand(1), Layout::Winograd(scheme)),
                 y: places.1,
@@ -273,9 +285,15 @@ impl Lowering<'_, '_> {
             a: places.0,
             b: self.packed(view.operand(1), Layout::Conv { groups }),
             c: places.1,
-            ldc: w[0],
+            ldc: self.pitch(view),
             tail,
         })
+    }
+
+    /// Elements between the pixels of an op's result.
+    fn pitch(&self, view: OpView<'_>) -> usize {
+        let joined = joined(self.module, view.result(0));
+        joined.map_or(self.dims(view.result(0))[3], |joined| joined.pitch as usize)
     }
 
     /// The window of a `kernel.conv`.
@@ -290,24 +308,44 @@ impl Lowering<'_, '_> {
         }
     }
 
+    /// The window of what reads the pixels that it computes.
+    fn pixels(&self, view: OpView<'_>) -> Geometry {
+        let image = self.dims(view.result(0));
+        geometry(&image, &image)
+    }
+
     fn strips(&mut self, view: OpView<'_>) -> Task {
         let convs = kernel::Strips::convs(view).map(|op| self.module.view(op));
         let convs: Vec<OpView<'_>> = convs.collect();
+        let prologue = kernel::Strips::prologue(view).map(|op| self.module.view(op));
+        let steps: Vec<OpView<'_>> = prologue.iter().chain(&convs).copied().collect();
         let height = kernel::Strips::rows(view) as usize;
         let mut end = 0;
-        for (conv, bytes) in convs.iter().zip(strips::buffers(&convs, height)) {
-            self.inner.insert(conv.result(0), Place::Scratch(end));
+        // Each step but the first reads a buffer.
+        let readers = &convs[convs.len() + 1 - steps.len()..];
+        for (step, bytes) in steps.iter().zip(strips::buffers(readers, height)) {
+            self.inner.insert(step.result(0), Place::Scratch(end));
             end += bytes.next_multiple_of(64);
         }
         let result = self.place(view.result(0));
         self.inner
             .extend(convs.last().map(|last| (last.result(0), result)));
-        let stages = convs.iter().map(|&conv| Stage {
-            window: self.window(conv),
-            kernel: match self.conv(conv) {
-                Task::Product(product) => Kernel::Product(product),
-                Task::Depthwise(depthwise) => Kernel::Depthwise(depthwise),
-                _ => lepid_ir::bug!("a convolution in strips that is not direct"),
+        let stages = steps.iter().map(|&step| match step.name() {
+            "kernel.nest" => Stage {
+                window: self.pixels(step),
+                kernel: Kernel::Nest {
+                    op: step.op,
+                    inputs: self.all(step.operands()),
+                    result: self.place(step.result(0)),
+                },
+            },
+            _ => Stage {
+                window: self.window(step),
+                kernel: match self.conv(step) {
+                    Task::Product(product) => Kernel::Product(product),
+                    Task::Depthwise(depthwise) => Kernel::Depthwise(depthwise),
+                    _ => lepid_ir::bug!("a convolution in strips that is not direct"),
+                },
             },
         });
         Task::Strips(Strips {
@@ -460,6 +498,7 @@ impl Lowering<'_, '_> {
             kind,
             images: x[0],
             channels: x[3],
+            pitch: self.pitch(view),
             x: self.place(view.operand(0)),
             y: self.place(view.result(0)),
         })

@@ -1,6 +1,7 @@
 //! Code generation: one generated task per op, and the program that runs them in order.
 
 pub(crate) mod args;
+pub(crate) mod attention;
 pub(crate) mod cells;
 pub(crate) mod convert;
 pub(crate) mod eight_bits;

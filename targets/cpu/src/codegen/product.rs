@@ -60,6 +60,8 @@ const MOST_ROWS: usize = 96;
 /// The rows of a matrix may leave the second-level cache for as many as this: with fewer, what the
 /// weights cost to stream in is not spread over enough work.
 const MATRIX_ROWS: usize = 48;
+/// Rows of a tile of the microkernel.
+pub(crate) const TILE_ROWS: usize = 6;
 /// Rows that the matrix-vector kernel takes.
 pub(crate) const GEMV_ROWS: usize = 4;
 
@@ -204,6 +206,7 @@ impl Product {
                 c: offset(g, c, batch, 4 * entry_rows * self.ldc),
                 residual: g.mul_int(batch, (4 * entry_rows * self.ldc) as i64),
                 rows,
+                opens: g.int(1),
                 columns,
             };
             calls.emit(g, &part);
@@ -272,6 +275,8 @@ pub(crate) struct Part {
     /// Bytes into the residual, where its row 0 is.
     pub(crate) residual: Value,
     pub(crate) rows: (Value, Value),
+    /// Whether its first rows are the first for which these weights are read, as 0 or 1.
+    pub(crate) opens: Value,
     /// In panels.
     pub(crate) columns: (Value, Value),
 }
@@ -301,7 +306,8 @@ impl Calls<'_> {
                 true => g.int(1),
                 false => {
                     let opening = g.b.ins().icmp(IntCC::Equal, first, part.rows.0);
-                    g.b.ins().uextend(types::I64, opening)
+                    let opening = g.b.ins().uextend(types::I64, opening);
+                    g.b.ins().band(opening, part.opens)
                 }
             };
             args.set(g, offset_of!(IgemmArgs, cold), cold);

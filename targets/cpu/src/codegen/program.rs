@@ -12,6 +12,7 @@ use lepid_ir::core::{Block, Module, Op, Value as IrValue};
 use lepid_ir::dialects::core::Func;
 use lepid_ir::dialects::kernel::Nest;
 use lepid_ir::dialects::tensor::DimOf;
+use lepid_passes::transform::joins::is_done_before;
 use lepid_passes::transform::lower::nn_to_kernel::is_constant_expression;
 use lepid_passes::transform::memory_plan::{is_open, is_view, storage};
 
@@ -123,6 +124,7 @@ impl<'m> Emitter<'m> {
                 _ if computed && !view.results().is_empty() => {}
                 _ if is_open_op(view) => self.open_op(op, &mut steps)?,
                 "tensor.reshape" => {}
+                _ if is_done_before(self.module, op) => {}
                 _ => self.op(op, &mut steps)?,
             }
         }
@@ -200,10 +202,11 @@ impl<'m> Emitter<'m> {
                 Task::EightBits(t) => t.emit(g),
                 Task::Winograd(t) => t.emit(g),
                 Task::Depthwise(t) => t.emit(g),
-                Task::Strips(t) => t.emit(g),
+                Task::Strips(t) => t.emit(g, module)?,
                 Task::Pooling(t) => t.emit(g),
                 Task::Rows(t) => t.emit(g),
                 Task::Packing(t) => t.emit(g),
+                Task::Attention(t) => t.emit(g),
                 Task::Routine(t) => t.emit(g),
                 Task::Open(t) => t.emit(g, module)?,
                 Task::Recurrence(_) => {}
@@ -214,7 +217,7 @@ impl<'m> Emitter<'m> {
                         inputs,
                         results,
                     };
-                    nest::emit(g, &io)?;
+                    nest::emit(g, io)?;
                 }
             }
             Ok(())

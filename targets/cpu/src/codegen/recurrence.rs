@@ -130,7 +130,8 @@ impl Recurrence {
                 let half = g.b.ins().band_imm_u(run, 1);
                 let step = self.step(g, number);
                 let args = Args::new::<GruHalfArgs>(g);
-                // The last state is made after all steps: until then its place is free.
+                // The last state is made after all steps: until then its place is free, since no
+                // result of an op lies on another one or on an operand.
                 let reset = g.address(self.h);
                 args.set(g, offset_of!(GruHalfArgs, reset), reset);
                 args.set_int(g, offset_of!(GruHalfArgs, ld_reset), self.hidden as i64);

@@ -21,6 +21,8 @@ pub(crate) struct Winograd {
     pub(crate) images: usize,
     pub(crate) channels: usize,
     pub(crate) columns: usize,
+    /// Elements between two pixels of the result.
+    pub(crate) pitch: usize,
     pub(crate) x: Place,
     pub(crate) weights: Place,
     pub(crate) y: Place,
@@ -76,7 +78,7 @@ impl Winograd {
             (offset_of!(WinogradArgs, outputs), self.scheme.outputs()),
             (offset_of!(WinogradArgs, channels), self.channels),
             (offset_of!(WinogradArgs, columns), self.columns),
-            (offset_of!(WinogradArgs, out_pixel_stride), self.columns),
+            (offset_of!(WinogradArgs, out_pixel_stride), self.pitch),
             (block_at + offset_of!(WinogradBlock, tiles), block.tiles),
             (block_at + offset_of!(WinogradBlock, panels), block.panels),
         ] {
@@ -95,7 +97,7 @@ impl Winograd {
         let scratch = g.scratch();
         args.set(g, offset_of!(WinogradArgs, scratch), scratch);
         let at = offset_of!(WinogradArgs, epilogue);
-        self.tail.set(g, &args, at, self.columns);
+        self.tail.set(g, &args, at, self.pitch);
         let zero = g.int(0);
         self.tail.set_pointers(g, &args, at, zero, zero);
         let (all_tiles, all_panels) = (self.tiles() as i64, self.panels() as i64);

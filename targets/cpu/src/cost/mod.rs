@@ -75,7 +75,7 @@ impl CostModel for KernelCosts {
             return vec![Choice {
                 kernel: "strips",
                 seconds: Some(self.seconds(op, 1)),
-                reason: "what is between the convolutions stays in the second-level cache".into(),
+                reason: "what is between its steps stays in the second-level cache".into(),
             }];
         }
         let Some(work) = Work::of(op).filter(|work| work.kernel != "none") else {
@@ -187,6 +187,7 @@ impl KernelCosts {
 /// Why a kernel is the one, where an op has no other.
 fn reason(kernel: &str) -> &'static str {
     match kernel {
+        "attention" => "tiles of scores stay in the cache: none are stored whole",
         "conv.depthwise" => "vectors of channels, several pixels at once: no sums over channels",
         "conv.grouped" => "pixels as rows of a product, group by group",
         "conv.pointwise" => "pixels as rows of a product",

@@ -19,19 +19,31 @@ pub(super) fn all() -> Vec<Probe> {
     let mut probes = vec![
         plain(network(&[1, 3, 160, 160], mobile)),
         plain(network(&[1, 16, 112, 112], dense)),
-        plain(network(&[64, 512], |n, x| n.transformer(x, 512, 2))),
-        plain(network(&[128, 256], |n, x| n.transformer(x, 256, 3))),
+        plain(network(&[64, 512], |n, x| {
+            n.transformer(x, 2, Scores::Products)
+        })),
+        plain(network(&[128, 256], |n, x| {
+            n.transformer(x, 3, Scores::Attention)
+        })),
         plain(network(&[1, 768], |n, x| {
-            n.perceptron(x, &[768, 2304, 768, 3072, 768, 10_000])
+            n.perceptron(x, &[768, 2304, 768, 3072, 768, 10_000], Network::linear)
         })),
         plain(network(&[4, 512], |n, x| {
-            n.perceptron(x, &[512, 2048, 1024, 4096, 512])
+            n.perceptron(x, &[512, 2048, 1024, 4096, 512], Network::linear)
         })),
         plain(network(&[16, 1, 256], |n, x| n.lstm(x, 256))),
         plain(network(&[24, 2, 128], |n, x| n.lstm(x, 128))),
         plain(network(&[16, 1, 256], |n, x| n.gru(x, 256))),
         plain(network(&[24, 2, 128], |n, x| n.gru(x, 128))),
     ];
+    for rows in [1, 4] {
+        probes.push(Probe {
+            module: network(&[rows, 768], |n, x| {
+                n.perceptron(x, &[2304, 768, 3072, 768, 10_000], Network::quantised)
+            }),
+            options: vec![("quantised", "on")],
+        });
+    }
     for scheme in ["off", "f2", "f4"] {
         for side in [112, 160] {
             probes.push(Probe {
@@ -136,6 +148,15 @@ fn dense(n: &mut Network<'_, '_>, x: Value) -> OpResult<Value> {
 
 fn shape(extents: &[u64]) -> Attr {
     Attr::dims(extents.iter().map(|&n| Dim::Known(n)))
+}
+
+/// How a transformer computes what its positions have to do with each other.
+#[derive(Copy, Clone)]
+enum Scores {
+    /// As products with a softmax between them.
+    Products,
+    /// By the op for it.
+    Attention,
 }
 
 /// Builds layers.
@@ -272,14 +293,41 @@ impl Network<'_, '_> {
     fn linear(&mut self, x: Value, columns: u64) -> OpResult<Value> {
         let depth = self.dims(x).last().copied().unwrap_or(1);
         let w = self.weights(&[depth, columns], depth)?;
+        self.product(x, w)
+    }
+
+    /// A linear layer whose weights are integers of eight bits times one scale for each column.
+    fn quantised(&mut self, x: Value, columns: u64) -> OpResult<Value> {
+        let depth = self.dims(x)[1];
+        let extents = [depth as usize, columns as usize];
+        let integers = constant(self.b, Tensor::splat(Elem::I8, &extents, Num::Int(3)))?;
+        let floats = tensor::build::cast(self.b, integers, Elem::F32)?;
+        let scales = self.weights(&[columns], 3 * depth)?;
+        let scales = self.b.one(
+            &tensor::Broadcast,
+            &[scales],
+            &[("shape", shape(&[depth, columns])), ("axes", [1].into())],
+        )?;
+        let w = self.b.one(&tensor::Mul, &[floats, scales], &[])?;
+        self.product(x, w)
+    }
+
+    fn product(&mut self, x: Value, w: Value) -> OpResult<Value> {
+        let columns = self.dims(w)[1];
         let bias = self.weights(&[columns], 1)?;
         self.b.one(&nn::Linear, &[x, w, bias], &[])
     }
 
-    fn perceptron(&mut self, x: Value, widths: &[u64]) -> OpResult<Value> {
+    /// Layers of these widths with activations between them.
+    fn perceptron(
+        &mut self,
+        x: Value,
+        widths: &[u64],
+        layer: impl Fn(&mut Self, Value, u64) -> OpResult<Value>,
+    ) -> OpResult<Value> {
         let mut x = x;
         for &width in widths {
-            x = self.linear(x, width)?;
+            x = layer(self, x, width)?;
             x = self.b.one(&nn::Relu, &[x], &[])?;
         }
         Ok(x)
@@ -293,9 +341,9 @@ impl Network<'_, '_> {
     }
 
     /// Layers of attention with heads of 64, and a feed-forward part of four times the width.
-    fn transformer(&mut self, x: Value, width: u64, layers: usize) -> OpResult<Value> {
+    fn transformer(&mut self, x: Value, layers: usize, scores: Scores) -> OpResult<Value> {
         let mut x = x;
-        let rows = self.dims(x)[0];
+        let (rows, width) = (self.dims(x)[0], self.dims(x)[1]);
         let heads = width / 64;
         for _ in 0..layers {
             let mut parts = Vec::new();
@@ -308,14 +356,16 @@ impl Network<'_, '_> {
                     &[("perm", [1, 0, 2].into())],
                 )?);
             }
-            let keys = self.b.one(
-                &tensor::Transpose,
-                &[parts[1]],
-                &[("perm", [0, 2, 1].into())],
-            )?;
-            let scores = self.b.one(&nn::MatMul, &[parts[0], keys], &[])?;
-            let shares = self.b.one(&nn::Softmax, &[scores], &[("axis", 2.into())])?;
-            let mixed = self.b.one(&nn::MatMul, &[shares, parts[2]], &[])?;
+            let mixed = match scores {
+                Scores::Products => self.products(&parts)?,
+                Scores::Attention => {
+                    for part in &mut parts {
+                        *part = self.reshape(*part, &[1, heads, rows, 64])?;
+                    }
+                    let mixed = self.b.one(&nn::Attention, &parts, &[])?;
+                    self.reshape(mixed, &[heads, rows, 64])?
+                }
+            };
             let mixed = self
                 .b
                 .one(&tensor::Transpose, &[mixed], &[("perm", [1, 0, 2].into())])?;
@@ -330,6 +380,15 @@ impl Network<'_, '_> {
             x = self.layer_norm(x)?;
         }
         Ok(x)
+    }
+
+    /// Attention of queries to keys and values, in steps.
+    fn products(&mut self, parts: &[Value]) -> OpResult<Value> {
+        let turned = [("perm", [0, 2, 1].into())];
+        let keys = self.b.one(&tensor::Transpose, &parts[1..2], &turned)?;
+        let scores = self.b.one(&nn::MatMul, &[parts[0], keys], &[])?;
+        let shares = self.b.one(&nn::Softmax, &[scores], &[("axis", 2.into())])?;
+        self.b.one(&nn::MatMul, &[shares, parts[2]], &[])
     }
 
     /// Two layers of an LSTM, one after the other.
@@ -390,6 +449,7 @@ mod tests {
             "nn.matmul",
             "nn.lstm",
             "nn.gru",
+            "nn.attention",
             "nn.softmax",
             "nn.max_pool",
         ] {

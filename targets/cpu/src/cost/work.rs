@@ -4,7 +4,7 @@
 //! passes on both sides of the lowering see the same prices. Unknown extents count as 1.
 
 use lepid_ir::core::{Dim, OpView, TensorType, Trait};
-use lepid_ir::dialects::kernel::{self, Nest, PANEL, Strips};
+use lepid_ir::dialects::kernel::{self, AttentionExtents, Nest, PANEL, Strips};
 use lepid_ir::dialects::tensor;
 use lepid_passes::transform::fuse_epilogues::is_epilogue;
 use lepid_ukernels::winograd::Scheme;
@@ -73,6 +73,7 @@ pub(crate) struct Work {
 /// Every kernel, sorted by name.
 #[cfg(test)]
 pub(crate) const KERNELS: &[&str] = &[
+    "attention",
     "conv.depthwise",
     "conv.grouped",
     "conv.pointwise",
@@ -112,6 +113,7 @@ impl Work {
     /// `None` for an op that no kernel computes as it is.
     pub(crate) fn of(op: OpView<'_>) -> Option<Work> {
         Some(match op.name() {
+            "kernel.attention" | "nn.attention" => attention(op),
             "kernel.conv" => match winograd::scheme(op) {
                 Some(scheme) => tiled(op, scheme)?,
                 None => direct(op),
@@ -294,13 +296,14 @@ pub(crate) fn direct(op: OpView<'_>) -> Work {
     }
 }
 
-/// The convolutions of a `kernel.strips`: what is between them goes through no memory.
+/// The parts of a `kernel.strips`: what is between them goes through no memory.
 pub(crate) fn strips(op: OpView<'_>) -> Vec<Work> {
     let module = op.module;
+    let nest = Strips::prologue(op).map(|nest| module.view(nest));
+    let nest = nest.and_then(|nest| Some((Work::of(nest)?, nest.result_bytes())));
     let convs = Strips::convs(op).map(|conv| module.view(conv));
-    let mut parts: Vec<(Work, f64)> = convs
-        .map(|conv| (direct(conv), conv.result_bytes()))
-        .collect();
+    let convs = convs.map(|conv| (direct(conv), conv.result_bytes()));
+    let mut parts: Vec<(Work, f64)> = nest.into_iter().chain(convs).collect();
     for i in 1..parts.len() {
         let between = parts[i - 1].1;
         parts[i - 1].0.amounts.byte -= between;
@@ -398,6 +401,22 @@ fn matmul(op: OpView<'_>) -> Work {
             multiply_add: count * round_up(rows, TILE_ROWS) * columns * depth,
             sum: count * rows * columns,
             byte: op.operand_bytes() + op.result_bytes(),
+            ..Amounts::default()
+        },
+    }
+}
+
+/// Both products, with all scores that a query sees. Exponentials count with the sums.
+fn attention(op: OpView<'_>) -> Work {
+    let e = AttentionExtents::of(op);
+    let depth = e.features + round_up(e.outputs, HALF_PANEL);
+    Work {
+        kernel: "attention",
+        amounts: Amounts {
+            start: 1.0,
+            multiply_add: e.scores * depth,
+            sum: e.scores,
+            byte: e.bytes(op),
             ..Amounts::default()
         },
     }

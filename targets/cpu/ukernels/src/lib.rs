@@ -16,6 +16,7 @@
 )]
 
 pub mod args;
+pub mod attention;
 mod isa;
 mod kernels;
 mod math;

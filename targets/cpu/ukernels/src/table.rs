@@ -9,6 +9,7 @@ use crate::args::{
     IgemmArgs, LrnArgs, LstmCellArgs, NormArgs, PackBArgs, PackRecurrentArgs, PoolArgs, ReduceArgs,
     RowsArgs, TransposeArgs, Unary, WinogradArgs,
 };
+use crate::attention::AttentionArgs;
 use crate::isa;
 use crate::pool::{Pool, Task};
 
@@ -132,6 +133,7 @@ pub struct Table {
     pub read_loop: unsafe extern "C" fn(n: usize, x: *const f32) -> f32,
     pub winograd_f32: unsafe extern "C" fn(*const WinogradArgs),
     pub transpose_f32: unsafe extern "C" fn(*const TransposeArgs),
+    pub attention_f32: unsafe extern "C" fn(*const AttentionArgs),
     /// The first half of a step.
     pub gru_gates_f32: unsafe extern "C" fn(*const GruHalfArgs),
     /// The second half of a step.

@@ -164,11 +164,82 @@ impl Scheme {
     /// If a slice does not have the length that this says.
     pub fn pack(self, weights: &[f32], channels: usize, columns: usize, packed: &mut [f32]) {
         assert_eq!(weights.len(), columns * channels * WINDOW * WINDOW);
-        assert_eq!(packed.len(), self.packed_len(channels, columns));
-        let window = self.matrices().window;
-        match self {
-            Scheme::F2 => pack::<4>(&window, weights, channels, columns, packed),
-            Scheme::F4 => pack::<6>(&window, weights, channels, columns, packed),
+        let packing = Packing::new(self, channels, columns);
+        let panels = weights.chunks(PANEL * channels * WINDOW * WINDOW);
+        for (panel, weights) in panels.enumerate() {
+            packing.pack_panel(panel, weights, packed);
+        }
+    }
+}
+
+/// Packs weights panel by panel, so that no more than one of them need be there at a time.
+pub struct Packing {
+    scheme: Scheme,
+    window: Vec<Vec<f64>>,
+    channels: usize,
+    columns: usize,
+}
+
+impl Packing {
+    pub fn new(scheme: Scheme, channels: usize, columns: usize) -> Packing {
+        Packing {
+            scheme,
+            window: scheme.matrices().window,
+            channels,
+            columns,
+        }
+    }
+
+    /// Packs the weights of one panel, at most 16 columns, to their places among the [`Scheme::packed_len`] floats of
+    /// all.
+    ///
+    /// # Panics
+    /// If a slice does not have the length that this says.
+    pub fn pack_panel(&self, panel: usize, weights: &[f32], packed: &mut [f32]) {
+        let lanes = (self.columns - panel * PANEL).min(PANEL);
+        assert_eq!(weights.len(), lanes * self.channels * WINDOW * WINDOW);
+        assert_eq!(
+            packed.len(),
+            self.scheme.packed_len(self.channels, self.columns)
+        );
+        match self.scheme {
+            Scheme::F2 => self.transform::<4>(panel, weights, packed),
+            Scheme::F4 => self.transform::<6>(panel, weights, packed),
+        }
+    }
+
+    fn transform<const SIDE: usize>(&self, panel: usize, weights: &[f32], packed: &mut [f32]) {
+        const TAPS: usize = WINDOW * WINDOW;
+        let product_len = crate::packed_len(self.channels, self.columns);
+        for channel in 0..self.channels {
+            let mut taps = [[0.0; PANEL]; TAPS];
+            for (lane, column) in weights.chunks_exact(self.channels * TAPS).enumerate() {
+                for (tap, &w) in taps.iter_mut().zip(&column[channel * TAPS..][..TAPS]) {
+                    tap[lane] = f64::from(w);
+                }
+            }
+            // G g, then (G g) Gᵀ, both in double precision: a weight is rounded once.
+            let mut rows = [[[0.0; PANEL]; WINDOW]; SIDE];
+            for (row, factors) in rows.iter_mut().zip(&self.window) {
+                for (x, sum) in row.iter_mut().enumerate() {
+                    for (y, &factor) in factors.iter().enumerate() {
+                        add_scaled(sum, factor, &taps[y * WINDOW + x]);
+                    }
+                }
+            }
+            for (i, row) in rows.iter().enumerate() {
+                for (j, factors) in self.window.iter().enumerate() {
+                    let mut sum = [0.0; PANEL];
+                    for (tap, &factor) in row.iter().zip(factors) {
+                        add_scaled(&mut sum, factor, tap);
+                    }
+                    let at =
+                        (i * SIDE + j) * product_len + (panel * self.channels + channel) * PANEL;
+                    for (to, &x) in packed[at..][..PANEL].iter_mut().zip(&sum) {
+                        *to = x as f32;
+                    }
+                }
+            }
         }
     }
 }
@@ -200,50 +271,6 @@ type Lanes = [f64; PANEL];
 fn add_scaled(y: &mut Lanes, factor: f64, x: &Lanes) {
     for (y, x) in y.iter_mut().zip(x) {
         *y += factor * x;
-    }
-}
-
-fn pack<const SIDE: usize>(
-    window: &[Vec<f64>],
-    weights: &[f32],
-    channels: usize,
-    columns: usize,
-    packed: &mut [f32],
-) {
-    const TAPS: usize = WINDOW * WINDOW;
-    let product_len = crate::packed_len(channels, columns);
-    for first in (0..columns).step_by(PANEL) {
-        let lanes = (columns - first).min(PANEL);
-        for channel in 0..channels {
-            let mut taps = [[0.0; PANEL]; TAPS];
-            for lane in 0..lanes {
-                let from = &weights[((first + lane) * channels + channel) * TAPS..][..TAPS];
-                for (tap, &w) in taps.iter_mut().zip(from) {
-                    tap[lane] = f64::from(w);
-                }
-            }
-            // G g, then (G g) Gᵀ, both in double precision: a weight is rounded once.
-            let mut rows = [[[0.0; PANEL]; WINDOW]; SIDE];
-            for (row, factors) in rows.iter_mut().zip(window) {
-                for (x, sum) in row.iter_mut().enumerate() {
-                    for (y, &factor) in factors.iter().enumerate() {
-                        add_scaled(sum, factor, &taps[y * WINDOW + x]);
-                    }
-                }
-            }
-            for (i, row) in rows.iter().enumerate() {
-                for (j, factors) in window.iter().enumerate() {
-                    let mut sum = [0.0; PANEL];
-                    for (tap, &factor) in row.iter().zip(factors) {
-                        add_scaled(&mut sum, factor, tap);
-                    }
-                    let at = (i * SIDE + j) * product_len + first * channels + channel * PANEL;
-                    for (to, &x) in packed[at..][..PANEL].iter_mut().zip(&sum) {
-                        *to = x as f32;
-                    }
-                }
-            }
-        }
     }
 }
 

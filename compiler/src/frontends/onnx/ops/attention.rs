@@ -1,7 +1,7 @@
 //! Attention and rotary positions.
 
 use lepid_ir::core::{Attr, Dim, Elem, OpResult, Value};
-use lepid_ir::dialects::tensor::{END, build};
+use lepid_ir::dialects::tensor::build;
 use lepid_ir::dialects::{nn, tensor};
 
 use super::{Row, one, row};
@@ -301,54 +301,34 @@ pub(super) struct RotaryPairs {
 }
 
 impl RotaryPairs {
-    /// Batch, head, position, feature turned by angles that broadcast to one half of the features.
+    /// Batch, head, position, feature turned by angles whose last axis has one half of the features.
     pub(super) fn turned(
         &self,
         cx: &mut Cx<'_, '_, '_, '_>,
         x: Value,
-        [cos, sin]: [Value; 2],
+        tables: [Value; 2],
     ) -> OpResult<Value> {
-        let dims = cx.dims(x)?;
-        let turned = self.features as i64;
-        let part = build::slice_axis(cx.b, x, 3, 0, turned)?;
-        let rest = build::slice_axis(cx.b, x, 3, turned, END)?;
-        let half = turned / 2;
-        let mut pair = Vec::new();
-        for i in 0..2 {
-            pair.push(match self.interleaved {
-                true => {
-                    let step = [1, 1, 1, 2];
-                    build::slice(cx.b, part, &[0, 0, 0, i], &[END; 4], &step)?
+        let pairs = Dim::Known(self.features / 2);
+        let mut operands = vec![x];
+        for table in tables {
+            let mut dims = cx.dims(table)?;
+            let last = dims.pop();
+            operands.push(match last {
+                Some(found @ Dim::Known(_)) if found != pairs => {
+                    return Err(invalid(format!(
+                        "{found} angles do not turn {} features",
+                        self.features
+                    )));
                 }
-                false => build::slice_axis(cx.b, part, 3, i * half, (i + 1) * half)?,
+                Some(Dim::Known(_)) | None => table,
+                // The operator says how many there are.
+                Some(Dim::Sym(_) | Dim::Unknown) => {
+                    dims.push(pairs);
+                    cx.reshape(table, &dims)?
+                }
             });
         }
-        let (a, b) = (pair[0], pair[1]);
-        let (ca, sb) = (
-            cx.binary(&tensor::Mul, cos, a)?,
-            cx.binary(&tensor::Mul, sin, b)?,
-        );
-        let (sa, cb) = (
-            cx.binary(&tensor::Mul, sin, a)?,
-            cx.binary(&tensor::Mul, cos, b)?,
-        );
-        let real = cx.binary(&tensor::Sub, ca, sb)?;
-        let imaginary = cx.binary(&tensor::Add, sa, cb)?;
-        let turned_part = match self.interleaved {
-            true => {
-                let real = build::unsqueeze(cx.b, real, &[4])?;
-                let imaginary = build::unsqueeze(cx.b, imaginary, &[4])?;
-                let both = build::concat(cx.b, &[real, imaginary], 4)?;
-                cx.reshape(
-                    both,
-                    &[dims[0], dims[1], dims[2], Dim::Known(self.features)],
-                )?
-            }
-            false => build::concat(cx.b, &[real, imaginary], 3)?,
-        };
-        match Dim::Known(self.features) == dims[3] {
-            true => Ok(turned_part),
-            false => build::concat(cx.b, &[turned_part, rest], 3),
-        }
+        let attrs = [("interleaved", self.interleaved.into())];
+        cx.op(&nn::Rotary, &operands, &attrs)
     }
 }

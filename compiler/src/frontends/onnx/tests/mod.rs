@@ -3,6 +3,7 @@
 mod contrib;
 mod hostile;
 mod ops;
+mod recognised;
 mod shapes;
 mod turns;
 

@@ -5,23 +5,25 @@
 //! would need a branch, the domain is cut there, so that each piece is free of branches.
 
 mod affine;
+mod loops;
 mod piece;
+mod pixels;
 mod reduce;
 
 use std::collections::{HashMap, HashSet};
-use std::mem::offset_of;
 
-use cranelift_codegen::ir::{InstBuilder, Value, types};
+use cranelift_codegen::ir::Value;
 use lepid_ir::core::{Elem, Module, Op, OpView, Value as IrValue};
-use lepid_ir::dialects::{kernel::Nest, tensor};
-use lepid_ukernels::Table;
-use lepid_ukernels::args::TransposeArgs;
+use lepid_ir::dialects::kernel::{self, Nest};
+use lepid_ir::dialects::tensor;
+use lepid_passes::transform::joins::joined;
 
 use self::affine::{Affine, Domain, Index, linear_index};
-use self::piece::{Access, Outer, Piece, Point};
-use crate::codegen::args::Args;
+use self::loops::Loops;
+use self::piece::{Access, Piece, Point};
+pub(crate) use self::pixels::PixelNest;
 use crate::codegen::function::Gen;
-use crate::codegen::scalar::{self, Lanes};
+use crate::codegen::scalar;
 use crate::places::Place;
 
 /// The kinds of op that a nest may hold, by what they do with the index.
@@ -47,32 +49,42 @@ pub(crate) struct NestIo<'a> {
 }
 
 /// Emits this part's share of a nest.
-pub(crate) fn emit(g: &mut Gen<'_>, io: &NestIo<'_>) -> Result<(), String> {
-    let view = io.module.view(io.op);
-    let roots = Nest::yielded(view);
-    let reduce = io
-        .module
-        .defining_op(roots[0])
-        .filter(|&op| io.module.op_name(op) == "tensor.reduce");
-    let nest = NestBody {
-        io,
-        args: io.module.block_args(Nest::block(view)),
-        roots,
-    };
+pub(crate) fn emit(g: &mut Gen<'_>, io: NestIo<'_>) -> Result<(), String> {
+    let nest = NestBody::new(io);
+    let reduce = nest
+        .module()
+        .defining_op(nest.roots[0])
+        .filter(|&op| nest.module().op_name(op) == "tensor.reduce");
     match reduce {
         Some(op) => nest.emit_reduce(g, op),
         None => nest.emit_map(g),
     }
 }
 
+/// Which neighbouring axes become one, where every access walks them as one.
+#[derive(Copy, Clone)]
+enum Join {
+    All,
+    AllButLast,
+}
+
 struct NestBody<'a> {
-    io: &'a NestIo<'a>,
+    io: NestIo<'a>,
     args: &'a [IrValue],
     roots: &'a [IrValue],
 }
 
-impl NestBody<'_> {
-    fn module(&self) -> &Module {
+impl<'a> NestBody<'a> {
+    fn new(io: NestIo<'a>) -> NestBody<'a> {
+        let view = io.module.view(io.op);
+        NestBody {
+            args: io.module.block_args(Nest::block(view)),
+            roots: Nest::yielded(view),
+            io,
+        }
+    }
+
+    fn module(&self) -> &'a Module {
         self.io.module
     }
 
@@ -80,36 +92,84 @@ impl NestBody<'_> {
         dims(self.module(), value)
     }
 
+    /// The extents of a value outside, with all that stands in memory from one row to the next.
+    fn rows(&self, value: IrValue) -> Vec<i64> {
+        let mut dims = self.dims(value);
+        if let (Some(last), Some(joined)) = (dims.last_mut(), joined(self.module(), value)) {
+            *last = joined.pitch as i64;
+        }
+        dims
+    }
+
     fn emit_map(&self, g: &mut Gen<'_>) -> Result<(), String> {
+        for piece in self.map_pieces(Join::All)? {
+            match piece.transposed_axis() {
+                Some(axis) => self.emit_transposition(g, &piece, axis),
+                None => {
+                    let pointers = self.pointers(g, &piece);
+                    self.emit_map_piece(g, &piece, pointers, None);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The index of an element of the results.
+    fn result_index(&self) -> Index {
+        let axes = self.dims(self.roots[0]).len();
+        (0..axes).map(|a| Affine::axis(axes, a)).collect()
+    }
+
+    /// The pieces of a nest that is no reduction.
+    fn map_pieces(&self, join: Join) -> Result<Vec<Piece>, String> {
         let shape = self.dims(self.roots[0]);
         let axes = shape.len();
-        let index: Index = (0..axes).map(|a| Affine::axis(axes, a)).collect();
+        let index = self.result_index();
         let domain: Domain = shape.iter().map(|&n| (0, n)).collect();
+        let mut pieces = Vec::new();
         for domain in self.pieces(domain, self.roots, &index)? {
             let mut piece = self.piece(domain, self.roots, &index)?;
             for (i, &root) in self.roots.iter().enumerate() {
-                let linear = linear_index(&self.dims(root), &index, axes);
+                let result = self.module().results(self.io.op)[i];
+                let linear = linear_index(&self.rows(result), &index, axes);
                 piece.results.push(piece.accesses.len());
                 piece
                     .accesses
                     .push(self.access(self.io.results[i], root, &linear));
             }
-            piece.join_axes(axes);
-            if let Some(axis) = piece.transposed_axis() {
-                self.emit_transposition(g, &piece, axis);
-                continue;
-            }
-            let vector = self.vectorises(&piece, self.roots);
-            self.emit_loops(g, &piece, vector, &|g, at| {
-                let mut memo = HashMap::new();
-                for (i, &root) in self.roots.iter().enumerate() {
-                    let value = self.value(g, &piece, at, root, &index, &mut memo);
-                    let access = piece.results[i];
-                    at.store(g, &piece, access, value);
-                }
+            piece.join_axes(match join {
+                Join::All => axes,
+                Join::AllButLast => axes - 1,
             });
+            if !piece.is_in_place() {
+                pieces.push(piece);
+            }
         }
-        Ok(())
+        Ok(pieces)
+    }
+
+    /// Computes a piece, or the steps `range` of its outermost loop.
+    fn emit_map_piece(
+        &self,
+        g: &mut Gen<'_>,
+        piece: &Piece,
+        pointers: Vec<Value>,
+        range: Option<(Value, Value)>,
+    ) {
+        let index = self.result_index();
+        let vector = self.vectorises(piece, self.roots);
+        let loops = Loops {
+            vector,
+            pointers,
+            range,
+        };
+        self.emit_loops(g, piece, loops, &|g, at| {
+            let mut memo = HashMap::new();
+            for (i, &root) in self.roots.iter().enumerate() {
+                let value = self.value(g, piece, at, root, &index, &mut memo);
+                at.store(g, piece, piece.results[i], value);
+            }
+        });
     }
 
     /// Cuts a domain where a concat or a pad changes sides.
@@ -345,7 +405,8 @@ impl NestBody<'_> {
         }
         let Some(op) = self.module().defining_op(value) else {
             let arg = self.argument(value);
-            let linear = linear_index(&self.dims(value), index, piece.domain.len());
+            let outside = kernel::outside(self.module(), value);
+            let linear = linear_index(&self.rows(outside), index, piece.domain.len());
             piece.of.insert((arg, index.clone()), piece.accesses.len());
             let access = self.access(self.io.inputs[arg], value, &linear);
             piece.accesses.push(access);
@@ -485,175 +546,6 @@ impl NestBody<'_> {
         memo.insert(key, result);
         result
     }
-
-    /// Loops around the transposition of an axis and the last; the outermost loop is shared among
-    /// the parts, or the axis if there is no other.
-    fn emit_transposition(&self, g: &mut Gen<'_>, piece: &Piece, axis: usize) {
-        let last = piece.extents.len() - 1;
-        let to = piece.results[0];
-        let (rows, columns) = (piece.extents[last], piece.extents[axis]);
-        let args = Args::new::<TransposeArgs>(g);
-        let steps = [
-            (offset_of!(TransposeArgs, rows), rows),
-            (
-                offset_of!(TransposeArgs, src_row),
-                piece.accesses[1 - to].coef[last],
-            ),
-            (
-                offset_of!(TransposeArgs, dst_row),
-                piece.accesses[to].coef[axis],
-            ),
-        ];
-        for (field, value) in steps {
-            args.set_int(g, field, value);
-        }
-        let others: Vec<usize> = (0..last).filter(|&a| a != axis).collect();
-        let (first, end) = match others.is_empty() {
-            true => g.share(columns, 16),
-            false => (g.int(0), g.int(columns)),
-        };
-        let count = g.b.ins().isub(end, first);
-        args.set(g, offset_of!(TransposeArgs, columns), count);
-        let outer = Outer {
-            pointers: self.pointers(g, piece),
-            variables: Vec::new(),
-        };
-        let outer = outer.advanced(g, piece, axis, first);
-        transpose_inside(g, piece, &args, &others, true, &outer);
-    }
-
-    /// Loops around `body`, the outermost shared among the parts.
-    fn emit_loops(
-        &self,
-        g: &mut Gen<'_>,
-        piece: &Piece,
-        vector: bool,
-        body: &dyn Fn(&mut Gen<'_>, &Point),
-    ) {
-        let pointers = self.pointers(g, piece);
-        let origin: Vec<Value> = piece.domain.iter().map(|&(low, _)| g.int(low)).collect();
-        let outer = Outer {
-            pointers,
-            variables: origin,
-        };
-        match piece.extents.is_empty() {
-            // One element: the first part does it.
-            true => {
-                let first =
-                    g.b.ins()
-                        .icmp_imm_u(cranelift_codegen::ir::condcodes::IntCC::Equal, g.part, 0);
-                g.when(first, |g| {
-                    body(g, &Point::scalar(&outer.pointers, &outer.variables));
-                });
-            }
-            false => self.emit_level(g, piece, vector, 0, &outer, body),
-        }
-    }
-
-    fn pointers(&self, g: &mut Gen<'_>, piece: &Piece) -> Vec<Value> {
-        let addresses = piece.accesses.iter().map(|a| {
-            let base = g.address(a.place);
-            g.add_int(base, a.base * a.elem.bytes() as i64)
-        });
-        addresses.collect()
-    }
-
-    fn emit_level(
-        &self,
-        g: &mut Gen<'_>,
-        piece: &Piece,
-        vector: bool,
-        level: usize,
-        outer: &Outer,
-        body: &dyn Fn(&mut Gen<'_>, &Point),
-    ) {
-        let last = level + 1 == piece.extents.len();
-        let extent = piece.extents[level];
-        let (start, end) = match level {
-            // Whole cache lines, so that no line is written by two threads.
-            0 => g.share(extent, if last { 16 } else { 1 }),
-            _ => (g.int(0), g.int(extent)),
-        };
-        if !last {
-            g.for_range(start, end, 1, |g, i| {
-                let inner = outer.advanced(g, piece, level, i);
-                self.emit_level(g, piece, vector, level + 1, &inner, body);
-            });
-            return;
-        }
-        if piece.copies_rows(level) {
-            let (to, from) = (piece.results[0], 1 - piece.results[0]);
-            let inner = outer.advanced(g, piece, level, start);
-            let count = g.b.ins().isub(end, start);
-            let bytes = g.mul_int(count, piece.accesses[to].elem.bytes() as i64);
-            let some = g.is_positive(bytes);
-            g.when(some, |g| {
-                g.copy_bytes(inner.pointers[to], inner.pointers[from], bytes);
-            });
-            return;
-        }
-        let mut from = start;
-        if vector {
-            let hoisted: Vec<Option<Value>> = piece
-                .accesses
-                .iter()
-                .enumerate()
-                .map(|(k, a)| {
-                    let fixed = a.coef[level] == 0 && !piece.results.contains(&k);
-                    fixed.then(|| {
-                        let x = g.load(types::F32, outer.pointers[k], 0);
-                        g.b.ins().splat(types::F32X4, x)
-                    })
-                })
-                .collect();
-            let count = g.b.ins().isub(end, start);
-            let count = g.b.ins().band_imm_s(count, -4);
-            let stop = g.add(start, count);
-            g.for_range(start, stop, 4, |g, i| {
-                let inner = outer.advanced(g, piece, level, i);
-                let point = Point {
-                    lane_axis: level,
-                    pointers: inner.pointers,
-                    variables: inner.variables,
-                    hoisted: hoisted.clone(),
-                    lanes: Lanes::Four,
-                };
-                body(g, &point);
-            });
-            from = stop;
-        }
-        g.for_range(from, end, 1, |g, i| {
-            let inner = outer.advanced(g, piece, level, i);
-            body(g, &Point::scalar(&inner.pointers, &inner.variables));
-        });
-    }
-}
-
-/// Loops over the axes that are left, and in them the transposition.
-fn transpose_inside(
-    g: &mut Gen<'_>,
-    piece: &Piece,
-    args: &Args,
-    axes: &[usize],
-    outermost: bool,
-    outer: &Outer,
-) {
-    let Some((&axis, inner)) = axes.split_first() else {
-        let to = piece.results[0];
-        args.set(g, offset_of!(TransposeArgs, src), outer.pointers[1 - to]);
-        args.set(g, offset_of!(TransposeArgs, dst), outer.pointers[to]);
-        g.kernel(offset_of!(Table, transpose_f32), &[args.address], &[]);
-        return;
-    };
-    let extent = piece.extents[axis];
-    let (start, end) = match outermost {
-        true => g.share(extent, 1),
-        false => (g.int(0), g.int(extent)),
-    };
-    g.for_range(start, end, 1, |g, i| {
-        let outer = outer.advanced(g, piece, axis, i);
-        transpose_inside(g, piece, args, inner, false, &outer);
-    });
 }
 
 /// The extents of a value, which are known once the target emits.

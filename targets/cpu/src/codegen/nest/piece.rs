@@ -37,6 +37,14 @@ pub(super) struct Piece {
 pub(super) const LEAST_COPY_BYTES: i64 = 256;
 
 impl Access {
+    /// Where it begins in the arena, if it lies there.
+    fn bytes(&self) -> Option<i64> {
+        match self.place {
+            Place::Arena(offset) => Some(offset as i64 + self.base * self.elem.bytes() as i64),
+            _ => None,
+        }
+    }
+
     pub(super) fn copy(&self) -> Access {
         Access {
             coef: self.coef.clone(),
@@ -55,6 +63,15 @@ impl Piece {
             && self.accesses.iter().all(adjacent)
             && self.accesses[0].elem == self.accesses[1].elem
             && self.extents[level] * self.accesses[0].elem.bytes() as i64 >= LEAST_COPY_BYTES
+    }
+
+    /// Whether it copies elements to where they are: nothing else that is read lies where the result
+    /// does.
+    pub(super) fn is_in_place(&self) -> bool {
+        let [a, b] = self.accesses.as_slice() else {
+            return false;
+        };
+        a.coef == b.coef && a.bytes().is_some_and(|at| Some(at) == b.bytes())
     }
 
     /// The axis whose elements the input has side by side, where the result has those of the last:

@@ -7,6 +7,7 @@ use lepid_ir::core::{Elem, Op, Value as IrValue};
 use lepid_ir::dialects::tensor;
 
 use super::affine::{Affine, Domain, Index, linear_index};
+use super::loops::Loops;
 use super::piece::{Access, Outer, Piece, Point};
 use super::{NestBody, elem};
 use crate::codegen::function::Gen;
@@ -38,9 +39,9 @@ impl NestBody<'_> {
         {
             return Err("a reduction over a concat or a pad must be two nests".into());
         }
-        let kept_shape: Vec<i64> = kept.iter().map(|&a| shape[a]).collect();
         let result_index: Index = (0..kept.len()).map(|k| Affine::axis(axes, k)).collect();
-        let linear = linear_index(&kept_shape, &result_index, axes);
+        let result = self.module().results(self.io.op)[0];
+        let linear = linear_index(&self.rows(result), &result_index, axes);
         let kind =
             Reduction::from_name(tensor::Reduce::kind(view)).ok_or("unknown kind of reduction")?;
         let ty = elem(self.module(), source);
@@ -114,7 +115,12 @@ impl NestBody<'_> {
             uses_iota: piece.uses_iota,
             is_copy: false,
         };
-        self.emit_loops(g, &view, columns, body);
+        let loops = Loops {
+            vector: columns,
+            pointers: self.pointers(g, &view),
+            range: None,
+        };
+        self.emit_loops(g, &view, loops, body);
     }
 
     #[allow(

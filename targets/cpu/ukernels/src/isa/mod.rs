@@ -13,7 +13,8 @@ pub(crate) mod scalar;
 macro_rules! instantiate {
     (wide: $wide:ty, quad: $quad:ty, single: $single:ty, attributes: { $(#[$attribute:meta])* }) => {
         use crate::args::*;
-        use crate::kernels::{dwconv, eight_bits, gemv, igemm, norms, pack, pointers, pool, recurrent, reduce, streams, transpose, winograd};
+        use crate::attention::AttentionArgs;
+        use crate::kernels::{attention, dwconv, eight_bits, gemv, igemm, norms, pack, pointers, pool, recurrent, reduce, streams, transpose, winograd};
         use crate::math;
         use crate::table::{F32x4, Table};
         use crate::vector::Vector;
@@ -42,6 +43,15 @@ macro_rules! instantiate {
             unsafe {
                 let args = *args;
                 winograd::convolve::<$wide>(&args, igemm_f32)
+            }
+        }
+
+        $(#[$attribute])*
+        unsafe extern "C" fn attention_f32(args: *const AttentionArgs) {
+            // SAFETY: passed on from the caller; the products are this instruction set's own.
+            unsafe {
+                let args = *args;
+                attention::attention::<$wide>(&args, igemm_f32)
             }
         }
 
@@ -118,6 +128,7 @@ macro_rules! instantiate {
             read_loop,
             winograd_f32,
             transpose_f32,
+            attention_f32,
             gru_gates_f32,
             gru_candidate_f32,
             gemv_i8,

@@ -7,6 +7,7 @@
     reason = "an index that runs over rows, taps or vectors at once says so best"
 )]
 
+pub(crate) mod attention;
 pub(crate) mod dwconv;
 pub(crate) mod eight_bits;
 pub(crate) mod epilogue;

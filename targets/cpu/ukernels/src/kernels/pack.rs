@@ -19,9 +19,16 @@ pub fn recurrent_packed_len(gates: usize, hidden: usize) -> usize {
 /// # Safety
 /// The arguments describe memory that is there, as [`PackBArgs`] says.
 pub(crate) unsafe extern "C" fn pack_b(args: *const PackBArgs) {
+    // SAFETY: passed on from the caller.
+    unsafe { panels(&*args) }
+}
+
+/// # Safety
+/// The arguments describe memory that is there, as [`PackBArgs`] says.
+#[inline(always)]
+pub(crate) unsafe fn panels(args: &PackBArgs) {
     // SAFETY: the caller vouches for the arguments; all offsets stay inside `k x n` and the packed length.
     unsafe {
-        let args = &*args;
         for column in (0..args.n).step_by(PANEL) {
             let columns = (args.n - column).min(PANEL);
             let src = args.src.add(column * args.n_stride);

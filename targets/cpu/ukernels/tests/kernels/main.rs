@@ -1,6 +1,7 @@
 //! Every kernel, on every instruction set that the machine has, against a plain reference in double precision.
 #![allow(unsafe_code, reason = "kernels are called through raw pointers")]
 
+mod attention;
 mod convolution;
 mod eight_bits;
 mod math;

@@ -1,0 +1,45 @@
+//! Compiling functions for the CPU with other pipelines or options, and running them.
+
+use lepid_ir::core::{Module, Tensor};
+use lepid_ir::dialects;
+use lepid_passes::core::Silent;
+use lepid_target_api::{CompileEnv, CompileOptions, LoadOptions, Package, Target, compile};
+use lepid_target_cpu::Cpu;
+
+pub(crate) fn package(module: &Module, options: &CompileOptions) -> Package {
+    let mut ops = dialects::registry();
+    let mut passes = lepid_passes::registry();
+    Cpu.register(&mut ops, &mut passes);
+    let env = CompileEnv {
+        ops: &ops,
+        passes: &passes,
+        aliases: &[],
+        observer: &mut Silent,
+    };
+    let compiled = compile(&Cpu, module.clone(), options, env);
+    compiled.map_err(|e| format!("{e:?}")).unwrap().package
+}
+
+/// Options with the pipeline of the target, some of its passes replaced by others.
+#[allow(dead_code, reason = "not every test file changes the pipeline")]
+pub(crate) fn with_passes(replaced: &[(&str, &str)]) -> CompileOptions {
+    let pipeline = Cpu.pipeline().to_string();
+    let pipeline = replaced.iter().fold(pipeline, |text, (pass, other)| {
+        assert!(text.contains(pass), "the pipeline has no `{pass}`");
+        text.replace(pass, other)
+    });
+    CompileOptions {
+        pipeline: Some(pipeline),
+        ..CompileOptions::default()
+    }
+}
+
+/// The first output.
+pub(crate) fn run(package: &Package, threads: usize, inputs: &[Tensor]) -> Tensor {
+    let options = LoadOptions {
+        threads,
+        ..LoadOptions::default()
+    };
+    let mut outputs = Cpu.load(package, &options).unwrap().run(inputs).unwrap();
+    outputs.swap_remove(0)
+}
