@@ -339,9 +339,9 @@ pub(crate) fn tiled(op: OpView<'_>, scheme: Scheme) -> Option<Work> {
 }
 
 fn linear(op: OpView<'_>) -> Work {
-    match kernel::Linear::quantised(op) {
-        1.. if op.name() == "kernel.linear" => eight_bits(op),
-        _ => in_floats(op),
+    match op.name() == "kernel.linear" && kernel::Linear::quantised(op) > 0 {
+        true => eight_bits(op),
+        false => in_floats(op),
     }
 }
 
