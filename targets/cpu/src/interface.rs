@@ -11,6 +11,7 @@ pub(crate) const INTERFACE: u64 = {
     hash = add(hash, env!("CARGO_PKG_VERSION"));
     hash = add(hash, include_str!("abi.rs"));
     hash = add(hash, include_str!("engine.rs"));
+    hash = add(hash, include_str!("eight_bits.rs"));
     hash = add(hash, include_str!("faults.rs"));
     hash = add(hash, include_str!("slots.rs"));
     hash = add(hash, include_str!("linked.rs"));

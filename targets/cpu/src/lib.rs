@@ -10,6 +10,7 @@
 mod abi;
 mod codegen;
 mod cost;
+mod eight_bits;
 #[allow(
     dead_code,
     reason = "shared with the run time of linked programs, some of it only used there"
@@ -50,6 +51,7 @@ use lepid_ir::core::{
 use lepid_ir::dialects::nn;
 use lepid_passes::core::PassRegistry;
 use lepid_passes::transform::lower::nn_to_kernel::is_constant_expression;
+use lepid_passes::transform::lower::recurrent;
 use lepid_target_api::{
     Calibration, Constants, CostModel, EmitCx, Legality, LoadError, Package, Program, Provenance,
     Section, Target, TargetInfo, TargetOption, TargetOptions,
@@ -99,6 +101,12 @@ static INFO: TargetInfo = TargetInfo {
             help: "what the symbols of an object begin with: an identifier of C",
         },
         TargetOption {
+            name: "quantised",
+            default: "auto",
+            portable: None,
+            help: "quantised weights of products in eight bits: off, on, or auto where that is faster",
+        },
+        TargetOption {
             name: "winograd",
             default: "auto",
             portable: None,
@@ -136,8 +144,8 @@ impl Target for Cpu {
     fn pipeline(&self) -> &str {
         "inline{drop=true},refine,canonicalize,fold,cse,dead-ops,eqsat{rules=$eqsat},fold-batch-norm,canonicalize,fold,layout,\
          canonicalize,fold,cse,dead-ops,expand,nn-to-kernel,canonicalize,fold,cse,dead-ops,\
-         expand,fold-shuffles,fuse-epilogues,winograd{use=$winograd,error=$winograd-error},pad-thin-inputs,\
-         fuse-strips,fuse-nests,fuse-prologues,dead-ops,memory-plan"
+         expand,fold-shuffles,fuse-epilogues,winograd{use=$winograd,error=$winograd-error},keep-eight-bits{use=$quantised},\
+         pad-thin-inputs,fuse-strips,fuse-nests,fuse-prologues,dead-ops,memory-plan"
     }
 
     fn cost_model(&self, options: &TargetOptions) -> Result<Box<dyn CostModel>, Diagnostics> {
@@ -150,6 +158,7 @@ impl Target for Cpu {
 
     fn register(&self, _ops: &mut Registry, passes: &mut PassRegistry) {
         passes.add(&[
+            &eight_bits::PASS,
             &prologues::PASS,
             &strips::PASS,
             &thin_inputs::PASS,
@@ -356,21 +365,9 @@ fn legality(op: OpView<'_>) -> Legality {
         ),
         "nn.linear" | "nn.matmul" => native(all_f32() && !sums_nothing()),
         "nn.attention" => native(all_f32() && !is_empty()),
-        "nn.lstm" => native(all_f32() && constant(1) && constant(2) && usual_lstm(op)),
+        "nn.lstm" | "nn.gru" => native(recurrent::has_kernel(op)),
         _ => Legality::Expand,
     }
-}
-
-/// Whether an LSTM is what `kernel.lstm` computes.
-fn usual_lstm(op: OpView<'_>) -> bool {
-    let activations = nn::Lstm::activations(op);
-    activations
-        .chunks(3)
-        .all(|a| a == ["sigmoid", "tanh", "tanh"])
-        && !nn::Lstm::input_forget(op)
-        && nn::Lstm::optional(op)
-            .iter()
-            .all(|&v| elem(op, v) == Some(Elem::F32))
 }
 
 fn elem(op: OpView<'_>, value: Value) -> Option<Elem> {

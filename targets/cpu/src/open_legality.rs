@@ -26,7 +26,7 @@ pub(crate) fn legality(op: OpView<'_>) -> Option<Legality> {
         }),
         "nn.softmax" | "nn.log_softmax" | "nn.lrn" => rows(op, op.operand_tensor(0).rank() - 1),
         "nn.layer_norm" | "nn.rms_norm" => rows(op, nn::LayerNorm::axis(op) as usize),
-        "nn.attention" | "nn.max_pool" | "nn.avg_pool" | "nn.conv" | "nn.lstm" => {
+        "nn.attention" | "nn.max_pool" | "nn.avg_pool" | "nn.conv" | "nn.lstm" | "nn.gru" => {
             Some(Legality::Expand)
         }
         _ => None,

@@ -15,6 +15,8 @@ use lepid_ukernels::args::PackRecurrentArgs;
 use lepid_ukernels::winograd::{Packing, Scheme};
 use lepid_ukernels::{AlignedBuf, Isa, Table};
 
+use crate::eight_bits;
+
 /// How an item is made from the value of a constant expression.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Layout {
@@ -30,8 +32,11 @@ pub(crate) enum Layout {
     Depthwise,
     /// Indices as offsets below an extent, where they are clamped.
     Offsets { extent: usize },
-    /// Recurrent LSTM weights [4 H, H] in the order of `lstm_cell_f32`.
-    Lstm,
+    /// A matrix [K, N] of quantised weights: scales, one for each column of `block` rows, and
+    /// integers of eight bits in panels of 16 columns.
+    EightBits { block: usize },
+    /// Gates `first..first + gates` of recurrent weights [G H, H], in the order of the cells.
+    Recurrent { first: usize, gates: usize },
 }
 
 struct Item {
@@ -51,8 +56,6 @@ pub(crate) struct Weights {
     bytes: usize,
 }
 
-/// Gates of an LSTM cell.
-const LSTM_GATES: usize = 4;
 /// Packed data starts on a cache line.
 const ALIGN: usize = 64;
 
@@ -82,15 +85,20 @@ impl Weights {
             }
             Layout::Winograd(scheme) => 4 * scheme.packed_len(shape[1], shape[0]),
             Layout::Offsets { .. } => 4 * count,
-            Layout::Lstm => 4 * lepid_ukernels::recurrent_packed_len(LSTM_GATES, shape[1]),
+            Layout::EightBits { block } => eight_bits::packed_bytes(shape[0], shape[1], *block),
+            Layout::Recurrent { gates, .. } => {
+                4 * lepid_ukernels::recurrent_packed_len(*gates, shape[1])
+            }
         };
         let (value, scale) = match layout {
             Layout::Conv { .. } | Layout::Winograd(_) | Layout::Depthwise => {
                 peel_scale(module, value)
             }
-            Layout::Raw | Layout::Panels { .. } | Layout::Offsets { .. } | Layout::Lstm => {
-                (value, None)
-            }
+            Layout::Raw
+            | Layout::Panels { .. }
+            | Layout::Offsets { .. }
+            | Layout::EightBits { .. }
+            | Layout::Recurrent { .. } => (value, None),
         };
         let offset = self.bytes;
         self.bytes = (offset + bytes).next_multiple_of(ALIGN);
@@ -114,6 +122,12 @@ impl Weights {
         // Kernels read whole lines past the last panel.
         let mut buffer = AlignedBuf::new_zeroed(self.bytes + ALIGN);
         for item in &self.items {
+            if let Layout::EightBits { block } = item.layout {
+                let to = &mut buffer.as_mut_slice()[item.offset..][..item.bytes];
+                eight_bits::fill(module, item.value, block, to)?;
+                release(module, item.value);
+                continue;
+            }
             let evaluate = |value: Value| match interp::eval_constant(module, value) {
                 Some(tensor) => Ok(tensor),
                 None => Err(format!(
@@ -143,7 +157,7 @@ impl Weights {
 
 /// Lets go of the constants that a packed item was made from. Where one is read once more, its pages
 /// come from the file again.
-fn release(module: &Module, value: Value) {
+pub(crate) fn release(module: &Module, value: Value) {
     let mut seen = HashSet::from([value]);
     let mut todo = vec![value];
     while let Some(value) = todo.pop() {
@@ -181,11 +195,29 @@ fn fill(kernels: &Table, tensor: &Tensor, scale: Option<&Tensor>, layout: &Layou
                 packing.pack_panel(panel, weights, to);
             });
         }
+        Layout::Recurrent { first, gates } => {
+            let hidden = shape[1];
+            let from = slices.read(first * hidden..(first + gates) * hidden);
+            let args = PackRecurrentArgs {
+                gates: *gates,
+                hidden,
+                src: from.as_ptr(),
+                dst: to.as_mut_ptr(),
+            };
+            // SAFETY: `from` holds that many gates, `to` the packed length that `place` counted.
+            unsafe { (kernels.pack_recurrent_f32)(&args) };
+            return;
+        }
         _ => {}
     }
     let from = slices.read(0..shape[0]);
     match layout {
-        Layout::Raw | Layout::Offsets { .. } | Layout::Conv { .. } | Layout::Winograd(_) => {}
+        Layout::Raw
+        | Layout::Offsets { .. }
+        | Layout::Conv { .. }
+        | Layout::Winograd(_)
+        | Layout::EightBits { .. }
+        | Layout::Recurrent { .. } => {}
         Layout::Panels { transpose: false } => pack_panels(&from, shape[0], shape[1], to),
         Layout::Panels { transpose: true } => {
             for (rows, panel) in from
@@ -202,16 +234,6 @@ fn fill(kernels: &Table, tensor: &Tensor, scale: Option<&Tensor>, layout: &Layou
                     to[tap * shape[0] + c] = w;
                 }
             }
-        }
-        Layout::Lstm => {
-            let args = PackRecurrentArgs {
-                gates: LSTM_GATES,
-                hidden: shape[1],
-                src: from.as_ptr(),
-                dst: to.as_mut_ptr(),
-            };
-            // SAFETY: `from` holds 4 H x H values, `to` the packed length that `place` counted.
-            unsafe { (kernels.pack_recurrent_f32)(&args) }
         }
     }
 }

@@ -58,10 +58,11 @@ op! {
 
 op! {
     /// `act(x · w + bias + residual)`: `x` is [..., K], `w` [K, N], the result [..., N]; `extras`
-    /// as in `kernel.conv`.
+    /// as in `kernel.conv`. With `quantised` above 0 a target keeps `w` as integers of eight bits,
+    /// with one scale for each column of so many rows, and rounds otherwise.
     "kernel.linear" => Linear {
         operands: [x: FLOAT_TENSOR, w: FLOAT_TENSOR; extras: FLOAT_TENSOR],
-        attributes: [bias: Bool = false, residual: Bool = false, act: Str = "none", low: Float = f64::NEG_INFINITY, high: Float = f64::INFINITY],
+        attributes: [quantised: Int = 0, bias: Bool = false, residual: Bool = false, act: Str = "none", low: Float = f64::NEG_INFINITY, high: Float = f64::INFINITY],
         results: [y],
         traits: [Pure],
     }
@@ -105,7 +106,7 @@ macro_rules! fused_op {
     };
 }
 fused_op!(Conv, nn::Conv, nn::conv::conv_type, verify_conv);
-fused_op!(Linear, nn::Linear, nn::linear::linear_type, verify_epilogue);
+fused_op!(Linear, nn::Linear, nn::linear::linear_type, verify_linear);
 
 /// Whether each channel of a `kernel.conv` has a window and an output of its own.
 pub fn is_depthwise(op: OpView<'_>) -> bool {
@@ -187,6 +188,13 @@ fn gathered_type(x: &TensorType, channels: &TensorType) -> OpResult<TensorType> 
         *last = channels.dims[0];
     }
     Ok(TensorType::new(x.elem, dims))
+}
+
+fn verify_linear(op: OpView<'_>) -> OpResult<()> {
+    match Linear::quantised(op) {
+        0.. => verify_epilogue(op),
+        _ => Err(OpError::new("`quantised` must be 0 or more")),
+    }
 }
 
 fn verify_epilogue(op: OpView<'_>) -> OpResult<()> {

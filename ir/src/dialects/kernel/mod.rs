@@ -8,22 +8,22 @@
 
 mod attention;
 mod layers;
-mod lstm;
 mod product;
+mod recurrent;
 mod regions;
 
 pub use self::attention::{Attention, AttentionExtents, HEADS_FIRST, Heads, POSITIONS_FIRST};
 pub use self::layers::{
     ACTIVATIONS, ALGORITHMS, Activation, Conv, Extras, Linear, extras, is_depthwise, suits_winograd,
 };
-pub use self::lstm::Lstm;
 pub use self::product::{Matmul, PANEL, Pack};
+pub use self::recurrent::{Gru, Lstm};
 pub use self::regions::{Nest, Strips, has_body, is_inside_kernel, outside};
 
 use crate::core::Registry;
 
 pub fn register(ops: &mut Registry) {
     ops.add(&[
-        &Attention, &Conv, &Linear, &Lstm, &Matmul, &Nest, &Pack, &Strips,
+        &Attention, &Conv, &Gru, &Linear, &Lstm, &Matmul, &Nest, &Pack, &Strips,
     ]);
 }

@@ -3,3 +3,4 @@
 
 mod attention;
 pub mod nn_to_kernel;
+pub mod recurrent;

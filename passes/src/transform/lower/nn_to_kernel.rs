@@ -5,7 +5,7 @@
 //! nn.linear (constant weights)                => kernel.linear
 //! nn.matmul, tensor.contract                  => kernel.pack and kernel.matmul
 //! nn.attention (known extents)                => kernel.attention
-//! nn.lstm                                     => kernel.linear and kernel.lstm, per direction
+//! nn.lstm, nn.gru (constant weights)          => kernel.linear and kernel.lstm or kernel.gru
 //! tensor.contract of other elements           => tensor.broadcast, mul, reduce
 //! tensor.window                               => one strided tensor.slice per position
 //! ```
@@ -24,6 +24,7 @@ use lepid_ir::dialects::{kernel, nn, tensor};
 
 use crate::core::{Changed, PassCx, PassDef, PassResult, Values};
 use crate::transform::lower::attention::attention;
+use crate::transform::lower::recurrent;
 use crate::transform::memory_plan::is_open;
 
 pub const PASS: PassDef = PassDef {
@@ -49,7 +50,8 @@ fn run(module: &mut Module, _cx: &mut PassCx<'_>) -> PassResult {
             "tensor.contract" => contract(&mut b, op),
             "tensor.window" => window(&mut b, op),
             "nn.attention" => attention(&mut b, op),
-            "nn.lstm" => lstm(&mut b, op),
+            "nn.lstm" => recurrent::lstm(&mut b, op),
+            "nn.gru" => recurrent::gru(&mut b, op),
             _ => Ok(None),
         };
         if let Some(values) = lowered.map_err(|error| vec![error.at(loc)])? {
@@ -279,7 +281,7 @@ fn matmul(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
     )?]))
 }
 
-fn dims_of(ty: Type) -> &'static [Dim] {
+pub(super) fn dims_of(ty: Type) -> &'static [Dim] {
     match ty.as_tensor() {
         Some(t) => &t.dims,
         None => lepid_ir::bug!("{ty} is not a tensor"),
@@ -408,84 +410,4 @@ fn window(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
         });
     }
     Ok(sum.map(|s| vec![s]))
-}
-
-fn lstm(b: &mut Builder<'_>, op: Op) -> OpResult<Option<Vec<Value>>> {
-    let view = b.view(op);
-    let operands = view.operands().to_vec();
-    let (xd, h0d) = (view.operand_dims(0), view.operand_dims(4));
-    let optional: Vec<Value> = nn::Lstm::optional(view).to_vec();
-    let is_float = |v: &&Value| b.value_type(**v).elem().is_some_and(Elem::is_float);
-    let peephole = optional.iter().find(is_float).copied();
-    let has_lengths = optional.iter().any(|v| !is_float(&v));
-    let usual = nn::Lstm::activations(view)
-        .chunks(3)
-        .all(|a| a == ["sigmoid", "tanh", "tanh"]);
-    let constant_weights = is_constant_expression(b.module, operands[1])
-        && is_constant_expression(b.module, operands[2]);
-    let ready = view.operand_tensor(0).elem == Elem::F32
-        && usual
-        && !nn::Lstm::input_forget(view)
-        && !has_lengths
-        && constant_weights;
-    let known = (xd[0].known(), xd[1].known(), xd[2].known(), h0d[2].known());
-    let (true, (Some(steps), Some(batch), Some(_), Some(hidden))) = (ready, known) else {
-        return Ok(None);
-    };
-    let clip = nn::Lstm::clip(view).unwrap_or(0.0);
-    let directions: &[bool] = match nn::Lstm::direction(view) {
-        "forward" => &[false],
-        "reverse" => &[true],
-        _ => &[false, true],
-    };
-    let known_dims = |list: &[u64]| -> Vec<Dim> { list.iter().map(|&n| Dim::Known(n)).collect() };
-    let four = 4 * hidden;
-    let mut parts: [Vec<Value>; 3] = Default::default();
-    for (d, &reverse) in directions.iter().enumerate() {
-        let pick = |b: &mut Builder<'_>, value: Value| -> OpResult<Value> {
-            let dims = dims_of(b.value_type(value)).to_vec();
-            let one = build::slice_axis(b, value, 0, d as i64, d as i64 + 1)?;
-            build::reshape(b, one, &dims[1..])
-        };
-        let (w, r) = (pick(b, operands[1])?, pick(b, operands[2])?);
-        let both = pick(b, operands[3])?;
-        let wb = build::slice_axis(b, both, 0, 0, four as i64)?;
-        let rb = build::slice_axis(b, both, 0, four as i64, 2 * four as i64)?;
-        let bias = b.one(&tensor::Add, &[wb, rb], &[])?;
-        let wt = build::transpose(b, w, &[1, 0])?;
-        let gates = b.one(
-            &kernel::Linear,
-            &[operands[0], wt, bias],
-            &[("bias", true.into())],
-        )?;
-        let mut inputs = vec![gates, r, pick(b, operands[4])?, pick(b, operands[5])?];
-        if let Some(weights) = peephole {
-            inputs.push(pick(b, weights)?);
-        }
-        let attrs = [
-            ("reverse", reverse.into()),
-            ("peephole", peephole.is_some().into()),
-            ("clip", clip.into()),
-        ];
-        let step = b.create(&kernel::Lstm, &inputs, &attrs)?;
-        let results = b.module.results(step).to_vec();
-        parts[0].push(build::reshape(
-            b,
-            results[0],
-            &known_dims(&[steps, 1, batch, hidden]),
-        )?);
-        for state in 1..3 {
-            let shape = known_dims(&[1, batch, hidden]);
-            parts[state].push(build::reshape(b, results[state], &shape)?);
-        }
-    }
-    let [y, h, c] = parts;
-    let mut joined = Vec::new();
-    for (list, axis) in [(y, 1), (h, 0), (c, 0)] {
-        joined.push(match list.len() {
-            1 => list[0],
-            _ => build::concat(b, &list, axis)?,
-        });
-    }
-    Ok(Some(joined))
 }

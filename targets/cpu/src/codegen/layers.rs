@@ -1,13 +1,11 @@
 //! Calls of the microkernels that do whole rows or images: pooling, depthwise convolution, norms,
-//! packing, recurrences.
+//! packing.
 
 use std::mem::offset_of;
 
 use cranelift_codegen::ir::{InstBuilder, Value};
 use lepid_ukernels::Table;
-use lepid_ukernels::args::{
-    DwconvArgs, LrnArgs, LstmCellArgs, NormArgs, PackBArgs, PoolArgs, RowsArgs,
-};
+use lepid_ukernels::args::{DwconvArgs, LrnArgs, NormArgs, PackBArgs, PoolArgs, RowsArgs};
 
 use crate::codegen::args::{Args, Geometry, Tail};
 use crate::codegen::cells::Count;
@@ -296,110 +294,5 @@ impl Packing {
             args.set(g, offset_of!(PackBArgs, dst), to);
             g.kernel(offset_of!(Table, pack_b_f32), &[args.address], &[]);
         });
-    }
-}
-
-/// One direction of an LSTM: the tasks for its start, for one step, and for its end.
-#[derive(Copy, Clone, Debug)]
-pub(crate) struct Recurrence {
-    pub(crate) steps: usize,
-    pub(crate) batch: usize,
-    pub(crate) hidden: usize,
-    pub(crate) reverse: bool,
-    pub(crate) clip: f32,
-    pub(crate) gates: Place,
-    pub(crate) weights: Place,
-    pub(crate) h0: Place,
-    pub(crate) c0: Place,
-    pub(crate) peephole: Option<Place>,
-    pub(crate) y: Place,
-    pub(crate) h: Place,
-    pub(crate) c: Place,
-}
-
-/// Hidden units of one block of packed recurrent weights.
-const BLOCK: usize = 8;
-
-impl Recurrence {
-    /// One step; `step` counts from 0 whatever the direction.
-    pub(crate) fn emit_step(&self, g: &mut Gen<'_>, step: Value) {
-        let args = Args::new::<LstmCellArgs>(g);
-        let state = (self.batch * self.hidden * 4) as i64;
-        let hidden = self.hidden as i64;
-        args.set_int(g, offset_of!(LstmCellArgs, rows), self.batch as i64);
-        args.set_int(g, offset_of!(LstmCellArgs, hidden), hidden);
-        args.set_int(g, offset_of!(LstmCellArgs, ld_x_proj), 4 * hidden);
-        for ld in [
-            offset_of!(LstmCellArgs, ld_h_prev),
-            offset_of!(LstmCellArgs, ld_c_prev),
-            offset_of!(LstmCellArgs, ld_h),
-            offset_of!(LstmCellArgs, ld_c),
-        ] {
-            args.set_int(g, ld, hidden);
-        }
-        let clip = if self.clip > 0.0 {
-            self.clip
-        } else {
-            f32::INFINITY
-        };
-        args.set_f32(g, offset_of!(LstmCellArgs, clip), clip);
-        let peephole = match self.peephole {
-            Some(place) => g.address(place),
-            None => g.int(0),
-        };
-        args.set(g, offset_of!(LstmCellArgs, peephole), peephole);
-        let weights = g.address(self.weights);
-        args.set(g, offset_of!(LstmCellArgs, r), weights);
-        // The time that this step stands for, and the one whose output it reads.
-        let (time, before) = match self.reverse {
-            true => {
-                let last = g.int(self.steps as i64 - 1);
-                let time = g.b.ins().isub(last, step);
-                let before = g.add_int(time, 1);
-                (time, before)
-            }
-            false => {
-                let before = g.add_int(step, -1);
-                (step, before)
-            }
-        };
-        let gates = g.address(self.gates);
-        let gates = offset(g, gates, time, 4 * 4 * self.batch * self.hidden);
-        args.set(g, offset_of!(LstmCellArgs, x_proj), gates);
-        let y = g.address(self.y);
-        let now = offset(g, y, time, state as usize);
-        args.set(g, offset_of!(LstmCellArgs, h), now);
-        let zero = g.int(0);
-        let first =
-            g.b.ins()
-                .icmp(cranelift_codegen::ir::condcodes::IntCC::Equal, step, zero);
-        let earlier = offset(g, y, before, state as usize);
-        let h0 = g.address(self.h0);
-        let h_prev = g.b.ins().select(first, h0, earlier);
-        args.set(g, offset_of!(LstmCellArgs, h_prev), h_prev);
-        // The cell state is read and written in place.
-        let c = g.address(self.c);
-        let c0 = g.address(self.c0);
-        let c_prev = g.b.ins().select(first, c0, c);
-        args.set(g, offset_of!(LstmCellArgs, c_prev), c_prev);
-        args.set(g, offset_of!(LstmCellArgs, c), c);
-        let blocks = self.hidden.div_ceil(BLOCK) as i64;
-        let (begin, end) = g.share(blocks, 1);
-        args.set(g, offset_of!(LstmCellArgs, block_begin), begin);
-        args.set(g, offset_of!(LstmCellArgs, block_end), end);
-        g.kernel(offset_of!(Table, lstm_cell_f32), &[args.address], &[]);
-    }
-
-    /// After the last step: the last hidden state, from where `y` has it.
-    pub(crate) fn emit_end(&self, g: &mut Gen<'_>) {
-        let state = self.batch * self.hidden * 4;
-        let last = match self.reverse {
-            true => 0,
-            false => self.steps - 1,
-        };
-        let y = g.address(self.y);
-        let from = g.add_int(y, (last * state) as i64);
-        let to = g.address(self.h);
-        g.copy(to, from, state);
     }
 }

@@ -12,13 +12,16 @@ use lepid_ukernels::args::PoolKind;
 use crate::codegen::args::{Geometry, Tail};
 use crate::codegen::attention::Attention;
 use crate::codegen::cells::{Cells, Count, Port};
-use crate::codegen::layers::{Depthwise, Packing, Pooling, Recurrence, RowKernel, RowMap};
+use crate::codegen::eight_bits::EightBitProduct;
+use crate::codegen::layers::{Depthwise, Packing, Pooling, RowKernel, RowMap};
 use crate::codegen::nest;
 use crate::codegen::open::OpenTask;
 use crate::codegen::product::{Product, Rows};
+use crate::codegen::recurrence::{Cell, Recurrence};
 use crate::codegen::routine::RoutineCall;
 use crate::codegen::strips::{Kernel, Stage, Strips};
 use crate::codegen::winograd::Winograd;
+use crate::eight_bits;
 use crate::places::{Place, Places};
 use crate::routines::measure;
 use crate::strips;
@@ -28,6 +31,7 @@ use crate::winograd;
 /// What is emitted for one op.
 pub(crate) enum Task {
     Product(Product),
+    EightBits(EightBitProduct),
     Winograd(Winograd),
     Depthwise(Depthwise),
     Strips(Strips),
@@ -52,6 +56,7 @@ impl Task {
     pub(crate) fn is_parallel(&self, view: OpView<'_>) -> bool {
         match self {
             Task::Product(p) => p.flops() > 8.0 * SERIAL_WORK,
+            Task::EightBits(p) => p.flops() > 8.0 * SERIAL_WORK,
             Task::Winograd(w) => w.flops() > 8.0 * SERIAL_WORK,
             Task::Recurrence(r) => r.batch * r.hidden * r.hidden > SERIAL_WORK as usize,
             Task::Depthwise(_)
@@ -115,10 +120,11 @@ pub(crate) fn lower(
         }
         "kernel.conv" => Ok(cx.conv(view)),
         "kernel.strips" => Ok(cx.strips(view)),
+        "kernel.linear" if kernel::Linear::quantised(view) > 0 => cx.eight_bits(view),
         "kernel.linear" => Ok(cx.linear(view)),
         "kernel.matmul" => Ok(cx.matmul(view)),
         "kernel.pack" => Ok(cx.pack(view)),
-        "kernel.lstm" => Ok(cx.lstm(view)),
+        "kernel.lstm" | "kernel.gru" => Ok(cx.recurrence(view)),
         name if is_open_op(view) && OpenTask::serves(name) => Ok(cx.open(view)),
         "kernel.nest" => Ok(Task::Nest {
             inputs: cx.all(view.operands()),
@@ -378,6 +384,24 @@ impl Lowering<'_, '_> {
         })
     }
 
+    fn eight_bits(&mut self, view: OpView<'_>) -> Result<Task, String> {
+        let Some(m) = eight_bits::rows(view) else {
+            return Err("weights in eight bits ask for known extents".into());
+        };
+        let w = self.dims(view.operand(1));
+        let block = kernel::Linear::quantised(view) as usize;
+        Ok(Task::EightBits(EightBitProduct {
+            m: m as usize,
+            n: w[1],
+            k: w[0],
+            block,
+            a: self.place(view.operand(0)),
+            weights: self.packed(view.operand(1), Layout::EightBits { block }),
+            c: self.place(view.result(0)),
+            tail: self.tail(view),
+        }))
+    }
+
     fn matmul(&mut self, view: OpView<'_>) -> Task {
         let packed = self.dims(view.operand(1));
         let rank = packed.len() - 1;
@@ -420,10 +444,27 @@ impl Lowering<'_, '_> {
         })
     }
 
-    fn lstm(&mut self, view: OpView<'_>) -> Task {
+    fn recurrence(&mut self, view: OpView<'_>) -> Task {
         let gates = self.dims(view.operand(0));
         let state = self.dims(view.operand(2));
-        let peephole = kernel::Lstm::peephole(view).then(|| self.place(view.operand(4)));
+        let mut weights =
+            |first, gates| self.packed(view.operand(1), Layout::Recurrent { first, gates });
+        let cell = match view.name() {
+            "kernel.lstm" => Cell::Lstm {
+                weights: weights(0, 4),
+                c0: self.place(view.operand(3)),
+                c: self.place(view.result(2)),
+                peephole: kernel::Lstm::peephole(view).then(|| self.place(view.operand(4))),
+            },
+            _ if kernel::Gru::linear_before_reset(view) => Cell::Gru {
+                weights: weights(0, 3),
+                bias: self.place(view.operand(3)),
+            },
+            _ => Cell::GruInHalves {
+                gates: weights(0, 2),
+                candidate: weights(2, 1),
+            },
+        };
         Task::Recurrence(Recurrence {
             steps: gates[0],
             batch: gates[1],
@@ -431,13 +472,10 @@ impl Lowering<'_, '_> {
             reverse: kernel::Lstm::reverse(view),
             clip: kernel::Lstm::clip(view) as f32,
             gates: self.place(view.operand(0)),
-            weights: self.packed(view.operand(1), Layout::Lstm),
             h0: self.place(view.operand(2)),
-            c0: self.place(view.operand(3)),
-            peephole,
             y: self.place(view.result(0)),
             h: self.place(view.result(1)),
-            c: self.place(view.result(2)),
+            cell,
         })
     }
 

@@ -154,7 +154,7 @@ impl<'m> Emitter<'m> {
                 })?;
                 steps.push(Step::Repeat {
                     task: step,
-                    count: r.steps,
+                    count: r.runs(),
                     parallel,
                 });
                 let end = self.function(op, |g| {
@@ -199,6 +199,7 @@ impl<'m> Emitter<'m> {
         self.function(op, |g| {
             match task {
                 Task::Product(t) => t.emit(g),
+                Task::EightBits(t) => t.emit(g),
                 Task::Winograd(t) => t.emit(g),
                 Task::Depthwise(t) => t.emit(g),
                 Task::Strips(t) => t.emit(g, module)?,

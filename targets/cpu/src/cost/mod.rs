@@ -7,7 +7,7 @@ mod table;
 mod work;
 
 use lepid_ir::core::{Diagnostics, OpView};
-use lepid_ir::dialects::kernel::Strips;
+use lepid_ir::dialects::kernel::{self, Strips};
 use lepid_passes::core::estimate;
 use lepid_passes::transform::lower::nn_to_kernel::is_constant_expression;
 use lepid_target_api::{
@@ -17,12 +17,14 @@ use lepid_target_api::{
 use self::table::Table;
 pub(crate) use self::table::{AUTO, SHIPPED};
 use self::work::{Work, direct, tiled};
+use crate::eight_bits::{self, EightBits, Scaled, Use};
 use crate::winograd::{self, Selection};
 
 /// The kernels' costs on one machine, and what the options say of the choice among them.
 pub(crate) struct KernelCosts {
     table: Table,
     selection: Selection,
+    quantised: Use,
 }
 
 impl KernelCosts {
@@ -34,6 +36,7 @@ impl KernelCosts {
         Ok(KernelCosts {
             table: Table::named(name)?,
             selection: Selection::of(info, options),
+            quantised: Use::of(info, options),
         })
     }
 }
@@ -84,6 +87,9 @@ impl CostModel for KernelCosts {
             seconds: Some(seconds),
             reason,
         };
+        if op.name() == "kernel.linear" && Scaled::of(op).is_some() {
+            return self.quantised_choices(op);
+        }
         let conv = op.name() == "kernel.conv";
         let refused = conv.then(|| winograd::refusal(op)).flatten();
         if !conv || refused.is_some() {
@@ -127,6 +133,57 @@ impl CostModel for KernelCosts {
     }
 }
 
+impl KernelCosts {
+    /// Products with quantised weights: floats are made of them, or not.
+    fn quantised_choices(&self, op: OpView<'_>) -> Vec<Choice> {
+        let floats = work::in_floats(op);
+        let bits = work::eight_bits(op);
+        let [in_floats, in_bits] = [&floats, &bits].map(|work| self.table.seconds(work, 1));
+        let rows = match eight_bits::rows(op) {
+            Some(1) => "1 row".to_string(),
+            Some(rows) => format!("{rows} rows"),
+            None => "unknown rows".to_string(),
+        };
+        let against = |mine: f64, other: f64| {
+            let (mine, other) = (1e3 * mine, 1e3 * other);
+            format!("{rows}, predicted {mine:.3} ms against {other:.3} ms")
+        };
+        let kept = kernel::Linear::quantised(op) > 0;
+        let misfit = match eight_bits::refusal(op, self.quantised) {
+            _ if kept => None,
+            Some(reason) => Some(reason),
+            None if in_bits >= eight_bits::WORTH_IT * in_floats && self.quantised != Use::On => {
+                None
+            }
+            None => EightBits::of(op.module, op.operand(1))
+                .err()
+                .map(String::from),
+        };
+        let of_bits = Choice {
+            kernel: bits.kernel,
+            seconds: misfit.is_none().then_some(in_bits),
+            reason: match (kept, misfit) {
+                (true, _) => format!("kept in eight bits: {}", against(in_bits, in_floats)),
+                (false, Some(reason)) => reason,
+                (false, None) => format!("{:.2} times the time", in_bits / in_floats),
+            },
+        };
+        let of_floats = Choice {
+            kernel: floats.kernel,
+            seconds: Some(in_floats),
+            reason: match (kept, of_bits.seconds) {
+                (true, _) => format!("{:.2} times the time", in_floats / in_bits),
+                (false, Some(_)) => format!("kept in f32: {}", against(in_floats, in_bits)),
+                (false, None) => reason(floats.kernel).to_string(),
+            },
+        };
+        match kept {
+            true => vec![of_bits, of_floats],
+            false => vec![of_floats, of_bits],
+        }
+    }
+}
+
 /// Why a kernel is the one, where an op has no other.
 fn reason(kernel: &str) -> &'static str {
     match kernel {
@@ -139,7 +196,7 @@ fn reason(kernel: &str) -> &'static str {
         "linear" => "rows by packed panels of weights",
         "matmul" => "both sides are computed: the right one is packed before",
         "pack" => "brings the right side of a product into panels",
-        "lstm" => "all steps in one kernel, recurrent weights packed",
+        "lstm" | "gru" => "all steps in one kernel, recurrent weights packed",
         "map" => "a generated loop nest: elementwise ops in one pass",
         "move" => "a generated loop nest: elements are only moved",
         "transpose" => "blocks whose rows and columns both fill vectors",

@@ -3,7 +3,9 @@
 //! Whole networks, since a kernel by itself finds its weights in the caches. No two layers share
 //! weights, and each output is a mean of inputs, so that no value overflows or becomes subnormal.
 
-use lepid_ir::core::{Attr, Builder, Dim, Elem, Module, Num, OpDef, OpResult, Tensor, Type, Value};
+use lepid_ir::core::{
+    Attr, Builder, Dim, Elem, Module, Num, Op, OpDef, OpResult, Tensor, Type, Value,
+};
 use lepid_ir::dialects::core::{Func, Return, constant};
 use lepid_ir::dialects::{nn, tensor};
 use lepid_target_api::Probe;
@@ -24,14 +26,24 @@ pub(super) fn all() -> Vec<Probe> {
             n.transformer(x, 3, Scores::Attention)
         })),
         plain(network(&[1, 768], |n, x| {
-            n.perceptron(x, &[768, 2304, 768, 3072, 768, 10_000])
+            n.perceptron(x, &[768, 2304, 768, 3072, 768, 10_000], Network::linear)
         })),
         plain(network(&[4, 512], |n, x| {
-            n.perceptron(x, &[512, 2048, 1024, 4096, 512])
+            n.perceptron(x, &[512, 2048, 1024, 4096, 512], Network::linear)
         })),
         plain(network(&[16, 1, 256], |n, x| n.lstm(x, 256))),
         plain(network(&[24, 2, 128], |n, x| n.lstm(x, 128))),
+        plain(network(&[16, 1, 256], |n, x| n.gru(x, 256))),
+        plain(network(&[24, 2, 128], |n, x| n.gru(x, 128))),
     ];
+    for rows in [1, 4] {
+        probes.push(Probe {
+            module: network(&[rows, 768], |n, x| {
+                n.perceptron(x, &[2304, 768, 3072, 768, 10_000], Network::quantised)
+            }),
+            options: vec![("quantised", "on")],
+        });
+    }
     for scheme in ["off", "f2", "f4"] {
         for side in [112, 160] {
             probes.push(Probe {
@@ -281,14 +293,41 @@ impl Network<'_, '_> {
     fn linear(&mut self, x: Value, columns: u64) -> OpResult<Value> {
         let depth = self.dims(x).last().copied().unwrap_or(1);
         let w = self.weights(&[depth, columns], depth)?;
+        self.product(x, w)
+    }
+
+    /// A linear layer whose weights are integers of eight bits times one scale for each column.
+    fn quantised(&mut self, x: Value, columns: u64) -> OpResult<Value> {
+        let depth = self.dims(x)[1];
+        let extents = [depth as usize, columns as usize];
+        let integers = constant(self.b, Tensor::splat(Elem::I8, &extents, Num::Int(3)))?;
+        let floats = tensor::build::cast(self.b, integers, Elem::F32)?;
+        let scales = self.weights(&[columns], 3 * depth)?;
+        let scales = self.b.one(
+            &tensor::Broadcast,
+            &[scales],
+            &[("shape", shape(&[depth, columns])), ("axes", [1].into())],
+        )?;
+        let w = self.b.one(&tensor::Mul, &[floats, scales], &[])?;
+        self.product(x, w)
+    }
+
+    fn product(&mut self, x: Value, w: Value) -> OpResult<Value> {
+        let columns = self.dims(w)[1];
         let bias = self.weights(&[columns], 1)?;
         self.b.one(&nn::Linear, &[x, w, bias], &[])
     }
 
-    fn perceptron(&mut self, x: Value, widths: &[u64]) -> OpResult<Value> {
+    /// Layers of these widths with activations between them.
+    fn perceptron(
+        &mut self,
+        x: Value,
+        widths: &[u64],
+        layer: impl Fn(&mut Self, Value, u64) -> OpResult<Value>,
+    ) -> OpResult<Value> {
         let mut x = x;
         for &width in widths {
-            x = self.linear(x, width)?;
+            x = layer(self, x, width)?;
             x = self.b.one(&nn::Relu, &[x], &[])?;
         }
         Ok(x)
@@ -354,15 +393,39 @@ impl Network<'_, '_> {
 
     /// Two layers of an LSTM, one after the other.
     fn lstm(&mut self, x: Value, hidden: u64) -> OpResult<Value> {
+        self.recurrent(x, hidden, 4, |b, v| {
+            b.create(&nn::Lstm, &[v, &v[4..]].concat(), &[])
+        })
+    }
+
+    /// Two layers of a GRU, one of each kind.
+    fn gru(&mut self, x: Value, hidden: u64) -> OpResult<Value> {
+        let mut linear_before_reset = false;
+        self.recurrent(x, hidden, 3, |b, v| {
+            linear_before_reset = !linear_before_reset;
+            let attrs = [("linear_before_reset", linear_before_reset.into())];
+            b.create(&nn::Gru, v, &attrs)
+        })
+    }
+
+    /// Two layers, one after the other; `layer` takes the input, both weights, bias and state.
+    fn recurrent(
+        &mut self,
+        x: Value,
+        hidden: u64,
+        gates: u64,
+        mut layer: impl FnMut(&mut Builder<'_>, &[Value]) -> OpResult<Op>,
+    ) -> OpResult<Value> {
         let mut x = x;
         for _ in 0..2 {
             let d = self.dims(x);
             let (batch, inner) = (d[1], d[2]);
-            let w = self.weights(&[1, 4 * hidden, inner], inner)?;
-            let r = self.weights(&[1, 4 * hidden, hidden], hidden)?;
-            let bias = self.weights(&[1, 8 * hidden], 1)?;
+            let w = self.weights(&[1, gates * hidden, inner], inner)?;
+            let r = self.weights(&[1, gates * hidden, hidden], hidden)?;
+            let bias = self.weights(&[1, 2 * gates * hidden], 1)?;
             let state = self.weights(&[1, batch, hidden], 1)?;
-            let y = self.b.one(&nn::Lstm, &[x, w, r, bias, state, state], &[])?;
+            let op = layer(self.b, &[x, w, r, bias, state])?;
+            let y = self.b.module.results(op)[0];
             x = self.reshape(y, &[d[0], batch, hidden])?;
         }
         Ok(x)
@@ -385,6 +448,7 @@ mod tests {
             "nn.linear",
             "nn.matmul",
             "nn.lstm",
+            "nn.gru",
             "nn.attention",
             "nn.softmax",
             "nn.max_pool",

@@ -80,6 +80,8 @@ pub(crate) const KERNELS: &[&str] = &[
     "conv.window",
     "conv.winograd_f2",
     "conv.winograd_f4",
+    "eight_bits",
+    "gru",
     "linear",
     "lstm",
     "map",
@@ -119,7 +121,8 @@ impl Work {
             "nn.conv" => direct(op),
             "kernel.linear" | "nn.linear" => linear(op),
             "kernel.matmul" | "nn.matmul" => matmul(op),
-            "kernel.lstm" | "nn.lstm" => recurrence(op),
+            "kernel.lstm" | "nn.lstm" => recurrence("lstm", op),
+            "kernel.gru" | "nn.gru" => recurrence("gru", op),
             "kernel.pack" => streamed("pack", op),
             "kernel.nest" => streamed(nest_kind(op), op),
             "tensor.reduce" => streamed("reduce", op),
@@ -336,6 +339,36 @@ pub(crate) fn tiled(op: OpView<'_>, scheme: Scheme) -> Option<Work> {
 }
 
 fn linear(op: OpView<'_>) -> Work {
+    match op.name() == "kernel.linear" && kernel::Linear::quantised(op) > 0 {
+        true => eight_bits(op),
+        false => in_floats(op),
+    }
+}
+
+/// A product whose weights stay in eight bits.
+pub(crate) fn eight_bits(op: OpView<'_>) -> Work {
+    let w = extents(op.operand_tensor(1));
+    let columns = round_up(w[1], HALF_PANEL);
+    let rows = op.result_elements(0) / w[1].max(1.0);
+    let blocks = match kernel::Linear::quantised(op) {
+        block @ 1.. => (w[0] / block as f64).ceil(),
+        _ => 1.0,
+    };
+    Work {
+        kernel: "eight_bits",
+        amounts: Amounts {
+            start: 1.0,
+            multiply_add: rows * columns * w[0],
+            sum: rows * columns * blocks,
+            element: 0.0,
+            weight_byte: w[1] * (w[0] + 4.0 * blocks),
+            byte: activation_bytes(op),
+        },
+    }
+}
+
+/// A product whose weights are floats.
+pub(crate) fn in_floats(op: OpView<'_>) -> Work {
     let w = extents(op.operand_tensor(1));
     let (depth, columns) = (w[0], round_up(w[1], HALF_PANEL));
     let rows = op.result_elements(0) / w[1].max(1.0);
@@ -389,17 +422,17 @@ fn attention(op: OpView<'_>) -> Work {
     }
 }
 
-/// An LSTM reads its recurrent weights once per step.
-fn recurrence(op: OpView<'_>) -> Work {
+/// A recurrence reads its weights once per step.
+fn recurrence(kernel: &'static str, op: OpView<'_>) -> Work {
     let x = extents(op.operand_tensor(0));
     let steps = x[0];
     let weights = extents(op.operand_tensor(1)).iter().product::<f64>();
     Work {
-        kernel: "lstm",
+        kernel,
         amounts: Amounts {
             start: 1.0,
             multiply_add: op.def().cost(op).flops / 2.0,
-            sum: op.result_elements(0) * 4.0,
+            sum: op.result_elements(0) * if kernel == "lstm" { 4.0 } else { 3.0 },
             element: 0.0,
             weight_byte: 4.0 * steps * weights,
             byte: activation_bytes(op),

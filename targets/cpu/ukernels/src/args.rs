@@ -209,6 +209,38 @@ pub struct GemvArgs {
     pub epilogue: Epilogue,
 }
 
+/// Product of rows with panels of weights in eight bits: `scale * weight` each, where the scale is one for a column and a
+/// block of the sum. The order of summation depends on `rows`, so a caller never cuts these.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct EightBitArgs {
+    pub rows: usize,
+    /// Length of the sums.
+    pub k: usize,
+    /// Rows of weights that share their scales; the last block may have fewer.
+    pub block: usize,
+    /// Columns of the whole matrix.
+    pub n: usize,
+    /// First row.
+    pub a: *const f32,
+    /// Elements between two rows.
+    pub lda: usize,
+    /// Panel 0 of the weights, `[panel][k][16]`.
+    pub b: *const i8,
+    /// `[panel][block][16]`.
+    pub scales: *const f32,
+    /// Row 0, column 0 of the output.
+    pub c: *mut f32,
+    /// Elements between two output rows.
+    pub ldc: usize,
+    /// First panel to compute.
+    pub panel_begin: usize,
+    /// One past the last panel to compute.
+    pub panel_end: usize,
+    /// Bias and residual begin at row 0, column 0.
+    pub epilogue: Epilogue,
+}
+
 /// Fills the pointer table of an [`IgemmArgs`] with the rows of a matrix (`taps` is 1).
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -567,6 +599,41 @@ pub struct LstmCellArgs {
     pub ld_c: usize,
     /// `[3][hidden]` peephole weights in ONNX order (i, o, f), or null.
     pub peephole: *const f32,
+    /// Gates are clipped to `-clip..clip` before their activation; infinity for none.
+    pub clip: f32,
+}
+
+/// One half of a time step of a GRU with `linear_before_reset = 0`, gates in ONNX order (z, r, h); cut as for
+/// [`LstmCellArgs`]. The first half makes the gates z and r of all units, the second one the state.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct GruHalfArgs {
+    /// Sequences in the batch.
+    pub rows: usize,
+    /// Hidden units.
+    pub hidden: usize,
+    /// First block to compute.
+    pub block_begin: usize,
+    /// One past the last block to compute.
+    pub block_end: usize,
+    /// `[rows][3][hidden]`: input times `W`, with both biases added.
+    pub x_proj: *const f32,
+    /// Elements between two rows of `x_proj`.
+    pub ld_x_proj: usize,
+    /// Recurrent weights from [`PackRecurrentArgs`]: in the first half those of 2 gates, then that of h.
+    pub r: *const f32,
+    /// Hidden state before the step.
+    pub h_prev: *const f32,
+    /// Elements between two rows of `h_prev`.
+    pub ld_h_prev: usize,
+    /// Hidden state before the step times the gate r, which the first half leaves to the second.
+    pub reset: *mut f32,
+    /// Elements between two rows of `reset`.
+    pub ld_reset: usize,
+    /// Hidden state after the step, not `h_prev`; between the halves the gate z.
+    pub h: *mut f32,
+    /// Elements between two rows of `h`.
+    pub ld_h: usize,
     /// Gates are clipped to `-clip..clip` before their activation; infinity for none.
     pub clip: f32,
 }

@@ -5,9 +5,9 @@
 )]
 
 use crate::args::{
-    ConvRowsArgs, DwconvArgs, GemmRowsArgs, GemvArgs, GruCellArgs, IgemmArgs, LrnArgs,
-    LstmCellArgs, NormArgs, PackBArgs, PackRecurrentArgs, PoolArgs, ReduceArgs, RowsArgs,
-    TransposeArgs, Unary, WinogradArgs,
+    ConvRowsArgs, DwconvArgs, EightBitArgs, GemmRowsArgs, GemvArgs, GruCellArgs, GruHalfArgs,
+    IgemmArgs, LrnArgs, LstmCellArgs, NormArgs, PackBArgs, PackRecurrentArgs, PoolArgs, ReduceArgs,
+    RowsArgs, TransposeArgs, Unary, WinogradArgs,
 };
 use crate::attention::AttentionArgs;
 use crate::isa;
@@ -134,4 +134,9 @@ pub struct Table {
     pub winograd_f32: unsafe extern "C" fn(*const WinogradArgs),
     pub transpose_f32: unsafe extern "C" fn(*const TransposeArgs),
     pub attention_f32: unsafe extern "C" fn(*const AttentionArgs),
+    /// The first half of a step.
+    pub gru_gates_f32: unsafe extern "C" fn(*const GruHalfArgs),
+    /// The second half of a step.
+    pub gru_candidate_f32: unsafe extern "C" fn(*const GruHalfArgs),
+    pub gemv_i8: unsafe extern "C" fn(*const EightBitArgs),
 }

@@ -14,7 +14,7 @@ macro_rules! instantiate {
     (wide: $wide:ty, quad: $quad:ty, single: $single:ty, attributes: { $(#[$attribute:meta])* }) => {
         use crate::args::*;
         use crate::attention::AttentionArgs;
-        use crate::kernels::{attention, dwconv, gemv, igemm, norms, pack, pointers, pool, recurrent, reduce, streams, transpose, winograd};
+        use crate::kernels::{attention, dwconv, eight_bits, gemv, igemm, norms, pack, pointers, pool, recurrent, reduce, streams, transpose, winograd};
         use crate::math;
         use crate::table::{F32x4, Table};
         use crate::vector::Vector;
@@ -22,6 +22,7 @@ macro_rules! instantiate {
         instantiate!(@kernels $wide, { $(#[$attribute])* },
             igemm_f32 = igemm::igemm(IgemmArgs),
             gemv_f32 = gemv::gemv(GemvArgs),
+            gemv_i8 = eight_bits::gemv(EightBitArgs),
             dwconv_f32 = dwconv::dwconv(DwconvArgs),
             pool_f32 = pool::pool(PoolArgs),
             softmax_f32 = norms::softmax(RowsArgs),
@@ -32,6 +33,8 @@ macro_rules! instantiate {
             reduce_f32 = reduce::reduce(ReduceArgs),
             lstm_cell_f32 = recurrent::lstm_cell(LstmCellArgs),
             gru_cell_f32 = recurrent::gru_cell(GruCellArgs),
+            gru_gates_f32 = recurrent::gru_gates(GruHalfArgs),
+            gru_candidate_f32 = recurrent::gru_candidate(GruHalfArgs),
         );
 
         $(#[$attribute])*
@@ -126,6 +129,9 @@ macro_rules! instantiate {
             winograd_f32,
             transpose_f32,
             attention_f32,
+            gru_gates_f32,
+            gru_candidate_f32,
+            gemv_i8,
         };
     };
     (@kernels $wide:ty, $attributes:tt, $($name:ident = $module:ident :: $kernel:ident ($args:ty),)*) => {

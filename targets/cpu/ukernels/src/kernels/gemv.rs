@@ -97,7 +97,7 @@ unsafe fn step<V: Vector, const ROWS: usize>(
 }
 
 #[inline(always)]
-fn join<V: Vector, const ROWS: usize, const SPLITS: usize>(
+pub(super) fn join<V: Vector, const ROWS: usize, const SPLITS: usize>(
     mut acc: [[[V; 2]; ROWS]; SPLITS],
 ) -> [[V; 2]; ROWS] {
     let mut splits = SPLITS;

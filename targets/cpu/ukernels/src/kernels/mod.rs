@@ -9,6 +9,7 @@
 
 pub(crate) mod attention;
 pub(crate) mod dwconv;
+pub(crate) mod eight_bits;
 pub(crate) mod epilogue;
 pub(crate) mod gemv;
 pub(crate) mod igemm;

@@ -5,7 +5,7 @@
 
 use super::dwconv::load;
 use super::pack::BLOCK;
-use crate::args::{GruCellArgs, LstmCellArgs};
+use crate::args::{GruCellArgs, GruHalfArgs, LstmCellArgs};
 use crate::math::{sigmoid, tanh};
 use crate::vector::Vector;
 
@@ -151,6 +151,113 @@ unsafe fn gru_finish<V: Vector>(args: &GruCellArgs, block: usize, row: usize, ga
         // (1 - z) h + z h_prev
         let y = z.mul_add(h_prev.sub(h), h);
         store(y, args.h.add(row * args.ld_h + unit), lanes);
+    }
+}
+
+/// # Safety
+/// The arguments describe memory that is there, as [`GruHalfArgs`] says.
+#[inline(always)]
+pub(crate) unsafe fn gru_gates<V: Vector>(args: &GruHalfArgs) {
+    let product = Product {
+        hidden: args.hidden,
+        r: args.r,
+        h: args.h_prev,
+        ld: args.ld_h_prev,
+    };
+    for block in args.block_begin..args.block_end {
+        // SAFETY: the caller vouches for `rows` rows and for all blocks in the range.
+        unsafe {
+            if args.rows == 1 {
+                let [gates] = multiply::<V, 2, 1, 4>(&product, block, 0);
+                gates_finish(args, block, 0, gates);
+                continue;
+            }
+            let mut row = 0;
+            while row + 4 <= args.rows {
+                let gates = multiply::<V, 2, 4, 1>(&product, block, row);
+                for r in 0..4 {
+                    gates_finish(args, block, row + r, gates[r]);
+                }
+                row += 4;
+            }
+            for row in row..args.rows {
+                let [gates] = multiply::<V, 2, 1, 1>(&product, block, row);
+                gates_finish(args, block, row, gates);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn gates_finish<V: Vector>(args: &GruHalfArgs, block: usize, row: usize, gates: [V; 2]) {
+    let unit = block * BLOCK;
+    let lanes = (args.hidden - unit).min(V::LANES);
+    // SAFETY: `lanes` units from `unit` on exist in every gate and state.
+    unsafe {
+        let x = args.x_proj.add(row * args.ld_x_proj + unit);
+        let [z, r] = gates;
+        let z = sigmoid(clipped(z.add(load(x, lanes)), args.clip));
+        let r = sigmoid(clipped(r.add(load(x.add(args.hidden), lanes)), args.clip));
+        let h_prev: V = load(args.h_prev.add(row * args.ld_h_prev + unit), lanes);
+        store(z, args.h.add(row * args.ld_h + unit), lanes);
+        store(
+            r.mul(h_prev),
+            args.reset.add(row * args.ld_reset + unit),
+            lanes,
+        );
+    }
+}
+
+/// # Safety
+/// The arguments describe memory that is there, as [`GruHalfArgs`] says.
+#[inline(always)]
+pub(crate) unsafe fn gru_candidate<V: Vector>(args: &GruHalfArgs) {
+    let product = Product {
+        hidden: args.hidden,
+        r: args.r,
+        h: args.reset,
+        ld: args.ld_reset,
+    };
+    for block in args.block_begin..args.block_end {
+        // SAFETY: the caller vouches for `rows` rows and for all blocks in the range.
+        unsafe {
+            if args.rows == 1 {
+                let [[sum]] = multiply::<V, 1, 1, 8>(&product, block, 0);
+                candidate_finish(args, block, 0, sum);
+                continue;
+            }
+            let mut row = 0;
+            while row + 8 <= args.rows {
+                let sums = multiply::<V, 1, 8, 1>(&product, block, row);
+                for r in 0..8 {
+                    candidate_finish(args, block, row + r, sums[r][0]);
+                }
+                row += 8;
+            }
+            for row in row..args.rows {
+                let [[sum]] = multiply::<V, 1, 1, 1>(&product, block, row);
+                candidate_finish(args, block, row, sum);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn candidate_finish<V: Vector>(args: &GruHalfArgs, block: usize, row: usize, sum: V) {
+    let unit = block * BLOCK;
+    let lanes = (args.hidden - unit).min(V::LANES);
+    // SAFETY: `lanes` units from `unit` on exist in every gate and state.
+    unsafe {
+        let x = args.x_proj.add(row * args.ld_x_proj + unit);
+        let n = tanh(clipped(
+            sum.add(load(x.add(2 * args.hidden), lanes)),
+            args.clip,
+        ));
+        let h_prev: V = load(args.h_prev.add(row * args.ld_h_prev + unit), lanes);
+        let to = args.h.add(row * args.ld_h + unit);
+        let z: V = load(to, lanes);
+        // (1 - z) n + z h_prev
+        store(z.mul_add(h_prev.sub(n), n), to, lanes);
     }
 }
 

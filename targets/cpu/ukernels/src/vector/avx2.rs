@@ -50,6 +50,14 @@ impl Vector for Avx2 {
         unsafe { Avx2((*p.cast::<Unaligned>()).0) }
     }
     #[inline(always)]
+    unsafe fn load_i8(p: *const i8) -> Self {
+        // SAFETY: the caller vouches for 8 bytes; AVX2 is there (module docs).
+        unsafe {
+            let bytes = _mm_loadl_epi64(p.cast());
+            Avx2(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)))
+        }
+    }
+    #[inline(always)]
     unsafe fn store(self, p: *mut f32) {
         // SAFETY: the caller vouches for 8 floats.
         unsafe { *p.cast::<Unaligned>() = Unaligned(self.0) }

@@ -20,6 +20,10 @@ pub(crate) trait Vector: Copy {
     /// # Safety
     /// `p` points to `LANES` floats.
     unsafe fn load(p: *const f32) -> Self;
+    /// Small integers as floats.
+    /// # Safety
+    /// `p` points to `LANES` bytes.
+    unsafe fn load_i8(p: *const i8) -> Self;
     /// # Safety
     /// `p` points to `LANES` writable floats.
     unsafe fn store(self, p: *mut f32);

@@ -49,6 +49,11 @@ impl<const N: usize> Vector for Portable<N> {
         unsafe { Portable(*p.cast::<[f32; N]>()) }
     }
     #[inline(always)]
+    unsafe fn load_i8(p: *const i8) -> Self {
+        // SAFETY: the caller vouches for N bytes.
+        unsafe { Portable((*p.cast::<[i8; N]>()).map(f32::from)) }
+    }
+    #[inline(always)]
     unsafe fn store(self, p: *mut f32) {
         // SAFETY: the caller vouches for N floats.
         unsafe { *p.cast::<[f32; N]>() = self.0 }

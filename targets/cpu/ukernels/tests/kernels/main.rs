@@ -3,6 +3,7 @@
 
 mod attention;
 mod convolution;
+mod eight_bits;
 mod math;
 mod matrix;
 mod recurrent;

@@ -1,6 +1,6 @@
 //! LSTM and GRU steps.
 
-use lepid_ukernels::args::{GruCellArgs, LstmCellArgs, PackRecurrentArgs};
+use lepid_ukernels::args::{GruCellArgs, GruHalfArgs, LstmCellArgs, PackRecurrentArgs};
 use lepid_ukernels::{Table, recurrent_packed_len};
 
 use crate::{Random, assert_close, on_each_isa};
@@ -23,15 +23,7 @@ impl Case {
     fn new(t: &Table, gates: usize, rows: usize, hidden: usize) -> Case {
         let mut random = Random((rows * 100 + hidden) as u64);
         let r = random.floats(gates * hidden * hidden);
-        let mut packed = vec![f32::NAN; recurrent_packed_len(gates, hidden)];
-        let args = PackRecurrentArgs {
-            gates,
-            hidden,
-            src: r.as_ptr(),
-            dst: packed.as_mut_ptr(),
-        };
-        // SAFETY: the buffers have the sizes the arguments say.
-        unsafe { (t.pack_recurrent_f32)(&args) };
+        let packed = packed(t, &r, gates, hidden);
         Case {
             hidden,
             gates,
@@ -58,6 +50,19 @@ impl Case {
     fn input(&self, row: usize, gate: usize, unit: usize) -> f64 {
         f64::from(self.x_proj[row * (self.gates * self.hidden + 2) + gate * self.hidden + unit])
     }
+}
+
+fn packed(t: &Table, r: &[f32], gates: usize, hidden: usize) -> Vec<f32> {
+    let mut packed = vec![f32::NAN; recurrent_packed_len(gates, hidden)];
+    let args = PackRecurrentArgs {
+        gates,
+        hidden,
+        src: r.as_ptr(),
+        dst: packed.as_mut_ptr(),
+    };
+    // SAFETY: the buffers have the sizes the arguments say.
+    unsafe { (t.pack_recurrent_f32)(&args) };
+    packed
 }
 
 fn sigmoid(x: f64) -> f64 {
@@ -184,6 +189,79 @@ fn gru(t: &Table, rows: usize, hidden: usize) {
             assert_close(
                 out[row * hidden + unit],
                 want,
+                format!("{rows}x{hidden} ({row}, {unit})"),
+            );
+        }
+    }
+}
+
+#[test]
+fn gru_steps_in_halves_match_the_formula() {
+    on_each_isa(|t| {
+        for rows in 1..=9 {
+            for hidden in HIDDEN {
+                gru_halves(t, rows, hidden, f32::INFINITY);
+                gru_halves(t, rows, hidden, 0.6);
+            }
+        }
+    });
+}
+
+fn gru_halves(t: &Table, rows: usize, hidden: usize, clip: f32) {
+    let case = Case::new(t, 3, rows, hidden);
+    let (of_gates, of_candidate) = case.r.split_at(2 * hidden * hidden);
+    let of_gates = packed(t, of_gates, 2, hidden);
+    let of_candidate = packed(t, of_candidate, 1, hidden);
+    let mut out = vec![9.0; rows * hidden];
+    let mut reset = vec![9.0; rows * (hidden + 3)];
+    let blocks = hidden.div_ceil(8);
+    for first_half in [true, false] {
+        for (block_begin, block_end) in [(0, blocks / 2), (blocks / 2, blocks)] {
+            let args = GruHalfArgs {
+                rows,
+                hidden,
+                block_begin,
+                block_end,
+                x_proj: case.x_proj.as_ptr(),
+                ld_x_proj: 3 * hidden + 2,
+                r: match first_half {
+                    true => of_gates.as_ptr(),
+                    false => of_candidate.as_ptr(),
+                },
+                h_prev: case.h.as_ptr(),
+                ld_h_prev: hidden + 1,
+                reset: reset.as_mut_ptr(),
+                ld_reset: hidden + 3,
+                h: out.as_mut_ptr(),
+                ld_h: hidden,
+                clip,
+            };
+            // SAFETY: all buffers have the sizes the arguments say.
+            match first_half {
+                true => unsafe { (t.gru_gates_f32)(&args) },
+                false => unsafe { (t.gru_candidate_f32)(&args) },
+            }
+        }
+    }
+    let clipped = |x: f64| x.clamp(-f64::from(clip), f64::from(clip));
+    for row in 0..rows {
+        let state = |unit: usize| f64::from(case.h[row * (hidden + 1) + unit]);
+        let gate = |g: usize, unit| {
+            sigmoid(clipped(
+                case.input(row, g, unit) + case.product(row, g, unit),
+            ))
+        };
+        for unit in 0..hidden {
+            let weights = &case.r[(2 * hidden + unit) * hidden..][..hidden];
+            let products = weights.iter().zip(0..);
+            let sum: f64 = products
+                .map(|(&w, i)| f64::from(w) * gate(1, i) * state(i))
+                .sum();
+            let n = clipped(case.input(row, 2, unit) + sum).tanh();
+            let z = gate(0, unit);
+            assert_close(
+                out[row * hidden + unit],
+                (1.0 - z) * n + z * state(unit),
                 format!("{rows}x{hidden} ({row}, {unit})"),
             );
         }
