@@ -299,10 +299,15 @@ impl Network<'_, '_> {
     /// A linear layer whose weights are integers of eight bits times one scale for each column.
     fn quantised(&mut self, x: Value, columns: u64) -> OpResult<Value> {
         let depth = self.dims(x)[1];
-        let extents = [depth as usize, columns as usize];
-        let integers = constant(self.b, Tensor::splat(Elem::I8, &extents, Num::Int(3)))?;
+        // Integers that differ: equal ones would be folded into floats.
+        let attrs = [
+            ("shape", shape(&[depth, columns])),
+            ("axis", 1.into()),
+            ("to", Elem::I8.into()),
+        ];
+        let integers = self.b.one(&tensor::Iota, &[], &attrs)?;
         let floats = tensor::build::cast(self.b, integers, Elem::F32)?;
-        let scales = self.weights(&[columns], 3 * depth)?;
+        let scales = self.weights(&[columns], 128 * depth)?;
         let scales = self.b.one(
             &tensor::Broadcast,
             &[scales],
