@@ -28,6 +28,12 @@ pub(crate) fn with_passes(replaced: &[(&str, &str)]) -> CompileOptions {
         assert!(text.contains(pass), "the pipeline has no `{pass}`");
         text.replace(pass, other)
     });
+    // Names of options stand for their defaults; the longest first, as one may begin another.
+    let mut options: Vec<_> = Cpu.info().options.iter().collect();
+    options.sort_by_key(|option| std::cmp::Reverse(option.name.len()));
+    let pipeline = options.iter().fold(pipeline, |text, option| {
+        text.replace(&format!("${}", option.name), option.default)
+    });
     CompileOptions {
         pipeline: Some(pipeline),
         ..CompileOptions::default()
