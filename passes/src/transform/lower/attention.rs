@@ -113,7 +113,7 @@ fn source(b: &mut Builder<'_>, value: Value) -> OpResult<Option<Source>> {
             let (whole, depth) = (build::dims(b, w).last()?.known()?, features.known()?);
             let fits = build::dims(b, flat).last() == Some(&columns)
                 && whole % depth == 0
-                && start as u64 % depth == 0;
+                && (start as u64).is_multiple_of(depth);
             fits.then_some((w, whole / depth, start / depth as i64))
         });
     Ok(match (whole, swapped) {

@@ -135,7 +135,7 @@ pub(crate) fn erf<V: Vector>(x: V) -> V {
             0.003_779_284_7,
             0.052_789_263,
             0.190_776_99,
-            1.128_379_1,
+            std::f32::consts::FRAC_2_SQRT_PI,
         ],
     );
     let q = polynomial(
