@@ -70,7 +70,7 @@ op! {
     /// The recurrence of one direction of a GRU (ONNX GRU, gates in the order z, r, h): `gates`
     /// [T, B, 3 H] are `x · Wᵀ` with all biases outside the reset, `r` is [3 H, H], `h0` [B, H].
     /// The candidate multiplies its weights with the state that `r` has reset; or, with
-    /// `linear_before_reset`, `r` resets the product with the bias [H] that stands in `extras`.
+    /// `linear_before_reset`, `r` resets the product with the bias of H numbers in `extras`.
     /// Gives `y` [T, B, H] and the last `h`; `reverse` and `clip` as in `kernel.lstm`.
     "kernel.gru" => Gru {
         operands: [gates: FLOAT_TENSOR, r: FLOAT_TENSOR, h0: FLOAT_TENSOR; extras: FLOAT_TENSOR],
