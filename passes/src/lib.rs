@@ -1,12 +1,13 @@
 //! Passes of Lepid: the pass manager and the transforms.
 //!
 //! What it is: passes as tables ([`core::PassDef`]), pipelines as text ([`core::Pipeline`]), the
-//! manager that runs them, one file per pass in [`transform`], and equality saturation in
-//! [`eqsat`]. What it may not know of: targets, front ends, the driver; what a pass needs to know of
+//! manager that runs them, one file per pass in [`transform`], equality saturation in [`eqsat`], and
+//! in [`batch`] whether the samples of a batch keep apart. What it may not know of: targets, front ends, the driver; what a pass needs to know of
 //! a target comes in as a hook of [`core::PassEnv`]. Arrows inside the crate: [`core`] knows none of the others.
 //!
 //! Begin with [`core::PassDef`], then `transform/dead_ops.rs`.
 
+pub mod batch;
 pub mod core;
 pub mod eqsat;
 pub mod transform;

@@ -10,8 +10,8 @@ use lepid_ir::core::{
 };
 use lepid_ir::dialects::core::Func;
 use lepid_target_api::{
-    CompileOptions, Compiled, Executable, LoadOptions, Package, Signature, Target, TargetOptions,
-    main_function,
+    Batch, CompileOptions, Compiled, Executable, LoadOptions, Package, Signature, Target,
+    TargetOptions, main_function,
 };
 
 use super::{Cx, eqsat};
@@ -19,7 +19,9 @@ use crate::driver::compare::{Scale, Tolerance};
 use crate::driver::data::{self, ConstantPlace, Given, Place};
 use crate::driver::observe::{Around, RoundTrip, Watch};
 use crate::driver::trial::Trial;
-use crate::driver::{Bindings, Constant, ModelOptions, files, parse_shape, side_file_name};
+use crate::driver::{
+    Bindings, Constant, Extent, ModelOptions, files, parse_extent, parse_shape, side_file_name,
+};
 
 /// A function of a model.
 #[derive(Args, Clone)]
@@ -44,9 +46,10 @@ pub(super) struct FileArgs {
     /// repeated.
     #[arg(long, value_name = "NAME=[1,2] | NAME=FILE.npy", value_parser = data::parse_constant)]
     pub constant: Vec<(String, ConstantPlace)>,
-    /// The value of a named extent; may be repeated.
-    #[arg(long = "dim", value_name = "N=4", value_parser = value_of_dim)]
-    pub dims: Vec<(String, u64)>,
+    /// The value of a named extent; may be repeated. `N=?` or `N=..16` is any number of samples,
+    /// of which 8 or 16 are computed at a time at most.
+    #[arg(long = "dim", value_name = "N=4 | N=? | N=..16", value_parser = value_of_dim)]
+    pub dims: Vec<(String, Extent)>,
     /// The file of large constants that goes with an IR text [default: MODEL.safetensors].
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
@@ -186,12 +189,9 @@ fn shape_of_input(text: &str) -> Result<(String, Vec<Dim>), String> {
     Ok((name, parse_shape(&shape)?))
 }
 
-fn value_of_dim(text: &str) -> Result<(String, u64), String> {
+fn value_of_dim(text: &str) -> Result<(String, Extent), String> {
     let (name, value) = name_and_value(text)?;
-    let value = value
-        .parse()
-        .map_err(|_| format!("`{value}` is not a number"))?;
-    Ok((name, value))
+    Ok((name, parse_extent(&value)?))
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {
@@ -218,11 +218,44 @@ impl FileArgs {
             constants: constants.map_err(|error| vec![error])?,
             bindings: Bindings {
                 shapes: self.input_shape.iter().cloned().collect(),
-                dims: self.dims.iter().cloned().collect(),
+                dims: self.numbers(),
+                batch: self.batch()?,
             },
             weights: self.weights.clone(),
             ..ModelOptions::default()
         })
+    }
+
+    /// The numbers among the extents that are given.
+    pub(super) fn numbers(&self) -> BTreeMap<String, u64> {
+        let numbers = self.dims.iter().filter_map(|(name, extent)| match extent {
+            Extent::Number(n) => Some((name.clone(), *n)),
+            Extent::Open(_) => None,
+        });
+        numbers.collect()
+    }
+
+    /// The extent that stays open.
+    pub(super) fn batch(&self) -> Result<Option<Batch>, Diagnostics> {
+        let mut open = self.dims.iter().filter_map(|(name, extent)| match extent {
+            Extent::Open(most) => Some(Batch {
+                name: name.clone(),
+                most: *most,
+            }),
+            Extent::Number(_) => None,
+        });
+        let batch = open.next();
+        match (&batch, open.next()) {
+            (Some(first), Some(second)) => {
+                let (first, second) = (&first.name, &second.name);
+                let message = format!("both `{first}` and `{second}` are to stay open");
+                let error = Diagnostic::error(Code::ARGUMENT, Loc::Unknown, message);
+                let help =
+                    format!("only the number of samples can; `--dim {second}=4` binds the other");
+                Err(vec![error.with_help(help)])
+            }
+            _ => Ok(batch),
+        }
     }
 
     pub(super) fn load(&self, cx: &mut Cx<'_>) -> Result<Module, Diagnostics> {
@@ -345,14 +378,10 @@ impl Job {
         })?;
         fix(&constants, &mut given, &mut options, cx);
         let mut found = crate::driver::bind_to_inputs(&signature, &given)?;
-        for name in data::open_names(&signature) {
-            found.dims.entry(name.clone()).or_insert_with(|| {
-                let message = format!("`{name}` is 1, as nothing says otherwise");
-                let help = format!("`--dim {name}=4` or an input changes that");
-                cx.note(Code::UNBOUND_DIM, message, help);
-                1
-            });
-        }
+        default_to_one(&signature, &mut found, cx);
+        // The number of samples is the inputs' alone.
+        let batch = signature.batch.clone();
+        let samples = batch.and_then(|batch| found.dims.remove(&batch.name));
         if !found.is_empty() {
             options.bindings.dims.extend(found.dims);
             options.bindings.shapes.extend(found.shapes);
@@ -364,6 +393,7 @@ impl Job {
             signature = model.signature(&module)?;
             fix(&model.constants(&module)?, &mut given, &mut options, cx);
         }
+        let signature = signature.of_samples(samples.unwrap_or(1));
         data::check_size(&signature, cx.session.limits)?;
         let inputs = data::complete(&signature, given, seed)?;
         Ok(Job {
@@ -371,6 +401,18 @@ impl Job {
             signature,
             inputs,
         })
+    }
+}
+
+/// Binds named extents that nothing else binds to 1, with a note for each.
+pub(super) fn default_to_one(signature: &Signature, found: &mut Bindings, cx: &mut Cx<'_>) {
+    for name in data::open_names(signature) {
+        found.dims.entry(name.clone()).or_insert_with(|| {
+            let message = format!("`{name}` is 1, as nothing says otherwise");
+            let help = format!("`--dim {name}=4` or an input changes that");
+            cx.note(Code::UNBOUND_DIM, message, help);
+            1
+        });
     }
 }
 

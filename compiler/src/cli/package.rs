@@ -10,11 +10,11 @@ use lepid_passes::core::Report;
 use lepid_target_api::{Package, Port, Target, main_function};
 use serde_json::{Value, json};
 
-use super::args::{InputArgs, Job, ModelArgs, TargetArgs, find_target};
+use super::args::{InputArgs, Job, ModelArgs, TargetArgs, default_to_one, find_target};
 use super::output::Table;
 use super::{Cx, Outcome, eqsat, run::count_ops};
 use crate::driver::data;
-use crate::driver::{bind_to_inputs, files};
+use crate::driver::{Extent, bind_to_inputs, files};
 use crate::report::units::bytes;
 
 /// A compiled function with a tensor for each of its inputs.
@@ -54,9 +54,17 @@ impl<'d> Prepared<'d> {
         let ports = &package.signature.inputs;
         let is_input = |name: &str| ports.iter().any(|port| port.name == name);
         let given = inputs.read()?.inputs(is_input)?;
-        // All extents are numbers; what is left to say is which input does not fit.
-        bind_to_inputs(&package.signature, &given)?;
-        let inputs = data::complete(&package.signature, given, inputs.seed)?;
+        // All extents are numbers but that of samples.
+        let mut found = bind_to_inputs(&package.signature, &given)?;
+        for (name, samples) in model.file.numbers() {
+            found.dims.entry(name).or_insert(samples);
+        }
+        default_to_one(&package.signature, &mut found, cx);
+        let batch = package.signature.batch.as_ref();
+        let samples = batch.and_then(|batch| found.dims.get(&batch.name));
+        let signature = package.signature.of_samples(samples.copied().unwrap_or(1));
+        data::check_size(&signature, cx.session.limits)?;
+        let inputs = data::complete(&signature, given, inputs.seed)?;
         let cost = package.module.funcs().next();
         let cost = cost.map(|func| total_cost(&package.module, func));
         cx.tell(format_args!("opened in {:.1} ms", ms(start)));
@@ -134,8 +142,12 @@ fn refuse_changes(
         .target
         .as_ref()
         .is_some_and(|t| **t != package.target);
+    let batch = package.signature.batch.as_ref().map(|batch| &batch.name);
+    let of_batch = |(name, extent): &(String, Extent)| {
+        Some(name) == batch && matches!(extent, Extent::Number(_))
+    };
     let asked = [
-        ("--dim", !file.dims.is_empty()),
+        ("--dim", !file.dims.iter().all(of_batch)),
         ("--input-shape", !file.input_shape.is_empty()),
         ("--constant", !file.constant.is_empty()),
         ("--weights", file.weights.is_some()),

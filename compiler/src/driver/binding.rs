@@ -7,7 +7,7 @@ use lepid_ir::core::{
 };
 use lepid_ir::dialects::core::Func;
 use lepid_passes::core::rewrite;
-use lepid_target_api::{Port, Signature};
+use lepid_target_api::{Batch, Port, Signature};
 
 /// What is said about extents beside the model: by users, or by the inputs of a run.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -16,11 +16,13 @@ pub struct Bindings {
     pub shapes: BTreeMap<String, Vec<Dim>>,
     /// Numbers by the names of extents.
     pub dims: BTreeMap<String, u64>,
+    /// The extent that is the number of samples, which stays open.
+    pub batch: Option<Batch>,
 }
 
 impl Bindings {
     pub fn is_empty(&self) -> bool {
-        self.shapes.is_empty() && self.dims.is_empty()
+        self.shapes.is_empty() && self.dims.is_empty() && self.batch.is_none()
     }
 
     /// The extents as passes want them.
@@ -39,6 +41,39 @@ pub fn parse_shape(text: &str) -> Result<Vec<Dim>, String> {
     TensorType::parse(&full)
         .map(|ty| ty.dims)
         .map_err(|error| error.message)
+}
+
+/// What `--dim N=…` can say.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Extent {
+    Number(u64),
+    /// Any number of samples, of which so many are computed at a time at most.
+    Open(u64),
+}
+
+/// How many samples are computed at a time at most, if nothing is said.
+const SAMPLES: u64 = 8;
+
+/// Reads `4`, `?` or `..16`.
+pub fn parse_extent(text: &str) -> Result<Extent, String> {
+    let number = |text: &str| {
+        let number = text.parse::<u64>();
+        number.map_err(|_| format!("`{text}` is not a number"))
+    };
+    match (text, text.strip_prefix("..")) {
+        ("?", _) => Ok(Extent::Open(SAMPLES)),
+        (_, Some(most)) => match number(most)? {
+            most @ Batch::LEAST..=Batch::GREATEST => Ok(Extent::Open(most)),
+            most => Err(format!(
+                "{most} samples at a time are not from {} to {}",
+                Batch::LEAST,
+                Batch::GREATEST
+            )),
+        },
+        _ => number(text).map(Extent::Number).map_err(|error| {
+            format!("{error}, and neither `?` nor `..16`, for any number of samples")
+        }),
+    }
 }
 
 /// The numbers that tensors give to the named extents of a signature. Reports every tensor that
@@ -204,6 +239,7 @@ mod tests {
         Signature {
             inputs: vec![port("x", vec![n, Dim::Known(3)]), port("y", vec![n])],
             outputs: Vec::new(),
+            batch: None,
         }
     }
 
@@ -219,6 +255,16 @@ mod tests {
         assert!(bind(&[4, 3], &[5]).unwrap_err().contains("`N` is 4"));
         assert!(bind(&[4, 2], &[4]).unwrap_err().contains("must be"));
         assert!(bind(&[4], &[4]).unwrap_err().contains("found"));
+    }
+
+    #[test]
+    fn extents_are_read() {
+        assert_eq!(parse_extent("4"), Ok(Extent::Number(4)));
+        assert_eq!(parse_extent("?"), Ok(Extent::Open(SAMPLES)));
+        assert_eq!(parse_extent("..16"), Ok(Extent::Open(16)));
+        for text in ["", "..", "..1", "..x", "-1", "?4", "..99999999999"] {
+            assert!(parse_extent(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -5,10 +5,11 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use lepid_ir::core::{Bytes, Code, Diagnostic, Diagnostics, Loc, Module, Tensor};
+use lepid_ir::core::{Bytes, Code, Diagnostic, Diagnostics, Loc, Module, Op, Tensor};
 use lepid_ir::text::{self, Weights};
+use lepid_passes::batch;
 use lepid_passes::core::{PassEnv, PassManager, Pipeline, Silent};
-use lepid_target_api::{Package, Source, looks_like_package, main_function};
+use lepid_target_api::{Batch, Package, Source, looks_like_package, main_function};
 use sha2::{Digest, Sha256};
 
 use crate::driver::{Bindings, Driver, Session, binding, files};
@@ -37,6 +38,60 @@ enum Format {
 impl Driver {
     /// Reads a model, known by its ending or by its content, and binds extents.
     pub fn load(
+        &self,
+        path: &Path,
+        options: &ModelOptions,
+        session: &mut Session,
+    ) -> Result<Module, Diagnostics> {
+        let mut options = options.clone();
+        let Some(batch) = options.bindings.batch.take() else {
+            return self.load_bound(path, &options, session);
+        };
+        let mut for_samples = |samples: u64, session: &mut Session| -> Result<_, Diagnostics> {
+            let dims = &mut options.bindings.dims;
+            dims.insert(batch.name.clone(), samples);
+            let module = self.load_bound(path, &options, session)?;
+            let func = main_function(&module, options.func.as_deref())?;
+            Ok((module, func))
+        };
+        let (mut module, func) = for_samples(batch.most, session)?;
+        // What there is to say has been said.
+        let mut silent = Session::within(session.limits);
+        let (other, other_func) = for_samples(batch.most + 1, &mut silent)?;
+        self.open_batch(&mut module, func, (other, other_func), &batch)?;
+        Ok(module)
+    }
+
+    /// States in a function that it computes any number of samples, if that can be.
+    fn open_batch(
+        &self,
+        module: &mut Module,
+        func: Op,
+        other: (Module, Op),
+        batch: &Batch,
+    ) -> Result<(), Diagnostics> {
+        let simplify = "refine,canonicalize,fold,cse,dead-ops";
+        let simplify = Pipeline::parse(simplify, self.passes(), self.aliases())?;
+        let env = PassEnv::generic(self.ops());
+        let simple = |mut module: Module| -> Result<Module, Diagnostics> {
+            let mut manager = PassManager {
+                env: &env,
+                verify_each: false,
+                observer: &mut Silent,
+            };
+            manager.run(&mut module, &simplify)?;
+            Ok(module)
+        };
+        let (mut first, other) = (simple(module.clone())?, (simple(other.0)?, other.1));
+        batch::open(&mut first, func, (&other.0, other.1), batch).map_err(|error| vec![error])?;
+        for name in ["batch", "batch_name", "batch_inputs", "batch_outputs"] {
+            let value = first.view(func).attr(name).clone();
+            module.set_attr(func, name, value);
+        }
+        Ok(())
+    }
+
+    fn load_bound(
         &self,
         path: &Path,
         options: &ModelOptions,

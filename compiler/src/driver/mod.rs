@@ -40,7 +40,7 @@ use lepid_target_api::{Target, TargetRegistry};
 use lepid_target_reference::Reference;
 
 pub use crate::frontends::onnx::Constant;
-pub use binding::{Bindings, bind_to_inputs, parse_shape};
+pub use binding::{Bindings, Extent, bind_to_inputs, parse_extent, parse_shape};
 pub use load::{ModelOptions, side_file_name};
 pub use session::Session;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lepid_ir::core::{Code, Diagnostic, Dim, Loc, Module, nearest};
 use lepid_passes::core::Silent;
-use lepid_target_api::{Signature, Target, TargetOptions, main_function};
+use lepid_target_api::{Batch, Signature, Target, TargetOptions, main_function};
 
 use super::{Error, Package};
 use crate::driver::{Bindings, Driver, ModelOptions, Session as Messages};
@@ -40,6 +40,8 @@ pub struct CompileOptions {
     pub target_options: BTreeMap<String, String>,
     /// Numbers for named extents.
     pub dims: BTreeMap<String, u64>,
+    /// The extent that is the number of samples, if the program is to take any number.
+    pub batch: Option<Batch>,
     /// Shapes of inputs, in place of those in the model.
     pub shapes: BTreeMap<String, Vec<Dim>>,
     /// The function; `main`, or the only one.
@@ -55,6 +57,32 @@ impl CompileOptions {
     /// The same with a number for a named extent.
     pub fn dim(mut self, name: &str, extent: u64) -> CompileOptions {
         self.dims.insert(name.to_string(), extent);
+        self
+    }
+
+    /// The same for any number of samples along the extent of that name, of which `most` are computed
+    /// at a time at most.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), lepid::Error> {
+    /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/digits/model.onnx");
+    /// use lepid::{CompileOptions, Model, Session, SessionOptions, TensorView};
+    ///
+    /// let options = CompileOptions::default().any("N", 8);
+    /// let program = Model::load(path)?.compile(&options)?.program()?;
+    /// let mut session = Session::new(&program, &SessionOptions::default())?;
+    /// for n in [1, 3, 20] {
+    ///     let images = vec![0.5f32; n * 64];
+    ///     let shape = [n, 1, 8, 8];
+    ///     let scores = session.run_views(&[TensorView::new(&shape, &images).unwrap()])?;
+    ///     assert_eq!(scores[0].shape(), [n, 10]);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn any(mut self, name: &str, most: u64) -> CompileOptions {
+        let name = name.to_string();
+        self.batch = Some(Batch { name, most });
         self
     }
 
@@ -188,13 +216,21 @@ impl Model {
     /// The module with numbers for extents. The front ends make more of them than a pass can
     /// afterwards, so that the file is read anew.
     fn bound(&self, options: &CompileOptions, messages: &mut Messages) -> Result<Module, Error> {
-        if options.dims.is_empty() && options.shapes.is_empty() {
+        let numbers = options.dims.is_empty() && options.shapes.is_empty();
+        if numbers && options.batch.is_none() {
             return Ok(self.module.clone());
         }
         let mut all = self.options.clone();
-        let Bindings { shapes, dims } = &mut all.bindings;
+        let Bindings {
+            shapes,
+            dims,
+            batch,
+        } = &mut all.bindings;
         shapes.extend(options.shapes.clone());
         dims.extend(options.dims.clone());
+        if options.batch.is_some() {
+            batch.clone_from(&options.batch);
+        }
         Ok(self.driver.load(&self.path, &all, messages)?)
     }
 }

@@ -115,7 +115,10 @@ impl Session {
     /// Runs once on inputs in memory of the caller, where they are read. The outputs are fresh.
     pub fn run_views(&mut self, inputs: &[TensorView<'_>]) -> Result<Vec<Tensor>, Error> {
         let mut outputs = Vec::new();
-        for port in &self.inner.signature().outputs {
+        let types = inputs.iter().map(TensorView::ty);
+        let signature = self.inner.signature();
+        let signature = signature.of_samples(signature.samples(types).unwrap_or(0));
+        for port in &signature.outputs {
             let known = port
                 .ty
                 .as_tensor()

@@ -89,6 +89,11 @@ codes! {
     CANNOT_LOAD = "E0405", "package cannot be loaded";
     /// Running the model failed: a value that is only known at run time breaks a rule of an op.
     RUN_FAILED = "E0406", "running failed";
+    /// A program for any number of samples computes each of them by itself, along the leading axes
+    /// of inputs and outputs. That cannot be where an op mixes samples, such as a mean over the batch,
+    /// where samples are not along the leading axis, or where the number of samples is itself a value.
+    /// `--dim N=4` compiles for a number instead.
+    BATCH = "E0408", "the samples of a batch cannot be told apart";
     /// The file is not an ONNX model, or it is truncated or damaged.
     MODEL_FILE = "E0601", "model file cannot be read";
     /// The model uses an operator that the ONNX front end does not know, in this version.

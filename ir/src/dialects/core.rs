@@ -14,11 +14,16 @@ op! {
     /// empty lists stand for `arg0`, … and `result0`, …. `constants` are the names of inputs that
     /// the source has beside these: their values are known, so that they are no arguments.
     ///
+    /// With `batch` above 0 the function computes so many samples at a time: along the leading axes
+    /// of the arguments `batch_inputs` and of the results `batch_outputs`, which are `batch` or a
+    /// multiple of it. A sample of the results depends on the same sample of the arguments alone, so
+    /// that a target may compute fewer. `batch_name` is the users' name of the extent.
+    ///
     /// `arena_bytes` and `slots` are the memory plan that the `memory-plan` pass states: for each
     /// value of the body in order of definition its byte offset in the arena, or -1.
     "core.func" => Func {
         operands: [],
-        attributes: [name: Str, inputs: Strs = Attr::List(Vec::new()), outputs: Strs = Attr::List(Vec::new()), constants: Strs = Attr::List(Vec::new()), arena_bytes: Int = 0, slots: Ints = Attr::List(Vec::new())],
+        attributes: [name: Str, inputs: Strs = Attr::List(Vec::new()), outputs: Strs = Attr::List(Vec::new()), constants: Strs = Attr::List(Vec::new()), batch: Int = 0, batch_name: Str = "N", batch_inputs: Ints = Attr::List(Vec::new()), batch_outputs: Ints = Attr::List(Vec::new()), arena_bytes: Int = 0, slots: Ints = Attr::List(Vec::new())],
         results: [],
         regions: [body],
         traits: [Isolated],
@@ -50,8 +55,32 @@ impl OpDef for Func {
                 )));
             }
         }
-        Ok(())
+        verify_batch(op)
     }
+}
+
+/// What `batch` speaks of is there, and is as long as it says.
+fn verify_batch(op: OpView<'_>) -> OpResult<()> {
+    let batch = Func::batch(op);
+    let sides = [
+        ("input", Func::batch_inputs(op), Func::args(op)),
+        ("output", Func::batch_outputs(op), Func::returned(op)),
+    ];
+    for (what, numbers, values) in sides {
+        for number in numbers {
+            let value = usize::try_from(number).ok().and_then(|i| values.get(i));
+            let ty = value.and_then(|&v| op.module.value_type(v).as_tensor());
+            let leading = ty.and_then(|ty| ty.dims.first()?.known());
+            let fits = leading.is_some_and(|n| batch > 0 && n.is_multiple_of(batch as u64));
+            if !fits {
+                return Err(OpError::new(format!(
+                    "function `{}` has no {what} {number} with samples of a batch of {batch}",
+                    Func::name(op)
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Func {
@@ -68,11 +97,12 @@ impl Func {
         let mut all = vec![("name", Attr::from(name))];
         all.extend(attrs.iter().cloned());
         // `verify` reads the return op, which the caller has yet to build.
-        let (names, rest): (Vec<_>, Vec<_>) = all
+        let of_results = |name: &str| name == "outputs" || name == "batch_outputs";
+        let (late, rest): (Vec<_>, Vec<_>) = all
             .into_iter()
-            .partition(|(name, _)| *name == "inputs" || *name == "outputs");
+            .partition(|(name, _)| *name == "inputs" || of_results(name));
         let op = b.create_with_regions(&Func, &[], &rest, &[region])?;
-        for (name, attr) in names {
+        for (name, attr) in late {
             module.set_attr(op, name, attr);
         }
         Ok(op)

@@ -238,7 +238,9 @@ fn require_numbers(target: &dyn Target, module: &Module, func: Op) -> Result<(),
     let name = target.info().name;
     let mut seen: Vec<Dim> = Vec::new();
     let mut errors = Vec::new();
-    for open in Signature::of(module, func).open_extents() {
+    // The number of samples of a batch may stay open.
+    let open = Signature::of(module, func).of_samples(1).open_extents();
+    for open in open {
         let (input, axis) = (&open.input, open.axis);
         let (what, help) = match open.dim {
             Dim::Sym(_) if seen.contains(&open.dim) => continue,

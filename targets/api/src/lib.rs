@@ -8,6 +8,7 @@ mod cost_model;
 mod memory;
 mod package;
 mod target;
+mod turns;
 mod view;
 
 pub use compile::{
@@ -18,14 +19,16 @@ pub use cost_model::{
     Calibration, Choice, CostModel, Estimate, Fitted, FittedKernel, Probe, Sample,
     calibration_folder,
 };
+pub use lepid_passes::batch::Batch;
 pub use lepid_passes::core::Legality;
 pub use memory::check_values;
 pub use package::{
-    Constants, FORMAT_VERSION, Package, PackageError, Port, Provenance, Section, Signature, Source,
-    looks_like_package,
+    Constants, FORMAT_VERSION, Package, PackageError, Port, Provenance, SampleRows, Section,
+    Signature, Source, looks_like_package,
 };
 pub use target::{
     DYNAMIC_BYTES, EmitCx, Executable, LoadError, LoadOptions, OpTime, Program, Target, TargetInfo,
     TargetOption, TargetOptions, TargetRegistry, check_outputs,
 };
+pub use turns::in_turns;
 pub use view::{Scalar, TensorView, TensorViewMut};

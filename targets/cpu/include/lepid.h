@@ -108,6 +108,14 @@ size_t lepid_thread_count(const lepid_session *session);
  * if nothing is said. A run that needs more ends with LEPID_ERROR_RUN. */
 lepid_status lepid_set_memory_limit(lepid_session *session, uint64_t bytes);
 
+/* How many samples the program computes at a time at most, if it takes any number of them; 0 if it is
+ * for a fixed number. */
+size_t lepid_batch(const lepid_session *session);
+/* The number of samples of the next runs; `lepid_batch` if nothing is said. More than that are done in
+ * turns. Inputs and outputs that hold samples take so many times the bytes of one: `bytes` of their
+ * `lepid_tensor_info` is for `lepid_batch` samples, as is the first of the `dims`. */
+lepid_status lepid_set_samples(lepid_session *session, size_t samples);
+
 /* Copies an input. It stays set for all later runs. */
 lepid_status lepid_set_input(lepid_session *session, size_t index, const void *data, size_t bytes);
 /* Lets runs read an input where it is. The memory must be aligned for its elements, and stay until

@@ -32,6 +32,8 @@ pub(crate) struct Ctx {
     pub(crate) scratch_stride: usize,
     /// Zeros, as long as the widest row of a padded convolution.
     pub(crate) zeros: *const f32,
+    /// How many samples of a batch there are in this run.
+    pub(crate) samples: usize,
     /// The number of the step that a repeated task is at; written by the program.
     pub(crate) step: usize,
     /// Null, or where `Support::tick` adds up times.

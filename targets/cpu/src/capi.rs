@@ -34,6 +34,10 @@ pub(crate) struct Session {
     instance: Instance,
     inputs: Vec<Input>,
     outputs: Vec<Output>,
+    /// How many samples a run computes, if the program takes any number.
+    samples: usize,
+    /// The extents of each output for so many samples.
+    output_dims: Vec<Vec<i64>>,
     /// Whether the last run gave outputs.
     ran: bool,
     /// The message of the last call that failed.
@@ -42,14 +46,38 @@ pub(crate) struct Session {
 
 enum Input {
     Unset,
-    Owned(AlignedBuf),
-    Bound(*const u8),
+    /// The bytes of that many of the buffer.
+    Owned(AlignedBuf, usize),
+    Bound(*const u8, usize),
+}
+
+/// Inputs or outputs.
+#[derive(Copy, Clone)]
+enum Side {
+    Input = 0,
+    Output = 1,
+}
+
+impl Side {
+    fn name(self) -> &'static str {
+        match self {
+            Side::Input => "input",
+            Side::Output => "output",
+        }
+    }
+
+    fn infos(self, program: &LinkedProgram) -> &'static [TensorInfo] {
+        match self {
+            Side::Input => program.inputs(),
+            Side::Output => program.outputs(),
+        }
+    }
 }
 
 struct Output {
-    /// Made when it is first needed.
-    owned: Option<AlignedBuf>,
-    bound: Option<*mut u8>,
+    /// Made when it is first needed, for that many bytes.
+    owned: Option<(AlignedBuf, usize)>,
+    bound: Option<(*mut u8, usize)>,
 }
 
 impl LinkedProgram {
@@ -141,7 +169,11 @@ impl Session {
             dynamic_bytes: DYNAMIC_BYTES,
         };
         let instance = Instance::new(&image, instance)?;
+        let samples = image.meta.batch.as_ref().map_or(0, |batch| batch.most);
+        let output_dims = program.outputs().iter().map(|info| extents(info).to_vec());
         Ok(Session {
+            samples,
+            output_dims: output_dims.collect(),
             image,
             instance,
             ran: false,
@@ -159,24 +191,91 @@ impl Session {
         })
     }
 
+    /// The bytes of a sample of each input and of each output; 0 where there are none.
+    fn sample_bytes(&self) -> [&[usize]; 2] {
+        match &self.image.meta.batch {
+            Some(batch) => [&batch.inputs, &batch.outputs],
+            None => [&[], &[]],
+        }
+    }
+
+    /// Refuses data that is not as long as a port is: for whole samples, or in all.
+    fn check_data(
+        &self,
+        side: Side,
+        index: usize,
+        data: *const u8,
+        len: usize,
+    ) -> Result<&'static TensorInfo, Failure> {
+        let infos = side.infos(self.program);
+        let Some(info) = infos.get(index) else {
+            return Err(out_of_range(side.name(), index, infos.len()));
+        };
+        let sample = self.sample_bytes()[side as usize].get(index).copied();
+        let (what, name) = (side.name(), name(info));
+        match sample.filter(|&bytes| bytes > 0) {
+            Some(bytes) if len.is_multiple_of(bytes) => {}
+            Some(bytes) => {
+                let message =
+                    format!("{what} `{name}` takes {bytes} bytes for each sample, {len} are given");
+                return Err(argument(message));
+            }
+            None if len as u64 == info.bytes => {}
+            None => {
+                let bytes = info.bytes;
+                let message = format!("{what} `{name}` takes {bytes} bytes, {len} are given");
+                return Err(argument(message));
+            }
+        }
+        match data.is_null() && len > 0 {
+            true => Err(argument(format!("{what} `{name}` is NULL"))),
+            false => Ok(info),
+        }
+    }
+
+    fn set_samples(&mut self, samples: usize) -> Result<(), Failure> {
+        if self.image.meta.batch.is_none() {
+            return Err(argument("the program is for a fixed number of samples"));
+        }
+        let most = self.sample_bytes().concat().into_iter().max().unwrap_or(0);
+        if most
+            .checked_mul(samples)
+            .is_none_or(|bytes| bytes > isize::MAX as usize)
+        {
+            let message = format!("{samples} samples are more than memory can hold");
+            return Err(argument(message));
+        }
+        self.samples = samples;
+        self.ran = false;
+        Ok(())
+    }
+
+    /// The bytes of a port for the samples of a run.
+    fn bytes(&self, side: Side, index: usize) -> usize {
+        match self.sample_bytes()[side as usize].get(index) {
+            Some(&bytes) if bytes > 0 => bytes * self.samples,
+            _ => side.infos(self.program)[index].bytes as usize,
+        }
+    }
+
     fn set_input(&mut self, index: usize, data: *const u8, len: usize) -> Result<(), Failure> {
-        check_data("input", self.program.inputs(), index, data, len)?;
+        self.check_data(Side::Input, index, data, len)?;
         let mut buffer = match std::mem::replace(&mut self.inputs[index], Input::Unset) {
-            Input::Owned(buffer) => buffer,
-            Input::Unset | Input::Bound(_) => room(len)?,
+            Input::Owned(buffer, held) if held >= len => buffer,
+            Input::Owned(..) | Input::Unset | Input::Bound(..) => room(len)?,
         };
         if len > 0 {
             // SAFETY: the caller has `len` bytes there; the buffer was made for as many.
             unsafe { std::ptr::copy_nonoverlapping(data, buffer.as_mut_ptr(), len) };
         }
-        self.inputs[index] = Input::Owned(buffer);
+        self.inputs[index] = Input::Owned(buffer, len);
         Ok(())
     }
 
     fn bind_input(&mut self, index: usize, data: *const u8, len: usize) -> Result<(), Failure> {
-        let info = check_data("input", self.program.inputs(), index, data, len)?;
+        let info = self.check_data(Side::Input, index, data, len)?;
         check_alignment(info, data)?;
-        self.inputs[index] = Input::Bound(data);
+        self.inputs[index] = Input::Bound(data, len);
         Ok(())
     }
 
@@ -191,43 +290,72 @@ impl Session {
             let message = format!("the size of output `{name}` depends on data");
             return Err(argument(message));
         }
-        let info = check_data("output", infos, index, data, len)?;
+        let info = self.check_data(Side::Output, index, data, len)?;
         check_alignment(info, data)?;
-        self.outputs[index].bound = Some(data);
+        self.outputs[index].bound = Some((data, len));
         Ok(())
+    }
+
+    /// Refuses data that was set for another number of samples.
+    fn check_samples(&self, side: Side, index: usize, len: usize) -> Result<(), Failure> {
+        let wanted = self.bytes(side, index);
+        if len == wanted {
+            return Ok(());
+        }
+        let (what, name) = (side.name(), name(&side.infos(self.program)[index]));
+        let samples = self.samples;
+        let message = format!("{what} `{name}` has {len} bytes, {samples} samples take {wanted}");
+        Err(argument(message))
     }
 
     fn run(&mut self) -> Result<(), Failure> {
         self.ran = false;
         let mut inputs = Vec::with_capacity(self.inputs.len());
-        for (input, info) in self.inputs.iter().zip(self.program.inputs()) {
-            inputs.push(match input {
-                Input::Owned(buffer) => buffer.as_ptr(),
-                Input::Bound(data) => *data,
+        for (i, input) in self.inputs.iter().enumerate() {
+            let (data, len) = match input {
+                Input::Owned(buffer, len) => (buffer.as_ptr(), *len),
+                Input::Bound(data, len) => (*data, *len),
                 Input::Unset => {
-                    let message = format!("input `{}` is not set", name(info));
+                    let message = format!("input `{}` is not set", name(&self.program.inputs()[i]));
                     return Err(argument(message));
                 }
-            });
+            };
+            self.check_samples(Side::Input, i, len)?;
+            inputs.push(data);
         }
         let mut outputs = Vec::with_capacity(self.outputs.len());
-        for (output, info) in self.outputs.iter_mut().zip(self.program.outputs()) {
-            outputs.push(match (output.bound, &mut output.owned) {
-                (Some(data), _) => data,
-                (None, Some(buffer)) => buffer.as_mut_ptr(),
-                (None, owned @ None) => owned.insert(room(info.bytes as usize)?).as_mut_ptr(),
-            });
+        for i in 0..self.outputs.len() {
+            let bytes = self.bytes(Side::Output, i);
+            if let Some((data, len)) = self.outputs[i].bound {
+                self.check_samples(Side::Output, i, len)?;
+                outputs.push(data);
+                continue;
+            }
+            let owned = &mut self.outputs[i].owned;
+            if owned.as_ref().is_none_or(|(_, held)| *held < bytes) {
+                *owned = Some((room(bytes)?, bytes));
+            }
+            outputs.extend(owned.as_mut().map(|(buffer, _)| buffer.as_mut_ptr()));
         }
-        // SAFETY: the weights are the object's, aligned by it; sizes and alignments were checked
-        // when the places were set; callers vouch that they do not overlap.
+        // SAFETY: the weights are the object's, aligned by it; sizes and alignments were checked;
+        // callers vouch that the places do not overlap.
         unsafe {
             let weights = slice(self.program.weights, self.program.weights_len);
-            let outcome = self.instance.run(&self.image, weights, &inputs, &outputs);
+            let (instance, image) = (&mut self.instance, &self.image);
+            let outcome = instance.run(image, weights, &inputs, &outputs, self.samples);
             outcome.map_err(|report| {
                 let site = self.image.meta.sites.get(report.site);
                 let op = site.map_or("an op", |site| &site.name);
                 Failure(Status::Run, report.message(op))
             })?;
+        }
+        if let Some(batch) = &self.image.meta.batch {
+            let dims = self.output_dims.iter_mut().zip(self.program.outputs());
+            for ((dims, info), &bytes) in dims.zip(&batch.outputs) {
+                if let (Some(leading), 1..) = (dims.first_mut(), bytes) {
+                    *leading = extents(info)[0] / batch.most as i64 * self.samples as i64;
+                }
+            }
         }
         self.ran = true;
         Ok(())
@@ -251,14 +379,14 @@ impl Session {
             return Ok(Found { data, bytes, dims });
         }
         let data = match (output.bound, &output.owned) {
-            (Some(data), _) => data.cast_const(),
-            (None, Some(buffer)) => buffer.as_ptr(),
+            (Some((data, _)), _) => data.cast_const(),
+            (None, Some((buffer, _))) => buffer.as_ptr(),
             (None, None) => return Err(no_run()),
         };
         Ok(Found {
             data,
-            bytes: info.bytes,
-            dims: extents(info),
+            bytes: self.bytes(Side::Output, index) as u64,
+            dims: &self.output_dims[index],
         })
     }
 }
@@ -289,27 +417,6 @@ fn room(bytes: usize) -> Result<AlignedBuf, Failure> {
 
 fn out_of_range(what: &str, index: usize, count: usize) -> Failure {
     argument(format!("there is no {what} {index}, but {count} in all"))
-}
-
-fn check_data(
-    what: &str,
-    infos: &'static [TensorInfo],
-    index: usize,
-    data: *const u8,
-    len: usize,
-) -> Result<&'static TensorInfo, Failure> {
-    let Some(info) = infos.get(index) else {
-        return Err(out_of_range(what, index, infos.len()));
-    };
-    if len as u64 != info.bytes {
-        let (name, bytes) = (name(info), info.bytes);
-        let message = format!("{what} `{name}` takes {bytes} bytes, {len} are given");
-        return Err(argument(message));
-    }
-    if data.is_null() && len > 0 {
-        return Err(argument(format!("{what} `{}` is NULL", name(info))));
-    }
-    Ok(info)
 }
 
 fn check_alignment(info: &TensorInfo, data: *const u8) -> Result<(), Failure> {
@@ -497,6 +604,24 @@ pub(crate) unsafe extern "C" fn lepid_set_memory_limit(
             Ok(())
         })
     }
+}
+
+/// # Safety
+/// The pointer is null or to a session.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn lepid_batch(session: *const Session) -> usize {
+    // SAFETY: as the caller says.
+    let session = unsafe { session.as_ref() };
+    let batch = session.and_then(|s| s.image.meta.batch.as_ref());
+    batch.map_or(0, |batch| batch.most)
+}
+
+/// # Safety
+/// The pointer is null or to a session that nothing else uses now.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn lepid_set_samples(session: *mut Session, samples: usize) -> Status {
+    // SAFETY: as the caller says.
+    unsafe { with(session, |s| s.set_samples(samples)) }
 }
 
 /// # Safety

@@ -41,6 +41,17 @@ pub(crate) struct Meta {
     pub(crate) sites: Vec<Site>,
     /// For each output of unknown extents its first cell.
     pub(crate) open_outputs: Vec<Option<usize>>,
+    /// How inputs and outputs hold samples, if the program is for any number of them.
+    pub(crate) batch: Option<Batch>,
+}
+
+/// How inputs and outputs hold the samples of a batch: bytes of a sample, 0 where there are none.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Batch {
+    /// How many samples are computed at a time at most.
+    pub(crate) most: usize,
+    pub(crate) inputs: Vec<usize>,
+    pub(crate) outputs: Vec<usize>,
 }
 
 /// An op that a run may find at fault.
@@ -232,18 +243,55 @@ impl Instance {
         Some((place.cast_const(), self.cells.get(first..)?.get(..rank)?))
     }
 
-    /// Runs the program once. `Err` tells which op could not do its work on these inputs.
+    /// Runs the program on a number of samples: once, or in turns if they are more than it computes
+    /// at a time. A program without a batch runs once. `Err` tells which op could not do its work on
+    /// these inputs.
     ///
     /// # Safety
     /// `weights` are those of the program, aligned to 64 bytes; inputs and outputs are as many, as
-    /// large and as aligned as its signature says, and outputs overlap nothing. An output of unknown
-    /// extents has no place: its pointer is not used.
+    /// large and as aligned as its signature says for so many samples, and outputs overlap nothing.
+    /// An output of unknown extents has no place: its pointer is not used.
     pub(crate) unsafe fn run(
         &mut self,
         image: &Image,
         weights: &[u8],
         inputs: &[*const u8],
         outputs: &[*mut u8],
+        samples: usize,
+    ) -> Result<(), FaultReport> {
+        let Some(batch) = &image.meta.batch else {
+            // SAFETY: as the caller says.
+            return unsafe { self.run_once(image, weights, inputs, outputs, 0) };
+        };
+        let mut inputs = inputs.to_vec();
+        let mut outputs = outputs.to_vec();
+        let mut left = samples;
+        while left > 0 {
+            let now = left.min(batch.most);
+            // SAFETY: as the caller says; the places of the samples done so far are stepped over.
+            unsafe { self.run_once(image, weights, &inputs, &outputs, now)? };
+            left -= now;
+            for (place, bytes) in inputs.iter_mut().zip(&batch.inputs) {
+                *place = place.wrapping_add(now * bytes);
+            }
+            for (place, bytes) in outputs.iter_mut().zip(&batch.outputs) {
+                *place = place.wrapping_add(now * bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the program once, on no more samples than it computes at a time.
+    ///
+    /// # Safety
+    /// As for [`Instance::run`].
+    unsafe fn run_once(
+        &mut self,
+        image: &Image,
+        weights: &[u8],
+        inputs: &[*const u8],
+        outputs: &[*mut u8],
+        samples: usize,
     ) -> Result<(), FaultReport> {
         self.outputs.clear();
         self.outputs.extend_from_slice(outputs);
@@ -263,6 +311,7 @@ impl Instance {
             scratch: self.scratch.as_mut_ptr(),
             scratch_stride: self.scratch_stride,
             zeros: image.zeros.as_ptr().cast(),
+            samples,
             step: 0,
             profiler,
             cells: self.cells.as_mut_ptr(),
@@ -363,6 +412,7 @@ mod tests {
             slots: 0,
             sites: Vec::new(),
             open_outputs: Vec::new(),
+            batch: None,
         }
     }
 

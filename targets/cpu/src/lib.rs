@@ -49,6 +49,7 @@ use lepid_ir::core::{
     TypeKind, Value,
 };
 use lepid_ir::dialects::nn;
+use lepid_passes::batch::Samples;
 use lepid_passes::core::PassRegistry;
 use lepid_passes::transform::lower::nn_to_kernel::is_constant_expression;
 use lepid_passes::transform::lower::recurrent;
@@ -179,7 +180,12 @@ impl Target for Cpu {
             return Err(vec![error.with_help(format!("it is {}", isa::LEVELS))]);
         };
         let target = isa::target(level).map_err(fail)?;
-        let code = codegen::program::generate(module, cx.func, &target, what == "asm").map_err(
+        let samples = Samples::of(module, cx.func).map_err(|mixed| {
+            let error = Diagnostic::error(Code::BATCH, mixed.loc, mixed.message);
+            vec![error.with_help("`--dim N=4` compiles for a number of samples")]
+        })?;
+        let listing = what == "asm";
+        let code = codegen::program::generate(module, cx.func, samples, &target, listing).map_err(
             |error| {
                 let loc = module.loc(error.op).clone();
                 vec![Diagnostic::error(Code::EMIT_FAILED, loc, error.message)]
@@ -196,6 +202,8 @@ impl Target for Cpu {
             op: number(op),
             name: module.op_name(op).to_string(),
         };
+        let package = Package::new(INFO.name, module, cx.func);
+        let signature = package.signature.clone();
         let meta = engine::Meta {
             interface: interface::INTERFACE,
             machine: machine::MACHINE.to_string(),
@@ -210,6 +218,7 @@ impl Target for Cpu {
             slots: code.slots,
             sites: code.sites.iter().map(|&op| site(op)).collect(),
             open_outputs: code.open_outputs.clone(),
+            batch: run::batch_of(&signature),
         };
         let meta = serde_json::to_vec(&meta).map_err(|e| fail(e.to_string()))?;
         let mut sections = vec![
@@ -220,7 +229,6 @@ impl Target for Cpu {
                 data: weights.clone(),
             },
         ];
-        let package = Package::new(INFO.name, module, cx.func);
         match what {
             "program" => {}
             "asm" => sections.push(section("asm", code.listing.into_bytes())),
@@ -231,12 +239,13 @@ impl Target for Cpu {
                     let error = Diagnostic::error(Code::ARGUMENT, Loc::Unknown, message);
                     return Err(vec![error.with_help("choose another with `--name NAME`")]);
                 }
+                let most = signature.batch.as_ref().map_or(0, |batch| batch.most);
                 let parts = object::Parts {
                     name,
                     code: &code,
                     meta: sections[0].data.as_slice(),
                     weights: weights.as_slice(),
-                    signature: &package.signature,
+                    signature: &signature.of_samples(most),
                 };
                 let more = ahead_of_time(&target, &parts).map_err(fail)?;
                 sections.extend(more);

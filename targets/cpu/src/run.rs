@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use lepid_ir::core::{Bytes, Code, Diagnostic, Elem, Loc, Op, Tensor, Type};
 use lepid_target_api::{
-    Executable, LoadError, LoadOptions, OpTime, Package, Program, Signature, TensorView,
+    Executable, LoadError, LoadOptions, OpTime, Package, Port, Program, Signature, TensorView,
     TensorViewMut, check_outputs,
 };
 use lepid_ukernels::AlignedBuf;
 
-use crate::engine::{CodePlace, Image, Instance, InstanceOptions, Meta, Refusal};
+use crate::engine::{Batch, CodePlace, Image, Instance, InstanceOptions, Meta, Refusal};
 
 /// What kernels may ask of the address of weights, inputs and outputs at most.
 const ALIGN: usize = 64;
@@ -55,8 +55,31 @@ pub(crate) fn load(package: &Package) -> Result<Loaded, LoadError> {
     })
 }
 
+/// How the ports of a signature hold samples.
+pub(crate) fn batch_of(signature: &Signature) -> Option<Batch> {
+    let batch = signature.batch.as_ref()?;
+    let one = signature.of_samples(1);
+    let bytes = |ports: &[Port], rows: &[u64]| {
+        let pairs = ports.iter().zip(rows);
+        let bytes = pairs.map(|(port, &rows)| match rows {
+            0 => 0,
+            _ => byte_count(port.ty).unwrap_or(0),
+        });
+        bytes.collect()
+    };
+    Some(Batch {
+        most: usize::try_from(batch.most).unwrap_or(usize::MAX),
+        inputs: bytes(&one.inputs, &batch.inputs),
+        outputs: bytes(&one.outputs, &batch.outputs),
+    })
+}
+
 /// Inputs have a size, and outputs have one or are told by cells.
 fn check_ports(signature: &Signature, meta: &Meta) -> Result<(), &'static str> {
+    if batch_of(signature) != meta.batch {
+        return Err("its batch does not fit its signature");
+    }
+    let signature = &signature.of_samples(1);
     if signature.inputs.iter().any(|p| byte_count(p.ty).is_none()) {
         return Err("an input has no size");
     }
@@ -120,6 +143,7 @@ impl Program for Loaded {
         Ok(Box::new(Session {
             instance: instance.map_err(refused)?,
             program: self,
+            samples: 0,
             inputs: Vec::new(),
             outputs: Vec::new(),
         }))
@@ -130,18 +154,26 @@ impl Program for Loaded {
 struct Session {
     program: Arc<Loaded>,
     instance: Instance,
+    /// How many samples `inputs` hold, if the program takes any number.
+    samples: u64,
     /// Those of the last run that gave tensors, for running again.
     inputs: Vec<Tensor>,
     outputs: Vec<Vec<u64>>,
 }
 
 impl Session {
-    fn execute(&mut self, inputs: &[*const u8], outputs: &[*mut u8]) -> Result<(), Diagnostic> {
+    fn execute(
+        &mut self,
+        inputs: &[*const u8],
+        outputs: &[*mut u8],
+        samples: u64,
+    ) -> Result<(), Diagnostic> {
         let program = &self.program;
         let weights = program.weights.as_slice();
+        let (instance, samples) = (&mut self.instance, samples as usize);
         // SAFETY: the weights are the program's and aligned; callers pass what its signature asks
         // for.
-        let outcome = unsafe { self.instance.run(&program.image, weights, inputs, outputs) };
+        let outcome = unsafe { instance.run(&program.image, weights, inputs, outputs, samples) };
         outcome.map_err(|report| {
             let site = &program.image.meta.sites[report.site];
             report.diagnostic(&site.name, program.sites[report.site].clone())
@@ -152,14 +184,15 @@ impl Session {
         let inputs: Vec<*const u8> = self.inputs.iter().map(|t| t.bytes().as_ptr()).collect();
         let mut held = std::mem::take(&mut self.outputs);
         let outputs: Vec<*mut u8> = held.iter_mut().map(|o| o.as_mut_ptr().cast()).collect();
-        let outcome = self.execute(&inputs, &outputs);
+        let outcome = self.execute(&inputs, &outputs, self.samples);
         self.outputs = held;
         outcome
     }
 
     /// Memory for the outputs whose extents are known.
     fn fresh_outputs(&self) -> Vec<Vec<u64>> {
-        let ports = self.program.signature.outputs.iter();
+        let signature = self.program.signature.of_samples(self.samples);
+        let ports = signature.outputs.iter();
         ports
             .map(|port| match byte_count(port.ty) {
                 Some(bytes) => vec![0; bytes.div_ceil(8).max(1)],
@@ -172,7 +205,8 @@ impl Session {
     fn take_outputs(&mut self) -> Vec<Tensor> {
         let fresh = self.fresh_outputs();
         let outputs = std::mem::replace(&mut self.outputs, fresh);
-        let ports = self.program.signature.outputs.iter().enumerate();
+        let signature = self.program.signature.of_samples(self.samples);
+        let ports = signature.outputs.iter().enumerate();
         let tensors = outputs.into_iter().zip(ports);
         tensors
             .map(|(words, (i, port))| match known_output(port.ty) {
@@ -202,10 +236,15 @@ impl Session {
         tensor_of(elem, dims, words)
     }
 
-    fn check_inputs(&self, found: &[Type]) -> Result<(), Diagnostic> {
+    /// Gives the signature for as many samples as inputs of these types hold, and their number.
+    fn check_inputs(&self, found: &[Type]) -> Result<(Signature, u64), Diagnostic> {
         let ports = &self.program.signature.inputs;
-        if ports.iter().map(|p| p.ty).eq(found.iter().copied()) {
-            return Ok(());
+        let samples = self.program.signature.samples(found.iter().copied());
+        let samples = samples.unwrap_or(0);
+        let signature = self.program.signature.of_samples(samples);
+        let wanted = signature.inputs.iter().map(|p| p.ty);
+        if wanted.eq(found.iter().copied()) {
+            return Ok((signature, samples));
         }
         let expected: Vec<String> = ports
             .iter()
@@ -259,7 +298,7 @@ impl Executable for Session {
 
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Diagnostic> {
         let types: Vec<Type> = inputs.iter().map(Tensor::ty).collect();
-        self.check_inputs(&types)?;
+        self.samples = self.check_inputs(&types)?.1;
         self.inputs = inputs.iter().map(aligned).collect();
         self.outputs = self.fresh_outputs();
         self.execute_owned()?;
@@ -272,9 +311,8 @@ impl Executable for Session {
         outputs: &mut [TensorViewMut<'_>],
     ) -> Result<(), Diagnostic> {
         let types: Vec<Type> = inputs.iter().map(TensorView::ty).collect();
-        self.check_inputs(&types)?;
-        let ports = &self.program.signature.outputs;
-        check_outputs(ports.iter().map(|p| p.ty), outputs)?;
+        let (signature, samples) = self.check_inputs(&types)?;
+        check_outputs(signature.outputs.iter().map(|p| p.ty), outputs)?;
         // What is not aligned for its element goes through memory of our own.
         let moved_in: Vec<Option<Vec<u64>>> = inputs
             .iter()
@@ -306,7 +344,7 @@ impl Executable for Session {
                 None => room.bytes_mut().as_mut_ptr(),
             })
             .collect();
-        self.execute(&from, &to)?;
+        self.execute(&from, &to, samples)?;
         for (room, moved) in outputs.iter_mut().zip(&moved_out) {
             if let Some(words) = moved {
                 let bytes: &[u8] = bytemuck::cast_slice(words);

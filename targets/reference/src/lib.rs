@@ -9,7 +9,7 @@ use lepid_ir::core::{Code, Diagnostic, Diagnostics, Loc, Module, Op, OpView, Ten
 use lepid_ir::interp;
 use lepid_target_api::{
     EmitCx, Executable, Legality, LoadError, LoadOptions, Package, Program, Signature, Target,
-    TargetInfo,
+    TargetInfo, in_turns,
 };
 
 /// The target `reference`.
@@ -85,9 +85,12 @@ impl Executable for Session {
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Diagnostic> {
         self.inputs = inputs.to_vec();
         let program = &self.program;
-        interp::run(&program.package.module, program.func, inputs).map_err(|error| Diagnostic {
-            code: Code::RUN_FAILED,
-            ..error
+        in_turns(&program.package.signature, inputs, |inputs| {
+            let run = interp::run(&program.package.module, program.func, inputs);
+            run.map_err(|error| Diagnostic {
+                code: Code::RUN_FAILED,
+                ..error
+            })
         })
     }
 

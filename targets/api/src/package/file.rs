@@ -20,7 +20,7 @@ use lepid_ir::core::{
 use lepid_ir::text::{self, Weights, weights_to_bytes};
 use serde::{Deserialize, Serialize};
 
-use super::{Constants, Package, PackageError, Port, Section, Signature, format};
+use super::{Constants, Package, PackageError, Port, SampleRows, Section, Signature, format};
 
 const MANIFEST: &str = "manifest";
 const IR: &str = "ir";
@@ -60,6 +60,8 @@ struct Manifest {
     target: String,
     inputs: Vec<PortEntry>,
     outputs: Vec<PortEntry>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    batch: Option<SampleRows>,
     provenance: Provenance,
 }
 
@@ -78,6 +80,7 @@ impl Package {
             target: self.target.to_string(),
             inputs: entries(&self.signature.inputs),
             outputs: entries(&self.signature.outputs),
+            batch: self.signature.batch.clone(),
             provenance: self.provenance.clone(),
         };
         let mut module = self.module.clone();
@@ -125,12 +128,15 @@ impl Package {
         let manifest: Manifest = json(MANIFEST, need(MANIFEST)?)?;
         let module = read_module(need(IR)?, find(CONSTANTS), ops)?;
         let module = with_origins(module, &json::<Vec<Vec<String>>>(ORIGINS, need(ORIGINS)?)?)?;
+        let signature = Signature {
+            inputs: ports(&manifest.inputs)?,
+            outputs: ports(&manifest.outputs)?,
+            batch: manifest.batch,
+        };
+        check_batch(&signature)?;
         Ok(Package {
             target: manifest.target.into(),
-            signature: Signature {
-                inputs: ports(&manifest.inputs)?,
-                outputs: ports(&manifest.outputs)?,
-            },
+            signature,
             sections,
             module,
             constants: match find(CONSTANTS) {
@@ -139,6 +145,28 @@ impl Package {
             },
             provenance: manifest.provenance,
         })
+    }
+}
+
+/// A batch speaks of every port, and of leading extents that ports leave open.
+fn check_batch(signature: &Signature) -> Result<(), PackageError> {
+    let Some(batch) = &signature.batch else {
+        return Ok(());
+    };
+    let fits = |ports: &[Port], rows: &[u64]| {
+        let mut pairs = ports.iter().zip(rows);
+        ports.len() == rows.len()
+            && pairs.all(|(port, &rows)| {
+                let leading = port.ty.as_tensor().and_then(|ty| ty.dims.first());
+                rows == 0 || leading.is_some_and(|dim| dim.known().is_none())
+            })
+    };
+    let fits = batch.most > 0
+        && fits(&signature.inputs, &batch.inputs)
+        && fits(&signature.outputs, &batch.outputs);
+    match fits {
+        true => Ok(()),
+        false => Err(broken(MANIFEST, "has a batch that does not fit its ports")),
     }
 }
 

@@ -4,44 +4,15 @@
 mod checksum;
 mod file;
 mod format;
+mod signature;
 
 use std::borrow::Cow;
 
-use lepid_ir::core::{Bytes, Code, Diagnostic, Loc, Module, Op, Type, Value};
-use lepid_ir::dialects::core::Func;
+use lepid_ir::core::{Bytes, Code, Diagnostic, Loc, Module, Op};
 
 pub use file::{Provenance, Source};
 pub use format::{FORMAT_VERSION, looks_like_package};
-
-/// One input or output: the users' name and the type.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Port {
-    pub name: String,
-    pub ty: Type,
-}
-
-/// What goes in and what comes out, in order.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Signature {
-    pub inputs: Vec<Port>,
-    pub outputs: Vec<Port>,
-}
-
-impl Signature {
-    /// The signature of a function of the module.
-    pub fn of(module: &Module, func: Op) -> Signature {
-        let view = module.view(func);
-        let ports = |names: Vec<String>, values: &[Value]| {
-            let typed = values.iter().map(|&v| module.value_type(v));
-            let pairs = names.into_iter().zip(typed);
-            pairs.map(|(name, ty)| Port { name, ty }).collect()
-        };
-        Signature {
-            inputs: ports(Func::input_names(view), Func::args(view)),
-            outputs: ports(Func::output_names(view), Func::returned(view)),
-        }
-    }
-}
+pub use signature::{Port, SampleRows, Signature};
 
 /// A named part of a package.
 #[derive(Clone)]

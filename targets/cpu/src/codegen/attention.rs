@@ -10,6 +10,8 @@ use lepid_ukernels::attention::{
 };
 
 use crate::codegen::args::Args;
+use crate::codegen::cells::Count;
+use crate::codegen::extent::Extent;
 use crate::codegen::function::Gen;
 use crate::codegen::nest;
 use crate::places::Place;
@@ -26,7 +28,7 @@ struct Matrices {
 /// `softmax(scale · q · kᵀ + mask) · v` per batch entry and head.
 #[derive(Clone, Debug)]
 pub(crate) struct Attention {
-    batch: usize,
+    batch: Count,
     heads: usize,
     head: HeadExtents,
     /// How many keys the first query sees; each query sees one more than that before it.
@@ -43,8 +45,14 @@ pub(crate) struct Attention {
 const BLOCK: AttentionBlock = AttentionBlock::USUAL;
 
 impl Attention {
-    /// What a `kernel.attention` of known extents computes, with its operands and its result there.
-    pub(crate) fn of(view: OpView<'_>, operands: &[Place], result: Place) -> Attention {
+    /// What a `kernel.attention` of known extents computes, with its operands and its result there;
+    /// `samples` are those that there may be, if its batch entries are samples.
+    pub(crate) fn of(
+        view: OpView<'_>,
+        operands: &[Place],
+        result: Place,
+        samples: Option<usize>,
+    ) -> Attention {
         let dims = |value: Value| -> Vec<usize> {
             let dims = nest::dims(view.module, value);
             dims.into_iter().map(|d| d as usize).collect()
@@ -80,7 +88,13 @@ impl Attention {
         };
         let offset = kernel::Attention::offset(view) as usize;
         Attention {
-            batch: q[0],
+            batch: match samples {
+                Some(most) => Count::Samples {
+                    each: q[0] / most,
+                    most,
+                },
+                None => Count::Known(q[0]),
+            },
             heads: kernel::Attention::heads(view) as usize,
             head,
             seen: match kernel::Attention::causal(view) {
@@ -159,8 +173,10 @@ impl Attention {
         args.set_int(g, keys, BLOCK.keys as i64);
         let scratch = g.scratch();
         args.set(g, offset_of!(AttentionArgs, scratch), scratch);
-        let tiles = self.batch * self.heads * BLOCK.tiles(self.head.queries);
-        let (begin, end) = g.share(tiles as i64, 1);
+        let entry = self.heads * BLOCK.tiles(self.head.queries);
+        let batch = self.batch.extent(g);
+        let tiles = g.extent_mul(batch, Extent::Known(entry as i64));
+        let (begin, end) = g.share_extent(tiles, 1);
         args.set(g, offset_of!(AttentionArgs, tile_begin), begin);
         args.set(g, offset_of!(AttentionArgs, tile_end), end);
         g.kernel(offset_of!(Table, attention_f32), &[args.address], &[]);

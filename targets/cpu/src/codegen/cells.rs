@@ -1,6 +1,7 @@
 //! Where extents that only a run knows are kept: cells, numbered when the program is generated.
 //!
-//! The entry writes a cell before anything reads it; tasks read only.
+//! The entry writes a cell before anything reads it; tasks read only. The number of samples of a batch
+//! is the run's own, and stands in the context.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -8,6 +9,7 @@ use std::mem::offset_of;
 
 use cranelift_codegen::ir::{Value, types};
 use lepid_ir::core::{Elem, Module, Op, OpView, Value as IrValue};
+use lepid_passes::batch::Samples;
 use lepid_passes::transform::memory_plan::is_stretched;
 
 use crate::abi::Ctx;
@@ -26,6 +28,8 @@ pub(crate) enum Size {
     Known(i64),
     /// The number of a cell.
     Cell(usize),
+    /// So many for each sample of the batch.
+    PerSample(usize),
 }
 
 /// A value that a task reads or writes.
@@ -43,15 +47,20 @@ pub(crate) struct Port {
 #[derive(Clone, Debug)]
 pub(crate) enum Count {
     Known(usize),
+    /// So many for each of at most so many samples.
+    Samples {
+        each: usize,
+        most: usize,
+    },
     Open(Vec<Size>),
 }
 
 impl Count {
     /// The product of these extents.
-    pub(crate) fn of(sizes: &[Size]) -> Count {
+    fn of(sizes: &[Size]) -> Count {
         let known = sizes.iter().map(|size| match size {
             Size::Known(n) => Some(*n as usize),
-            Size::Cell(_) => None,
+            Size::Cell(_) | Size::PerSample(_) => None,
         });
         match known.product::<Option<usize>>() {
             Some(count) => Count::Known(count),
@@ -59,9 +68,11 @@ impl Count {
         }
     }
 
-    pub(crate) fn known(&self) -> Option<usize> {
-        match self {
-            Count::Known(count) => Some(*count),
+    /// The most that there may be, if that is known.
+    pub(crate) fn most(&self) -> Option<usize> {
+        match *self {
+            Count::Known(count) => Some(count),
+            Count::Samples { each, most } => Some(each * most),
             Count::Open(_) => None,
         }
     }
@@ -69,6 +80,7 @@ impl Count {
     pub(crate) fn extent(&self, g: &mut Gen<'_>) -> Extent {
         match self {
             Count::Known(count) => Extent::Known(*count as i64),
+            Count::Samples { each, .. } => Extent::Run(g.samples(*each)),
             Count::Open(sizes) => {
                 let extents = g.read_sizes(sizes);
                 g.extent_product(&extents)
@@ -78,8 +90,9 @@ impl Count {
 }
 
 /// The cells of a program.
-#[derive(Default)]
 pub(crate) struct Cells {
+    /// What holds samples of the batch, if the program is for any number of them.
+    samples: Option<Samples>,
     /// The first cell of each value that has any: one per axis.
     first: RefCell<BTreeMap<IrValue, usize>>,
     /// The first cell of what a measure finds for each op that has one.
@@ -88,6 +101,48 @@ pub(crate) struct Cells {
 }
 
 impl Cells {
+    pub(crate) fn new(samples: Option<Samples>) -> Cells {
+        Cells {
+            samples,
+            first: RefCell::default(),
+            figures: RefCell::default(),
+            count: Cell::default(),
+        }
+    }
+
+    /// How many samples there are at most, if a value holds samples.
+    pub(crate) fn most_samples(&self, value: IrValue) -> Option<usize> {
+        let samples = self.samples.as_ref().filter(|s| s.has(value));
+        samples.map(|s| s.most() as usize)
+    }
+
+    /// `total` rows of a value, which begin with its leading axis.
+    pub(crate) fn amount(&self, value: IrValue, total: usize) -> Count {
+        match self.most_samples(value) {
+            Some(most) => Count::Samples {
+                each: total / most,
+                most,
+            },
+            None => Count::Known(total),
+        }
+    }
+
+    /// The product of a value's extents up to an axis.
+    pub(crate) fn rows(&self, module: &Module, value: IrValue, end: usize) -> Count {
+        match self.most_samples(value) {
+            Some(_) => {
+                let dims = nest::dims(module, value);
+                self.amount(value, dims[..end].iter().product::<i64>() as usize)
+            }
+            None => Count::of(&self.sizes(module, value)[..end]),
+        }
+    }
+
+    /// The extent of an axis.
+    pub(crate) fn axis(&self, module: &Module, value: IrValue, axis: usize) -> Count {
+        Count::of(&self.sizes(module, value)[axis..=axis])
+    }
+
     /// How many cells there are.
     pub(crate) fn count(&self) -> usize {
         self.count.get()
@@ -135,10 +190,13 @@ impl Cells {
             return Vec::new();
         };
         let dims = ty.dims.iter().enumerate();
-        dims.map(|(axis, dim)| match dim.known() {
-            Some(n) => Size::Known(n as i64),
-            None => Size::Cell(self.first(module, value) + axis),
-        })
+        dims.map(
+            |(axis, dim)| match (dim.known(), self.most_samples(value)) {
+                (Some(n), Some(most)) if axis == 0 => Size::PerSample(n as usize / most),
+                (Some(n), _) => Size::Known(n as i64),
+                (None, _) => Size::Cell(self.first(module, value) + axis),
+            },
+        )
         .collect()
     }
 }
@@ -160,6 +218,12 @@ impl Gen<'_> {
         self.store(value, cells, (CELL * number) as i32);
     }
 
+    /// So many for each sample of this run.
+    pub(crate) fn samples(&mut self, each: usize) -> Value {
+        let samples = self.ctx_pointer(offset_of!(Ctx, samples));
+        self.mul_int(samples, each as i64)
+    }
+
     /// Reads extents where they are not known.
     pub(crate) fn read_sizes(&mut self, sizes: &[Size]) -> Vec<Extent> {
         let sizes = sizes.iter();
@@ -167,6 +231,7 @@ impl Gen<'_> {
             .map(|&size| match size {
                 Size::Known(n) => Extent::Known(n),
                 Size::Cell(number) => Extent::Run(self.read_cell(number)),
+                Size::PerSample(each) => Extent::Run(self.samples(each)),
             })
             .collect()
     }

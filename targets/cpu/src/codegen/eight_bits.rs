@@ -6,6 +6,7 @@ use lepid_ukernels::Table;
 use lepid_ukernels::args::EightBitArgs;
 
 use crate::codegen::args::{Args, Tail};
+use crate::codegen::cells::Count;
 use crate::codegen::function::Gen;
 use crate::eight_bits::scale_bytes;
 use crate::places::Place;
@@ -13,7 +14,7 @@ use crate::places::Place;
 /// `c[M, N] = act(a · (scale * integers) + bias + residual)`.
 #[derive(Clone, Debug)]
 pub(crate) struct EightBitProduct {
-    pub(crate) m: usize,
+    pub(crate) m: Count,
     pub(crate) n: usize,
     pub(crate) k: usize,
     /// Rows of weights that share their scales.
@@ -27,14 +28,14 @@ pub(crate) struct EightBitProduct {
 
 impl EightBitProduct {
     pub(crate) fn flops(&self) -> f64 {
-        2.0 * (self.m * self.n * self.k) as f64
+        let rows = self.m.most().unwrap_or(1);
+        2.0 * (rows * self.n * self.k) as f64
     }
 
     /// Threads share the panels: a panel is converted once for four rows.
     pub(crate) fn emit(&self, g: &mut Gen<'_>) {
         let args = Args::new::<EightBitArgs>(g);
         let extents = [
-            (offset_of!(EightBitArgs, rows), self.m),
             (offset_of!(EightBitArgs, k), self.k),
             (offset_of!(EightBitArgs, block), self.block),
             (offset_of!(EightBitArgs, n), self.n),
@@ -44,6 +45,9 @@ impl EightBitProduct {
         for (at, extent) in extents {
             args.set_int(g, at, extent as i64);
         }
+        let rows = self.m.extent(g);
+        let rows = g.extent(rows);
+        args.set(g, offset_of!(EightBitArgs, rows), rows);
         let (a, scales, c) = (
             g.address(self.a),
             g.address(self.weights),

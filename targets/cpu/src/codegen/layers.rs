@@ -9,6 +9,7 @@ use lepid_ukernels::args::{DwconvArgs, LrnArgs, NormArgs, PackBArgs, PoolArgs, R
 
 use crate::codegen::args::{Args, Geometry, Tail};
 use crate::codegen::cells::Count;
+use crate::codegen::extent::Extent;
 use crate::codegen::function::Gen;
 use crate::codegen::product::offset;
 use crate::places::Place;
@@ -16,12 +17,14 @@ use crate::places::Place;
 /// Emits `body` for this part's output rows of each image: `body(g, image, first, end)`.
 pub(crate) fn for_image_rows(
     g: &mut Gen<'_>,
-    images: usize,
+    images: &Count,
     rows: usize,
     body: impl FnOnce(&mut Gen<'_>, Value, Value, Value),
 ) {
-    let (start, end) = g.share((images * rows) as i64, 1);
-    let (zero, count) = (g.int(0), g.int(images as i64));
+    let images = images.extent(g);
+    let all = g.extent_mul(images, Extent::Known(rows as i64));
+    let (start, end) = g.share_extent(all, 1);
+    let (zero, count) = (g.int(0), g.extent(images));
     g.for_range(zero, count, 1, |g, image| {
         let first_row = g.mul_int(image, rows as i64);
         let last_row = g.add_int(first_row, rows as i64);
@@ -39,10 +42,10 @@ pub(crate) fn for_image_rows(
 }
 
 /// A depthwise convolution on channels-last images.
-#[derive(Copy, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Depthwise {
     pub(crate) window: Geometry,
-    pub(crate) images: usize,
+    pub(crate) images: Count,
     pub(crate) channels: usize,
     /// Elements between two pixels of the result.
     pub(crate) pitch: usize,
@@ -71,7 +74,7 @@ impl Depthwise {
         let args = self.args(g);
         let (x, y) = (g.address(self.x), g.address(self.y));
         let rows = self.window.output[0];
-        for_image_rows(g, self.images, rows, |g, image, first, end| {
+        for_image_rows(g, &self.images, rows, |g, image, first, end| {
             let rows = ImageRows {
                 image,
                 x: offset(g, x, image, 4 * self.window.image()),
@@ -112,11 +115,11 @@ impl Depthwise {
 }
 
 /// A pooling of channels-last images.
-#[derive(Copy, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Pooling {
     pub(crate) window: Geometry,
     pub(crate) kind: lepid_ukernels::args::PoolKind,
-    pub(crate) images: usize,
+    pub(crate) images: Count,
     pub(crate) channels: usize,
     /// Elements between two pixels of the result.
     pub(crate) pitch: usize,
@@ -147,7 +150,7 @@ impl Pooling {
         let output = 4 * self.window.output[0] * self.window.output[1] * self.pitch;
         for_image_rows(
             g,
-            self.images,
+            &self.images,
             self.window.output[0],
             |g, image, from, to| {
                 let input = offset(g, x, image, 4 * self.window.image());
@@ -263,9 +266,9 @@ impl RowMap {
 }
 
 /// Packs `batch` matrices [K, N], or [N, K] if `transpose`, at run time.
-#[derive(Copy, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Packing {
-    pub(crate) batch: usize,
+    pub(crate) batch: Count,
     pub(crate) k: usize,
     pub(crate) n: usize,
     pub(crate) transpose: bool,
@@ -285,7 +288,8 @@ impl Packing {
         args.set_int(g, offset_of!(PackBArgs, k_stride), k_stride as i64);
         args.set_int(g, offset_of!(PackBArgs, n_stride), n_stride as i64);
         let (x, y) = (g.address(self.x), g.address(self.y));
-        let (first, end) = g.share(self.batch as i64, 1);
+        let batch = self.batch.extent(g);
+        let (first, end) = g.share_extent(batch, 1);
         let packed = lepid_ukernels::packed_len(self.k, self.n);
         g.for_range(first, end, 1, |g, i| {
             let from = offset(g, x, i, 4 * self.k * self.n);

@@ -43,6 +43,8 @@ pub(crate) enum Task {
     Nest {
         inputs: Vec<Place>,
         results: Vec<Place>,
+        /// Samples along the leading axis, if that is what it counts.
+        samples: Option<usize>,
     },
     Routine(RoutineCall),
     Open(OpenTask),
@@ -52,13 +54,14 @@ pub(crate) enum Task {
 const SERIAL_WORK: f64 = 60_000.0;
 
 impl Task {
-    /// Whether several threads should share it.
-    pub(crate) fn is_parallel(&self, view: OpView<'_>) -> bool {
+    /// Whether several threads should share it: the work is this many times as much as one should
+    /// do alone, for all samples that there may be.
+    pub(crate) fn sharing(&self, view: OpView<'_>) -> f64 {
         match self {
-            Task::Product(p) => p.flops() > 8.0 * SERIAL_WORK,
-            Task::EightBits(p) => p.flops() > 8.0 * SERIAL_WORK,
-            Task::Winograd(w) => w.flops() > 8.0 * SERIAL_WORK,
-            Task::Recurrence(r) => r.batch * r.hidden * r.hidden > SERIAL_WORK as usize,
+            Task::Product(p) => p.flops() / (8.0 * SERIAL_WORK),
+            Task::EightBits(p) => p.flops() / (8.0 * SERIAL_WORK),
+            Task::Winograd(w) => w.flops() / (8.0 * SERIAL_WORK),
+            Task::Recurrence(r) => (r.batch * r.hidden * r.hidden) as f64 / SERIAL_WORK,
             Task::Depthwise(_)
             | Task::Strips(_)
             | Task::Pooling(_)
@@ -69,7 +72,7 @@ impl Task {
             | Task::Open(_)
             | Task::Nest { .. } => {
                 let cost = view.def().cost(view);
-                cost.flops + cost.bytes / 4.0 > SERIAL_WORK
+                (cost.flops + cost.bytes / 4.0) / SERIAL_WORK
             }
         }
     }
@@ -116,7 +119,10 @@ pub(crate) fn lower(
         "kernel.attention" => {
             let operands = cx.all(view.operands());
             let result = cx.place(view.result(0));
-            Ok(Task::Attention(Attention::of(view, &operands, result)))
+            let most = cells.most_samples(view.result(0));
+            Ok(Task::Attention(Attention::of(
+                view, &operands, result, most,
+            )))
         }
         "kernel.conv" => Ok(cx.conv(view)),
         "kernel.strips" => Ok(cx.strips(view)),
@@ -129,6 +135,7 @@ pub(crate) fn lower(
         "kernel.nest" => Ok(Task::Nest {
             inputs: cx.all(view.operands()),
             results: cx.all(view.results()),
+            samples: cells.most_samples(view.result(0)),
         }),
         "nn.max_pool" | "nn.avg_pool" => Ok(cx.pool(view)),
         "nn.softmax" | "nn.log_softmax" | "nn.layer_norm" | "nn.rms_norm" | "nn.lrn" => {
@@ -202,7 +209,12 @@ impl Lowering<'_, '_> {
 
     /// The product of a value's extents up to an axis, which need not be known.
     fn rows(&self, value: Value, end: usize) -> Count {
-        Count::of(&self.cells.sizes(self.module, value)[..end])
+        self.cells.rows(self.module, value, end)
+    }
+
+    /// What an op computes of these, if they begin with the leading axis of its result.
+    fn count(&self, view: OpView<'_>, total: usize) -> Count {
+        self.cells.amount(view.result(0), total)
     }
 
     fn dims(&self, value: Value) -> Vec<usize> {
@@ -228,7 +240,7 @@ impl Lowering<'_, '_> {
         if kernel::is_depthwise(view) {
             return Task::Depthwise(Depthwise {
                 window,
-                images: x[0],
+                images: self.count(view, x[0]),
                 channels: x[3],
                 pitch: self.pitch(view),
                 x: places.0,
@@ -241,7 +253,7 @@ impl Lowering<'_, '_> {
             return Task::Winograd(Winograd {
                 scheme,
                 window,
-                images: x[0],
+                images: self.count(view, x[0]),
                 channels: x[3],
                 columns: w[0],
                 pitch: self.pitch(view),
@@ -275,13 +287,13 @@ impl Lowering<'_, '_> {
                 true => Rows::Matrix { lda: x[3] },
                 false => Rows::Window(window),
             },
-            m: Count::Known(y[0] * y[1] * y[2]),
+            m: self.count(view, y[0] * y[1] * y[2]),
             n: w[0] / groups,
             k,
             taps,
             gather,
             groups,
-            batch: 1,
+            batch: Count::Known(1),
             a: places.0,
             b: self.packed(view.operand(1), Layout::Conv { groups }),
             c: places.1,
@@ -350,7 +362,7 @@ impl Lowering<'_, '_> {
         });
         Task::Strips(Strips {
             stages: stages.collect(),
-            images: self.dims(view.result(0))[0],
+            images: self.count(view, self.dims(view.result(0))[0]),
             height,
             buffers: end,
         })
@@ -375,7 +387,7 @@ impl Lowering<'_, '_> {
             taps: 1,
             gather: None,
             groups: 1,
-            batch: 1,
+            batch: Count::Known(1),
             a: self.place(view.operand(0)),
             b: self.packed(weight, Layout::Panels { transpose }),
             c: self.place(view.result(0)),
@@ -391,7 +403,7 @@ impl Lowering<'_, '_> {
         let w = self.dims(view.operand(1));
         let block = kernel::Linear::quantised(view) as usize;
         Ok(Task::EightBits(EightBitProduct {
-            m: m as usize,
+            m: self.count(view, m as usize),
             n: w[1],
             k: w[0],
             block,
@@ -407,16 +419,21 @@ impl Lowering<'_, '_> {
         let rank = packed.len() - 1;
         let (batch, k) = (&packed[..rank - 2], packed[rank - 1]);
         let n = kernel::Matmul::columns(view) as usize;
-        let rows = &self.cells.sizes(self.module, view.operand(0))[rank - 2..rank - 1];
         Task::Product(Product {
             rows: Rows::Matrix { lda: k },
-            m: Count::of(rows),
+            m: match rank {
+                2 => self.rows(view.operand(0), 1),
+                _ => self.cells.axis(self.module, view.operand(0), rank - 2),
+            },
             n,
             k,
             taps: 1,
             gather: None,
             groups: 1,
-            batch: batch.iter().product(),
+            batch: match rank {
+                2 => Count::Known(1),
+                _ => self.count(view, batch.iter().product()),
+            },
             a: self.place(view.operand(0)),
             b: self.place(view.operand(1)),
             c: self.place(view.result(0)),
@@ -435,7 +452,7 @@ impl Lowering<'_, '_> {
         };
         debug_assert_eq!(self.dims(view.result(0))[rank], PANEL);
         Task::Packing(Packing {
-            batch: from[..rank - 2].iter().product(),
+            batch: self.count(view, from[..rank - 2].iter().product()),
             k,
             n,
             transpose,
@@ -496,7 +513,7 @@ impl Lowering<'_, '_> {
                 ..geometry(&x, &y)
             },
             kind,
-            images: x[0],
+            images: self.count(view, x[0]),
             channels: x[3],
             pitch: self.pitch(view),
             x: self.place(view.operand(0)),

@@ -41,8 +41,8 @@ pub(crate) struct Product {
     pub(crate) gather: Option<(Place, usize)>,
     /// Groups of a convolution: columns side by side, own channels and weights each.
     pub(crate) groups: usize,
-    /// Independent products, and the elements between their operands.
-    pub(crate) batch: usize,
+    /// Independent products.
+    pub(crate) batch: Count,
     pub(crate) a: Place,
     pub(crate) b: Place,
     pub(crate) c: Place,
@@ -75,18 +75,24 @@ impl Product {
     }
 
     pub(crate) fn flops(&self) -> f64 {
-        2.0 * (self.known_rows() * self.n * self.k * self.taps * self.groups * self.batch) as f64
+        2.0 * (self.known_rows() * self.n * self.k * self.taps * self.groups * self.entries())
+            as f64
     }
 
     /// Output rows as far as they are known, to find the entries of a batch.
     fn known_rows(&self) -> usize {
-        self.m.known().unwrap_or(0)
+        self.m.most().unwrap_or(0)
+    }
+
+    /// Entries of the batch, at most.
+    fn entries(&self) -> usize {
+        self.batch.most().unwrap_or(1)
     }
 
     /// Whether the matrix-vector kernel does it.
     fn is_gemv(&self) -> bool {
         matches!(self.rows, Rows::Matrix { .. })
-            && self.m.known().is_some_and(|m| m <= GEMV_ROWS)
+            && self.m.most().is_some_and(|m| m <= GEMV_ROWS)
             && self.groups == 1
     }
 
@@ -110,7 +116,7 @@ impl Product {
 
     /// The pointer table of one chunk.
     pub(crate) fn table_bytes(&self) -> usize {
-        let rows = self.m.known().map(|m| m.next_multiple_of(6));
+        let rows = self.m.most().map(|m| m.next_multiple_of(6));
         8 * self.taps * self.chunk().min(rows.unwrap_or(MOST_ROWS))
     }
 
@@ -122,7 +128,7 @@ impl Product {
 
     /// Whether threads share the rows; else they share the panels.
     fn splits_rows(&self) -> bool {
-        let rows = self.m.known().map(|m| self.batch * m);
+        let rows = self.m.most().map(|m| self.entries() * m);
         // Rows go in sixes, so that few of them split less evenly than many panels.
         let enough = match self.rows {
             Rows::Matrix { .. } if self.panels() >= 16 => 256,
@@ -145,18 +151,20 @@ impl Product {
         let args = Args::new::<GemvArgs>(g);
         let at = offset_of!(GemvArgs, epilogue);
         let m = self.known_rows();
-        args.set_int(g, offset_of!(GemvArgs, rows), m as i64);
+        let rows = self.m.extent(g);
+        let rows = g.extent(rows);
+        args.set(g, offset_of!(GemvArgs, rows), rows);
         args.set_int(g, offset_of!(GemvArgs, k), self.k as i64);
         args.set_int(g, offset_of!(GemvArgs, n), self.n as i64);
         args.set_int(g, offset_of!(GemvArgs, lda), lda as i64);
         args.set_int(g, offset_of!(GemvArgs, ldc), self.ldc as i64);
         self.tail.set(g, &args, at, self.ldc);
         let panels = self.panels() as i64;
-        let (zero, batch) = (g.int(0), self.batch as i64);
+        let (zero, batch) = (g.int(0), self.batch.extent(g));
         // Many small products: whole ones per thread; else panels of each.
-        let (batches, columns) = match batch >= 4 {
-            true => (g.share(batch, 1), (zero, g.int(panels))),
-            false => ((zero, g.int(batch)), g.share(panels, 1)),
+        let (batches, columns) = match self.entries() >= 4 {
+            true => (g.share_extent(batch, 1), (zero, g.int(panels))),
+            false => ((zero, g.extent(batch)), g.share(panels, 1)),
         };
         args.set(g, offset_of!(GemvArgs, panel_begin), columns.0);
         args.set(g, offset_of!(GemvArgs, panel_end), columns.1);
@@ -181,12 +189,12 @@ impl Product {
         let (a, b, c) = (g.address(self.a), g.address(self.b), g.address(self.c));
         let (m, panels) = (self.m.extent(g), self.panels() as i64);
         let entry_rows = self.known_rows();
-        let (zero, whole) = (g.int(0), g.int(self.batch as i64));
+        let (zero, batch) = (g.int(0), self.batch.extent(g));
         // With many batch entries each thread takes whole ones.
-        let by_batch = self.batch >= 4;
+        let by_batch = self.entries() >= 4;
         let batches = match by_batch {
-            true => g.share(self.batch as i64, 1),
-            false => (zero, whole),
+            true => g.share_extent(batch, 1),
+            false => (zero, g.extent(batch)),
         };
         let rows = match !by_batch && self.splits_rows() {
             true => g.share_extent(m, 6),

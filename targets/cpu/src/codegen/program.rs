@@ -12,17 +12,18 @@ use lepid_ir::core::{Block, Module, Op, Value as IrValue};
 use lepid_ir::dialects::core::Func;
 use lepid_ir::dialects::kernel::Nest;
 use lepid_ir::dialects::tensor::DimOf;
+use lepid_passes::batch::Samples;
 use lepid_passes::transform::joins::is_done_before;
 use lepid_passes::transform::lower::nn_to_kernel::is_constant_expression;
 use lepid_passes::transform::memory_plan::{is_open, is_view, storage};
 
 use crate::abi::Ctx;
-use crate::codegen::cells::{Cells, Port};
+use crate::codegen::cells::{Cells, Count, Port};
 use crate::codegen::function::{Gen, main_signature, task_signature};
 use crate::codegen::lowering::{Task, is_open_op, lower};
 use crate::codegen::nest::{self, NestIo};
 use crate::codegen::steps::{
-    EmitError, Measurement, Preparation, Step, Target, emit_steps, profile,
+    EmitError, Measurement, Preparation, Sharing, Step, Target, emit_steps, profile,
 };
 use crate::places::{Place, Places};
 use crate::routines::measure::{self, MEASURES};
@@ -50,10 +51,12 @@ pub(crate) struct Code {
     pub(crate) listing: String,
 }
 
-/// Generates the code of a function whose memory is planned.
+/// Generates the code of a function whose memory is planned. With `samples` it is for any number of
+/// them up to the function's batch.
 pub(crate) fn generate(
     module: &Module,
     func: Op,
+    samples: Option<Samples>,
     isa: &OwnedTargetIsa,
     listing: bool,
 ) -> Result<Code, EmitError> {
@@ -61,7 +64,7 @@ pub(crate) fn generate(
         module,
         isa: isa.as_ref(),
         places: Places::new(module, func),
-        cells: Cells::default(),
+        cells: Cells::new(samples),
         frontend: FunctionBuilderContext::new(),
         context: Context::new(),
         want_listing: listing,
@@ -143,7 +146,9 @@ impl<'m> Emitter<'m> {
             return Ok(());
         }
         let task = self.lowered(op)?;
-        let parallel = task.is_parallel(view);
+        let most = view.results().first();
+        let most = most.and_then(|&r| self.cells.most_samples(r));
+        let sharing = Sharing::of(task.sharing(view), most);
         match &task {
             Task::Recurrence(r) => {
                 let step = self.function(op, |g| {
@@ -155,7 +160,7 @@ impl<'m> Emitter<'m> {
                 steps.push(Step::Repeat {
                     task: step,
                     count: r.runs(),
-                    parallel,
+                    sharing,
                 });
                 let end = self.function(op, |g| {
                     r.emit_end(g);
@@ -163,14 +168,14 @@ impl<'m> Emitter<'m> {
                 })?;
                 steps.push(Step::Run {
                     task: end,
-                    parallel: false,
+                    sharing: Sharing::Never,
                 });
             }
             _ => {
                 let number = self.task(op, &task)?;
                 steps.push(Step::Run {
                     task: number,
-                    parallel,
+                    sharing,
                 });
             }
         }
@@ -210,12 +215,17 @@ impl<'m> Emitter<'m> {
                 Task::Routine(t) => t.emit(g),
                 Task::Open(t) => t.emit(g, module)?,
                 Task::Recurrence(_) => {}
-                Task::Nest { inputs, results } => {
+                Task::Nest {
+                    inputs,
+                    results,
+                    samples,
+                } => {
                     let io = NestIo {
                         module,
                         op,
                         inputs,
                         results,
+                        samples: *samples,
                     };
                     nest::emit(g, io)?;
                 }
@@ -389,7 +399,7 @@ impl<'m> Emitter<'m> {
                     site: self.site(op),
                 },
                 false => Step::Copy {
-                    bytes: bytes(self.module, to),
+                    bytes: self.bytes(to),
                     to: self.place(to),
                     from: self.place(from),
                 },
@@ -416,11 +426,32 @@ impl<'m> Emitter<'m> {
                 steps.push(Step::Copy {
                     to: Place::Output(i),
                     from: self.place(value),
-                    bytes: bytes(self.module, value),
+                    bytes: self.output_bytes(func, i, value),
                 });
             }
         }
         steps
+    }
+
+    /// The bytes of a value, for the samples of a run.
+    fn bytes(&self, value: IrValue) -> Count {
+        self.cells.amount(value, bytes(self.module, value))
+    }
+
+    /// The bytes of a result, which may be constants that are the same for each sample.
+    fn output_bytes(&self, func: Op, output: usize, value: IrValue) -> Count {
+        let total = bytes(self.module, value);
+        let view = self.module.view(func);
+        match Func::batch_outputs(view).contains(&(output as i64)) {
+            true => {
+                let most = Func::batch(view) as usize;
+                Count::Samples {
+                    each: total / most,
+                    most,
+                }
+            }
+            false => Count::Known(total),
+        }
     }
 
     /// Compiles one task; gives its number.

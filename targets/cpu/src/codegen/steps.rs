@@ -9,7 +9,7 @@ use lepid_ir::core::{Module, Op};
 use lepid_ukernels::Table;
 
 use crate::abi::Ctx;
-use crate::codegen::cells::{Port, Size};
+use crate::codegen::cells::{Count, Port, Size};
 use crate::codegen::extent::Extent;
 use crate::codegen::function::Gen;
 use crate::codegen::routine::{stack_ints, views};
@@ -21,17 +21,17 @@ use crate::support::Support;
 /// A step of the entry function.
 pub(crate) enum Step {
     /// One task, alone or on all threads.
-    Run { task: usize, parallel: bool },
+    Run { task: usize, sharing: Sharing },
     /// A task once per number from 0 up to `count`, which it finds in the step cell.
     Repeat {
         task: usize,
         count: usize,
-        parallel: bool,
+        sharing: Sharing,
     },
     Copy {
         to: Place,
         from: Place,
-        bytes: usize,
+        bytes: Count,
     },
     If {
         condition: Place,
@@ -52,6 +52,27 @@ pub(crate) enum Step {
     Assign { to: Target, from: Port, site: usize },
     /// Says where an output lies that the caller made no room for.
     Publish { output: usize, from: Place },
+}
+
+/// Whether threads share a task.
+#[derive(Copy, Clone, Debug)]
+pub(crate) enum Sharing {
+    Never,
+    Always,
+    /// If there are so many samples.
+    From(usize),
+}
+
+impl Sharing {
+    /// For a task of this many times the work that one thread should do alone, for all of `most`
+    /// samples if it works through samples.
+    pub(crate) fn of(times: f64, most: Option<usize>) -> Sharing {
+        match most {
+            _ if times <= 1.0 => Sharing::Never,
+            Some(most) => Sharing::From((most as f64 / times).ceil() as usize),
+            None => Sharing::Always,
+        }
+    }
 }
 
 /// A value whose extents a step settles.
@@ -113,27 +134,29 @@ pub(crate) fn emit_steps(
                 let table = g.ctx_pointer(offset_of!(Ctx, outputs));
                 g.store(from, table, 8 * *output as i32);
             }
-            Step::Run { task, parallel } => {
-                emit_run(g, *task, *parallel);
+            Step::Run { task, sharing } => {
+                emit_shared(g, *task, *sharing);
                 profile(g, Some(*task));
             }
             Step::Repeat {
                 task,
                 count,
-                parallel,
+                sharing,
             } => {
                 let (zero, count) = (g.int(0), g.int(*count as i64));
                 g.for_range(zero, count, 1, |g, i| {
                     let ctx = g.ctx;
                     g.store(i, ctx, offset_of!(Ctx, step) as i32);
-                    emit_run(g, *task, *parallel);
+                    emit_shared(g, *task, *sharing);
                 });
                 profile(g, Some(*task));
             }
             Step::Copy { to, from, bytes } => {
-                if to != from && *bytes > 0 {
+                if to != from && bytes.most() != Some(0) {
                     let (to, from) = (g.address(*to), g.address(*from));
-                    g.copy(to, from, *bytes);
+                    let bytes = bytes.extent(g);
+                    let bytes = g.extent(bytes);
+                    g.copy_bytes(to, from, bytes);
                 }
             }
             Step::If {
@@ -268,9 +291,27 @@ fn emit_run_sized(g: &mut Gen<'_>, task: usize, work: &[Vec<Size>]) {
         let product = g.extent(product);
         most = g.max(most, product);
     }
-    let limit = g.int(SERIAL_ELEMENTS);
-    let few = g.b.ins().icmp(IntCC::SignedLessThan, most, limit);
-    let many = g.b.ins().icmp(IntCC::SignedGreaterThanOrEqual, most, limit);
+    emit_run_from(g, task, most, SERIAL_ELEMENTS);
+}
+
+fn emit_shared(g: &mut Gen<'_>, task: usize, sharing: Sharing) {
+    match sharing {
+        Sharing::Never => emit_run(g, task, false),
+        Sharing::Always => emit_run(g, task, true),
+        Sharing::From(least) => {
+            let samples = g.samples(1);
+            emit_run_from(g, task, samples, least as i64);
+        }
+    }
+}
+
+/// Runs a task on all threads if `amount` is at least `least`.
+fn emit_run_from(g: &mut Gen<'_>, task: usize, amount: Value, least: i64) {
+    let least = g.int(least);
+    let few = g.b.ins().icmp(IntCC::SignedLessThan, amount, least);
+    let many =
+        g.b.ins()
+            .icmp(IntCC::SignedGreaterThanOrEqual, amount, least);
     g.when(few, |g| emit_run(g, task, false));
     g.when(many, |g| emit_run(g, task, true));
 }

@@ -9,6 +9,7 @@ use cranelift_codegen::ir::{InstBuilder, Value, types};
 use lepid_ir::core::{Module, Op};
 
 use crate::codegen::args::{Args, Geometry};
+use crate::codegen::cells::Count;
 use crate::codegen::function::Gen;
 use crate::codegen::layers::{Depthwise, ImageRows, for_image_rows};
 use crate::codegen::nest::{NestIo, PixelNest};
@@ -18,7 +19,7 @@ use crate::places::Place;
 /// A chain whose values in between lie in the scratch.
 pub(crate) struct Strips {
     pub(crate) stages: Vec<Stage>,
-    pub(crate) images: usize,
+    pub(crate) images: Count,
     /// Rows of the last result in a strip.
     pub(crate) height: usize,
     /// Bytes of all buffers, from the start of the scratch.
@@ -93,7 +94,7 @@ impl Strips {
         let stages = self.stages.iter().map(|s| s.ready(g, module, table));
         let stages: Vec<Ready<'_>> = stages.collect::<Result<_, String>>()?;
         let (rows, height) = (last.window.output[0], self.height as i64);
-        for_image_rows(g, self.images, rows, |g, image, first, end| {
+        for_image_rows(g, &self.images, rows, |g, image, first, end| {
             // What the buffers hold, from strip to strip.
             let nothing = vec![g.int(0); 2 * (stages.len() - 1)];
             g.fold_range(first, end, height, &nothing, |g, at, held| {
@@ -219,6 +220,8 @@ impl Stage {
                     op: *op,
                     inputs,
                     results: std::slice::from_ref(result),
+                    // The strips say which pixels there are.
+                    samples: None,
                 };
                 // Its inputs are its own affair.
                 (*result, *result, ReadyCalls::Nest(PixelNest::new(io)?))

@@ -10,15 +10,17 @@ use lepid_ukernels::winograd::Scheme;
 
 use crate::abi::Ctx;
 use crate::codegen::args::{Args, Geometry, Tail};
+use crate::codegen::cells::Count;
+use crate::codegen::extent::Extent;
 use crate::codegen::function::Gen;
 use crate::places::Place;
 
 /// A convolution of a 3 x 3 window at stride 1 on channels-last images.
-#[derive(Copy, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Winograd {
     pub(crate) scheme: Scheme,
     pub(crate) window: Geometry,
-    pub(crate) images: usize,
+    pub(crate) images: Count,
     pub(crate) channels: usize,
     pub(crate) columns: usize,
     /// Elements between two pixels of the result.
@@ -33,12 +35,14 @@ pub(crate) struct Winograd {
 const SHARED_TILES: usize = 96;
 
 impl Winograd {
+    fn tiles_of_image(&self) -> usize {
+        let tiles = |n: usize| n.div_ceil(self.scheme.outputs());
+        self.window.output.map(tiles).iter().product()
+    }
+
+    /// Tiles of all images that there may be.
     fn tiles(&self) -> usize {
-        let along = self
-            .window
-            .output
-            .map(|n| n.div_ceil(self.scheme.outputs()));
-        self.images * along[0] * along[1]
+        self.images.most().unwrap_or(1) * self.tiles_of_image()
     }
 
     fn panels(&self) -> usize {
@@ -100,10 +104,12 @@ impl Winograd {
         self.tail.set(g, &args, at, self.pitch);
         let zero = g.int(0);
         self.tail.set_pointers(g, &args, at, zero, zero);
-        let (all_tiles, all_panels) = (self.tiles() as i64, self.panels() as i64);
+        let images = self.images.extent(g);
+        let all_tiles = g.extent_mul(images, Extent::Known(self.tiles_of_image() as i64));
+        let all_panels = self.panels() as i64;
         let (tiles, panels) = match self.splits_tiles() {
-            true => (g.share(all_tiles, 1), (zero, g.int(all_panels))),
-            false => ((zero, g.int(all_tiles)), g.share(all_panels, 1)),
+            true => (g.share_extent(all_tiles, 1), (zero, g.int(all_panels))),
+            false => ((zero, g.extent(all_tiles)), g.share(all_panels, 1)),
         };
         for (at, value) in [
             (offset_of!(WinogradArgs, tile_begin), tiles.0),

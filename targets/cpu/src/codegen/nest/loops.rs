@@ -10,6 +10,7 @@ use lepid_ukernels::args::TransposeArgs;
 use super::NestBody;
 use super::piece::{Outer, Piece, Point};
 use crate::codegen::args::Args;
+use crate::codegen::extent::Extent;
 use crate::codegen::function::Gen;
 use crate::codegen::scalar::Lanes;
 
@@ -37,7 +38,7 @@ impl NestBody<'_> {
     pub(super) fn emit_transposition(&self, g: &mut Gen<'_>, piece: &Piece, axis: usize) {
         let last = piece.extents.len() - 1;
         let to = piece.results[0];
-        let (rows, columns) = (piece.extents[last], piece.extents[axis]);
+        let rows = piece.extents[last];
         let args = Args::new::<TransposeArgs>(g);
         let steps = [
             (offset_of!(TransposeArgs, rows), rows),
@@ -54,9 +55,10 @@ impl NestBody<'_> {
             args.set_int(g, field, value);
         }
         let others: Vec<usize> = (0..last).filter(|&a| a != axis).collect();
+        let columns = self.extent(g, piece, axis);
         let (first, end) = match others.is_empty() {
-            true => g.share(columns, 16),
-            false => (g.int(0), g.int(columns)),
+            true => g.share_extent(columns, 16),
+            false => (g.int(0), g.extent(columns)),
         };
         let count = g.b.ins().isub(end, first);
         args.set(g, offset_of!(TransposeArgs, columns), count);
@@ -65,7 +67,15 @@ impl NestBody<'_> {
             variables: Vec::new(),
         };
         let outer = outer.advanced(g, piece, axis, first);
-        transpose_inside(g, piece, &args, &others, true, &outer);
+        self.transpose_inside(g, piece, &args, &others, true, &outer);
+    }
+
+    /// The extent of a loop.
+    fn extent(&self, g: &mut Gen<'_>, piece: &Piece, level: usize) -> Extent {
+        match level {
+            0 => self.outermost(g, piece.extents[0]),
+            _ => Extent::Known(piece.extents[level]),
+        }
     }
 
     /// Loops around `body`.
@@ -81,7 +91,7 @@ impl NestBody<'_> {
             pointers: loops.pointers,
             variables: origin,
         };
-        let Some(&extent) = piece.extents.first() else {
+        if piece.extents.is_empty() {
             let point = Point::scalar(&outer.pointers, &outer.variables);
             match loops.range {
                 Some(_) => body(g, &point),
@@ -92,12 +102,15 @@ impl NestBody<'_> {
                 }
             }
             return;
-        };
+        }
         // Whole cache lines, so that no line is written by two threads.
         let align = if piece.extents.len() == 1 { 16 } else { 1 };
         let level = Level {
             number: 0,
-            range: loops.range.unwrap_or_else(|| g.share(extent, align)),
+            range: loops.range.unwrap_or_else(|| {
+                let extent = self.extent(g, piece, 0);
+                g.share_extent(extent, align)
+            }),
             vector: loops.vector,
         };
         self.emit_level(g, piece, &level, &outer, body);
@@ -178,31 +191,32 @@ impl NestBody<'_> {
             body(g, &Point::scalar(&inner.pointers, &inner.variables));
         });
     }
-}
 
-/// Loops over the axes that are left, and in them the transposition.
-fn transpose_inside(
-    g: &mut Gen<'_>,
-    piece: &Piece,
-    args: &Args,
-    axes: &[usize],
-    outermost: bool,
-    outer: &Outer,
-) {
-    let Some((&axis, inner)) = axes.split_first() else {
-        let to = piece.results[0];
-        args.set(g, offset_of!(TransposeArgs, src), outer.pointers[1 - to]);
-        args.set(g, offset_of!(TransposeArgs, dst), outer.pointers[to]);
-        g.kernel(offset_of!(Table, transpose_f32), &[args.address], &[]);
-        return;
-    };
-    let extent = piece.extents[axis];
-    let (start, end) = match outermost {
-        true => g.share(extent, 1),
-        false => (g.int(0), g.int(extent)),
-    };
-    g.for_range(start, end, 1, |g, i| {
-        let outer = outer.advanced(g, piece, axis, i);
-        transpose_inside(g, piece, args, inner, false, &outer);
-    });
+    /// Loops over the axes that are left, and in them the transposition.
+    fn transpose_inside(
+        &self,
+        g: &mut Gen<'_>,
+        piece: &Piece,
+        args: &Args,
+        axes: &[usize],
+        outermost: bool,
+        outer: &Outer,
+    ) {
+        let Some((&axis, inner)) = axes.split_first() else {
+            let to = piece.results[0];
+            args.set(g, offset_of!(TransposeArgs, src), outer.pointers[1 - to]);
+            args.set(g, offset_of!(TransposeArgs, dst), outer.pointers[to]);
+            g.kernel(offset_of!(Table, transpose_f32), &[args.address], &[]);
+            return;
+        };
+        let extent = self.extent(g, piece, axis);
+        let (start, end) = match outermost {
+            true => g.share_extent(extent, 1),
+            false => (g.int(0), g.extent(extent)),
+        };
+        g.for_range(start, end, 1, |g, i| {
+            let outer = outer.advanced(g, piece, axis, i);
+            self.transpose_inside(g, piece, args, inner, false, &outer);
+        });
+    }
 }

@@ -22,6 +22,7 @@ use self::affine::{Affine, Domain, Index, linear_index};
 use self::loops::Loops;
 use self::piece::{Access, Piece, Point};
 pub(crate) use self::pixels::PixelNest;
+use crate::codegen::extent::Extent;
 use crate::codegen::function::Gen;
 use crate::codegen::scalar;
 use crate::places::Place;
@@ -46,6 +47,9 @@ pub(crate) struct NestIo<'a> {
     pub(crate) op: Op,
     pub(crate) inputs: &'a [Place],
     pub(crate) results: &'a [Place],
+    /// How many samples the leading axis of the results has at most, if it counts samples: the loops
+    /// then go over those that a run has.
+    pub(crate) samples: Option<usize>,
 }
 
 /// Emits this part's share of a nest.
@@ -88,6 +92,14 @@ impl<'a> NestBody<'a> {
         self.io.module
     }
 
+    /// The extent of the outermost loop, which is that of the leading axis times others.
+    fn outermost(&self, g: &mut Gen<'_>, extent: i64) -> Extent {
+        match self.io.samples {
+            Some(most) => Extent::Run(g.samples(extent as usize / most)),
+            None => Extent::Known(extent),
+        }
+    }
+
     fn dims(&self, value: IrValue) -> Vec<i64> {
         dims(self.module(), value)
     }
@@ -128,6 +140,9 @@ impl<'a> NestBody<'a> {
         let domain: Domain = shape.iter().map(|&n| (0, n)).collect();
         let mut pieces = Vec::new();
         for domain in self.pieces(domain, self.roots, &index)? {
+            if self.io.samples.is_some() && domain[0] != (0, shape[0]) {
+                return Err("loops over samples are cut between them".into());
+            }
             let mut piece = self.piece(domain, self.roots, &index)?;
             for (i, &root) in self.roots.iter().enumerate() {
                 let result = self.module().results(self.io.op)[i];
