@@ -204,6 +204,7 @@ mod tests {
         Signature {
             inputs: vec![port("x", vec![n, Dim::Known(3)]), port("y", vec![n])],
             outputs: Vec::new(),
+            states: Vec::new(),
         }
     }
 

@@ -89,6 +89,13 @@ codes! {
     CANNOT_LOAD = "E0405", "package cannot be loaded";
     /// Running the model failed: a value that is only known at run time breaks a rule of an op.
     RUN_FAILED = "E0406", "running failed";
+    /// A state stays inside of a compiled program from one step to the next: `--state PAST=PRESENT`
+    /// names the input that it is before a step and the output that it is afterwards. Both must be
+    /// there, have one type, and be of one state only; all extents must be numbers, which
+    /// `--dim N=4` or `--input-shape PAST=1x8x512x64` gives, since the state's memory is made once.
+    /// A cache that grows with every step has no fixed type: let the model write new rows into one
+    /// of a fixed size, as `TensorScatter` of ONNX does.
+    STATE = "E0407", "a state cannot be kept";
     /// The file is not an ONNX model, or it is truncated or damaged.
     MODEL_FILE = "E0601", "model file cannot be read";
     /// The model uses an operator that the ONNX front end does not know, in this version.

@@ -86,6 +86,7 @@ mod tests {
         let signature = Signature {
             inputs: vec![port("an */ image", &[1, 3, 4])],
             outputs: vec![port("scores", &[])],
+            states: Vec::new(),
         };
         let text = text("net", &signature);
         assert!(text.contains(" * input 0: an * / image, LEPID_F32 [1, 3, 4]\n"));

@@ -6,6 +6,7 @@ use lepid_ir::core::{Module, Op, Value};
 use lepid_ir::dialects::core::Func;
 use lepid_passes::transform::lower::nn_to_kernel::is_constant_expression;
 use lepid_passes::transform::memory_plan::{Storage, direct_outputs, values, viewed};
+use lepid_passes::transform::states::states;
 
 use crate::weights::{Layout, Weights};
 
@@ -59,6 +60,10 @@ impl<'m> Places<'m> {
             if let Some(value) = value {
                 known.insert(*value, Place::Output(i));
             }
+        }
+        for state in states(module, func) {
+            let memory = Place::Output(state.output);
+            known.extend(state.changed().iter().map(|&value| (value, memory)));
         }
         Places {
             module,

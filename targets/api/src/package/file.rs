@@ -20,7 +20,7 @@ use lepid_ir::core::{
 use lepid_ir::text::{self, Weights, weights_to_bytes};
 use serde::{Deserialize, Serialize};
 
-use super::{Constants, Package, PackageError, Port, Section, Signature, format};
+use super::{Constants, Package, PackageError, Port, Section, Signature, StatePort, format};
 
 const MANIFEST: &str = "manifest";
 const IR: &str = "ir";
@@ -60,6 +60,8 @@ struct Manifest {
     target: String,
     inputs: Vec<PortEntry>,
     outputs: Vec<PortEntry>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    states: Vec<StateEntry>,
     provenance: Provenance,
 }
 
@@ -71,6 +73,14 @@ struct PortEntry {
     ty: String,
 }
 
+#[derive(Serialize, Deserialize)]
+struct StateEntry {
+    past: String,
+    present: String,
+    #[serde(rename = "type")]
+    ty: String,
+}
+
 impl Package {
     /// Writes the file.
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
@@ -78,6 +88,7 @@ impl Package {
             target: self.target.to_string(),
             inputs: entries(&self.signature.inputs),
             outputs: entries(&self.signature.outputs),
+            states: state_entries(&self.signature.states),
             provenance: self.provenance.clone(),
         };
         let mut module = self.module.clone();
@@ -130,6 +141,7 @@ impl Package {
             signature: Signature {
                 inputs: ports(&manifest.inputs)?,
                 outputs: ports(&manifest.outputs)?,
+                states: states(&manifest.states)?,
             },
             sections,
             module,
@@ -203,6 +215,30 @@ fn ports(entries: &[PortEntry]) -> Result<Vec<Port>, PackageError> {
         })
     };
     entries.iter().map(port).collect()
+}
+
+fn state_entries(states: &[StatePort]) -> Vec<StateEntry> {
+    let entry = |state: &StatePort| StateEntry {
+        past: state.past.clone(),
+        present: state.present.clone(),
+        ty: match state.ty.as_tensor() {
+            Some(ty) => ty.to_string(),
+            None => lepid_ir::bug!("`{}` is a state of type {}", state.past, state.ty),
+        },
+    };
+    states.iter().map(entry).collect()
+}
+
+fn states(entries: &[StateEntry]) -> Result<Vec<StatePort>, PackageError> {
+    let state = |entry: &StateEntry| {
+        let ty = TensorType::parse(&entry.ty).map_err(|error| broken(MANIFEST, error.message))?;
+        Ok(StatePort {
+            past: entry.past.clone(),
+            present: entry.present.clone(),
+            ty: Type::from(ty),
+        })
+    };
+    entries.iter().map(state).collect()
 }
 
 fn json<T: for<'a> Deserialize<'a>>(name: &str, data: &Bytes) -> Result<T, PackageError> {

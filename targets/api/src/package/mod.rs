@@ -4,6 +4,7 @@
 mod checksum;
 mod file;
 mod format;
+mod states;
 
 use std::borrow::Cow;
 
@@ -12,6 +13,8 @@ use lepid_ir::dialects::core::Func;
 
 pub use file::{Provenance, Source};
 pub use format::{FORMAT_VERSION, looks_like_package};
+pub(crate) use states::check_states;
+pub use states::{StatePort, declare_states, withdraw_states};
 
 /// One input or output: the users' name and the type.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,10 +28,12 @@ pub struct Port {
 pub struct Signature {
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
+    /// What stays inside of the program; neither among the inputs nor among the outputs.
+    pub states: Vec<StatePort>,
 }
 
 impl Signature {
-    /// The signature of a function of the module.
+    /// The signature of a function of the module, in which states are inputs and outputs.
     pub fn of(module: &Module, func: Op) -> Signature {
         let view = module.view(func);
         let ports = |names: Vec<String>, values: &[Value]| {
@@ -39,6 +44,7 @@ impl Signature {
         Signature {
             inputs: ports(Func::input_names(view), Func::args(view)),
             outputs: ports(Func::output_names(view), Func::returned(view)),
+            states: Vec::new(),
         }
     }
 }
@@ -81,7 +87,7 @@ impl Package {
     pub fn new(target: &'static str, module: &Module, func: Op) -> Package {
         Package {
             target: target.into(),
-            signature: Signature::of(module, func),
+            signature: Signature::stepwise(module, func),
             sections: Vec::new(),
             module: module.clone(),
             constants: Constants::default(),
