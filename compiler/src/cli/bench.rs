@@ -13,7 +13,7 @@ use super::args::{
     FileArgs, InputArgs, ModelArgs, TargetArgs, load_package, thread_count, threads,
 };
 use super::output::{Table, json_number};
-use super::package::Prepared;
+use super::package::{Prepared, begin};
 use super::profile::{self, Preparation};
 use super::{Cx, Failure, Outcome, calibrate, worker};
 use crate::report::units::metric;
@@ -166,7 +166,8 @@ fn prepare<'d>(model: &ModelArgs, args: &Args, cx: &mut Cx<'d>) -> Result<Ready<
         profile: false,
         dynamic_bytes: cx.session.limits.memory,
     };
-    let executable = load_package(prepared.target, &prepared.package, &options)?;
+    let mut executable = load_package(prepared.target, &prepared.package, &options)?;
+    begin(executable.as_mut(), &prepared.states)?;
     let load = start.elapsed();
     let profiled = args.kernels || args.trace.is_some();
     let costs = prepared

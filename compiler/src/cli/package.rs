@@ -1,13 +1,18 @@
 //! What commands share about packages: a model is compiled, a package is ready.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lepid_ir::core::{Code, Cost, Diagnostic, Diagnostics, Loc, Module, Op, Tensor};
+use lepid_ir::dialects::core::Func;
 use lepid_ir::dialects::kernel;
 use lepid_passes::core::Report;
-use lepid_target_api::{Package, Port, Target, main_function};
+use lepid_passes::transform::states::{Update, states};
+use lepid_target_api::{
+    Executable, Package, Port, Signature, Target, TensorView, declare_states, main_function,
+};
 use serde_json::{Value, json};
 
 use super::args::{InputArgs, Job, ModelArgs, TargetArgs, find_target};
@@ -21,7 +26,10 @@ use crate::report::units::bytes;
 pub(super) struct Prepared<'d> {
     pub target: &'d dyn Target,
     pub package: Package,
+    /// Of the program: states are not among them.
     pub inputs: Vec<Tensor>,
+    /// What states are at first, by their numbers; the others are zero.
+    pub states: Vec<(usize, Tensor)>,
     /// Of the model before any pass, or of the ops in the package.
     pub cost: Cost,
     /// What compiling took; nothing for a package.
@@ -53,7 +61,12 @@ impl<'d> Prepared<'d> {
         let (package, target) = open(model, target, cx)?;
         let ports = &package.signature.inputs;
         let is_input = |name: &str| ports.iter().any(|port| port.name == name);
-        let given = inputs.read()?.inputs(is_input)?;
+        let states = &package.signature.states;
+        let is_state = |name: &str| states.iter().any(|state| state.past == name);
+        let mut given = inputs
+            .read()?
+            .inputs(|name| is_input(name) || is_state(name))?;
+        let states = take_states(&package.signature, &mut given);
         // All extents are numbers; what is left to say is which input does not fit.
         bind_to_inputs(&package.signature, &given)?;
         let inputs = data::complete(&package.signature, given, inputs.seed)?;
@@ -64,6 +77,7 @@ impl<'d> Prepared<'d> {
             target,
             package,
             inputs,
+            states,
             cost: cost.unwrap_or_default(),
             compile: Duration::ZERO,
             report: Report::default(),
@@ -77,23 +91,95 @@ impl<'d> Prepared<'d> {
         cx: &mut Cx<'d>,
     ) -> Result<Prepared<'d>, Diagnostics> {
         let start = Instant::now();
-        let job = Job::load(model, inputs, cx)?;
+        let mut job = Job::load(model, inputs, cx)?;
         cx.tell(format_args!("loaded in {:.1} ms", ms(start)));
         let start = Instant::now();
         let target = args.target(cx)?;
         let func = main_function(&job.module, model.func.as_deref())?;
         let cost = total_cost(&job.module, func);
+        declare_states(&mut job.module, func, &job.states)?;
         let compiled = args.compile(job.module, model.func.as_deref(), &[], cx)?;
         cx.tell(format_args!("compiled in {:.1} ms", ms(start)));
+        let mut ports = BTreeMap::new();
+        for (port, tensor) in job.signature.inputs.iter().zip(job.inputs) {
+            ports.insert(port.name.clone(), tensor);
+        }
+        let signature = &compiled.package.signature;
+        let mut states = take_states(signature, &mut ports);
+        states.retain(|(i, _)| job.given.contains(&signature.states[*i].past));
+        let ports = signature.inputs.iter().map(|p| ports.remove(&p.name));
+        let Some(inputs) = ports.collect::<Option<Vec<Tensor>>>() else {
+            lepid_ir::bug!("compiling has changed the inputs");
+        };
         Ok(Prepared {
             target,
             package: compiled.package,
-            inputs: job.inputs,
+            inputs,
+            states,
             cost,
             compile: start.elapsed(),
             report: compiled.report,
         })
     }
+}
+
+/// Parts what is given for states from what is given for inputs.
+fn take_states(
+    signature: &Signature,
+    given: &mut BTreeMap<String, Tensor>,
+) -> Vec<(usize, Tensor)> {
+    let states = signature.states.iter().enumerate();
+    states
+        .filter_map(|(i, state)| Some((i, given.remove(&state.past)?)))
+        .collect()
+}
+
+/// Gives states what they are at first.
+pub(super) fn begin(
+    executable: &mut dyn Executable,
+    states: &[(usize, Tensor)],
+) -> Result<(), Diagnostic> {
+    for (state, tensor) in states {
+        let view = TensorView::raw(tensor.elem(), tensor.shape(), tensor.bytes());
+        match view {
+            Some(view) => executable.set_state(*state, &view)?,
+            None => lepid_ir::bug!("a tensor is no view of itself"),
+        }
+    }
+    Ok(())
+}
+
+/// A line for each state: what it is, and whether it changes in place.
+pub(super) fn state_lines(package: &Package, cx: &mut Cx<'_>) -> Vec<String> {
+    let module = &package.module;
+    let planned = |&func: &Op| !Func::slots(module.view(func)).is_empty();
+    let plan = module.funcs().find(planned);
+    let plan = plan.map_or(Vec::new(), |func| states(module, func));
+    let mut rows = Vec::new();
+    let mut lines = Vec::new();
+    for (i, state) in package.signature.states.iter().enumerate() {
+        let (past, present, ty) = (&state.past, &state.present, state.ty);
+        let mut row = json!({"past": past, "present": present, "type": ty.to_string()});
+        let mut line = format!("{past} -> {present}: {ty}");
+        match plan.get(i).map(|state| &state.update) {
+            Some(Update::InPlace(_)) => {
+                row["in_place"] = json!(true);
+                line += ", in place";
+            }
+            Some(Update::Apart(reason)) => {
+                row["in_place"] = json!(false);
+                row["reason"] = json!(reason);
+                line += &format!(", in a second memory: {reason}");
+            }
+            None => {}
+        }
+        rows.push(row);
+        lines.push(line);
+    }
+    if !rows.is_empty() {
+        cx.report("states", rows);
+    }
+    lines
 }
 
 fn ms(start: Instant) -> f64 {
@@ -137,6 +223,7 @@ fn refuse_changes(
     let asked = [
         ("--dim", !file.dims.is_empty()),
         ("--input-shape", !file.input_shape.is_empty()),
+        ("--state", !file.states.is_empty()),
         ("--constant", !file.constant.is_empty()),
         ("--weights", file.weights.is_some()),
         ("--func", model.func.is_some()),
@@ -179,6 +266,7 @@ pub(super) fn inspect(package: &Package, cx: &mut Cx<'_>) -> Outcome {
     cx.report("target", package.target.to_string());
     cx.report("inputs", ports(&package.signature.inputs));
     cx.report("outputs", ports(&package.signature.outputs));
+    let states = state_lines(package, cx);
     cx.report("compiled_ops", count_ops(&package.module));
     cx.report("sections", sections);
     cx.report("provenance", json!(provenance));
@@ -192,6 +280,9 @@ pub(super) fn inspect(package: &Package, cx: &mut Cx<'_>) -> Outcome {
         for port in ports {
             line(what, format!("{}: {}", port.name, port.ty));
         }
+    }
+    for state in states {
+        line("state", state);
     }
     line("target", package.target.to_string());
     line("ops", count_ops(&package.module).to_string());

@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use lepid_ir::core::{Code, Diagnostic, Diagnostics, Loc, Module, Tensor};
+use lepid_ir::dialects::core::Func;
 use serde_json::{Value, json};
 
 use super::args::{
     InputArgs, ModelArgs, TargetArgs, ToleranceArgs, load_package, plain_load, thread_count,
 };
 use super::output::{first_values, json_number, range, short};
-use super::package::Prepared;
+use super::package::{Prepared, begin};
 use super::{Cx, Outcome};
 use crate::driver::arrays;
 use crate::driver::compare::{Comparison, compare};
@@ -29,7 +30,8 @@ Examples:
   lepid run model.onnx --input @test.npz --compare expected.npz --rtol 1e-4
   lepid run model.onnx --input x=input_0.pb --compare y=output_0.pb
   lepid run net.lir --target reference --dim N=2 --print-output
-  lepid run model.onnx --dump-outputs values")]
+  lepid run model.onnx --dump-outputs values
+  lepid run decode.onnx --state past=present --input past=cache.npy --output present=next.npy")]
 pub(super) struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -40,7 +42,8 @@ pub(super) struct Args {
     /// Threads that a run may use [default: all cores].
     #[arg(long, value_name = "N", value_parser = thread_count)]
     threads: Option<usize>,
-    /// How often to run; the outputs are those of the last time.
+    /// How often to run; the outputs are those of the last time. States go on from one time to the
+    /// next.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     iterations: u64,
     /// Write each output to NAME.npy in this folder, which is made if needed.
@@ -76,8 +79,9 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
             target,
             ..args.target.trial(args.model.func.as_deref(), options, cx)?
         };
-        super::compare::dump_values(folder, &trial, &ready.package, &ready.inputs)?;
+        super::compare::dump_values(folder, &trial, &ready.package, &all_inputs(&ready))?;
     }
+    begin(executable.as_mut(), &ready.states)?;
     let inputs = ready.inputs;
     // It may hold the weights of the model once more.
     drop(ready.package);
@@ -89,12 +93,11 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let each = ms(start) / args.iterations as f64;
     cx.tell(format_args!("ran in {each:.3} ms"));
     let signature = executable.signature().clone();
-    let named: Vec<(String, Tensor)> = signature
-        .outputs
-        .iter()
-        .map(|p| p.name.clone())
-        .zip(outputs)
-        .collect();
+    let names = signature.outputs.iter().map(|p| p.name.clone());
+    let mut named: Vec<(String, Tensor)> = names.zip(outputs).collect();
+    for (i, state) in signature.states.iter().enumerate() {
+        named.push((state.present.clone(), executable.state(i)?));
+    }
     write_outputs(args, &named)?;
     let interpreted = match target.info().capability("execution") {
         Some("interpreted") => ops,
@@ -106,6 +109,27 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     cx.report("interpreted_ops", interpreted);
     show_outputs(args, &named, cx)?;
     compare_outputs(args, &named, cx)
+}
+
+/// The inputs of the function, states among them as they are at first.
+fn all_inputs(ready: &Prepared<'_>) -> Vec<Tensor> {
+    let module = &ready.package.module;
+    let Some(func) = module.funcs().next() else {
+        return ready.inputs.clone();
+    };
+    let pairs = Func::state_pairs(module.view(func));
+    let mut ports = ready.inputs.iter().cloned();
+    let args = Func::args(module.view(func)).iter().enumerate();
+    args.filter_map(|(i, &arg)| {
+        let Some(state) = pairs.iter().position(|&(input, _)| input == i) else {
+            return ports.next();
+        };
+        let given = ready.states.iter().find(|(s, _)| *s == state);
+        let ty = module.value_type(arg).as_tensor()?;
+        let zeros = || Some(Tensor::zeros(ty.elem, &ty.known_dims()?));
+        given.map(|(_, tensor)| tensor.clone()).or_else(zeros)
+    })
+    .collect()
 }
 
 fn ms(start: Instant) -> f64 {

@@ -40,6 +40,8 @@ pub struct CompileOptions {
     pub target_options: BTreeMap<String, String>,
     /// Numbers for named extents.
     pub dims: BTreeMap<String, u64>,
+    /// Inputs that stay inside of the program, each with the output that it is in the next step.
+    pub states: Vec<(String, String)>,
     /// Shapes of inputs, in place of those in the model.
     pub shapes: BTreeMap<String, Vec<Dim>>,
     /// The function; `main`, or the only one.
@@ -55,6 +57,13 @@ impl CompileOptions {
     /// The same with a number for a named extent.
     pub fn dim(mut self, name: &str, extent: u64) -> CompileOptions {
         self.dims.insert(name.to_string(), extent);
+        self
+    }
+
+    /// The same with a state: the input that it is before a step, and the output that it is
+    /// afterwards. Sessions keep it, from zeros on: see [`Session`](super::Session).
+    pub fn state(mut self, past: &str, present: &str) -> CompileOptions {
+        self.states.push((past.to_string(), present.to_string()));
         self
     }
 
@@ -158,6 +167,7 @@ impl Model {
             target: values,
             func: options.func.clone(),
             pipeline: options.pipeline.clone(),
+            states: options.states.clone(),
             ..lepid_target_api::CompileOptions::default()
         };
         let compiled = self

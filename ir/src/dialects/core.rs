@@ -67,17 +67,24 @@ fn verify_states(op: OpView<'_>) -> OpResult<()> {
     };
     let numbers = Func::states(op);
     if numbers.len() % 2 != 0 {
-        return fail(format!("are pairs, but there are {} numbers", numbers.len()));
+        return fail(format!(
+            "are pairs, but there are {} numbers",
+            numbers.len()
+        ));
     }
     let (args, results) = (Func::args(op), Func::returned(op));
     let pairs: Vec<(i64, i64)> = numbers.chunks_exact(2).map(|p| (p[0], p[1])).collect();
     for (i, &(arg, result)) in pairs.iter().enumerate() {
         let find = |values: &[Value], at: i64| {
-            let value = usize::try_from(at).ok().and_then(|i| values.get(i).copied());
+            let value = usize::try_from(at)
+                .ok()
+                .and_then(|i| values.get(i).copied());
             value.map(|value| op.module.value_type(value))
         };
         let (Some(past), Some(present)) = (find(args, arg), find(results, result)) else {
-            return fail(format!("name argument {arg} and result {result}, not both are there"));
+            return fail(format!(
+                "name argument {arg} and result {result}, not both are there"
+            ));
         };
         if past != present {
             return fail(format!(
@@ -109,8 +116,7 @@ impl Func {
         all.extend(attrs.iter().cloned());
         // `verify` reads the return op, which the caller has yet to build.
         let is_late = |name: &str| ["inputs", "outputs", "states"].contains(&name);
-        let (names, rest): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|(name, _)| is_late(name));
+        let (names, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|(name, _)| is_late(name));
         let op = b.create_with_regions(&Func, &[], &rest, &[region])?;
         for (name, attr) in names {
             module.set_attr(op, name, attr);

@@ -102,7 +102,10 @@ fn chain(module: &Module, func: Op, past: Value, present: Value) -> Result<Vec<V
         let Some(scatter) = scatter else {
             return Err(match module.defining_op(at) {
                 Some(op) if at == end => {
-                    format!("it is computed by `{}`, not by a scatter", module.op_name(op))
+                    format!(
+                        "it is computed by `{}`, not by a scatter",
+                        module.op_name(op)
+                    )
                 }
                 Some(op) => format!("a scatter writes into what `{}` gives", module.op_name(op)),
                 None => "it becomes another argument, or changed rows of one".to_string(),

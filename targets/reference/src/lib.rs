@@ -20,7 +20,11 @@ static INFO: TargetInfo = TargetInfo {
     name: "reference",
     summary: "Runs the IR in the interpreter, the definition of every op.",
     options: &[],
-    capabilities: &[("execution", "interpreted"), ("extents", "symbolic"), ("states", "kept")],
+    capabilities: &[
+        ("execution", "interpreted"),
+        ("extents", "symbolic"),
+        ("states", "kept"),
+    ],
 };
 
 impl Target for Reference {
