@@ -1,6 +1,6 @@
 //! What commands share about packages: a model is compiled, a package is ready.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -59,17 +59,20 @@ impl<'d> Prepared<'d> {
     ) -> Result<Prepared<'d>, Diagnostics> {
         let start = Instant::now();
         let (package, target) = open(model, target, cx)?;
-        let ports = &package.signature.inputs;
-        let is_input = |name: &str| ports.iter().any(|port| port.name == name);
-        let states = &package.signature.states;
-        let is_state = |name: &str| states.iter().any(|state| state.past == name);
-        let mut given = inputs
-            .read()?
-            .inputs(|name| is_input(name) || is_state(name))?;
-        let states = take_states(&package.signature, &mut given);
+        // Random values do not depend on what is a state.
+        let whole = match package.module.funcs().next() {
+            Some(func) if !package.signature.states.is_empty() => {
+                Signature::of(&package.module, func)
+            }
+            Some(_) | None => package.signature.clone(),
+        };
+        let is_input = |name: &str| whole.inputs.iter().any(|port| port.name == name);
+        let given = inputs.read()?.inputs(is_input)?;
         // All extents are numbers; what is left to say is which input does not fit.
-        bind_to_inputs(&package.signature, &given)?;
-        let inputs = data::complete(&package.signature, given, inputs.seed)?;
+        bind_to_inputs(&whole, &given)?;
+        let names = given.keys().cloned().collect();
+        let all = data::complete(&whole, given, inputs.seed)?;
+        let (inputs, states) = part_states(&package.signature, (&whole, all), &names);
         let cost = package.module.funcs().next();
         let cost = cost.map(|func| total_cost(&package.module, func));
         cx.tell(format_args!("opened in {:.1} ms", ms(start)));
@@ -100,17 +103,8 @@ impl<'d> Prepared<'d> {
         declare_states(&mut job.module, func, &job.states)?;
         let compiled = args.compile(job.module, model.func.as_deref(), &[], cx)?;
         cx.tell(format_args!("compiled in {:.1} ms", ms(start)));
-        let mut ports = BTreeMap::new();
-        for (port, tensor) in job.signature.inputs.iter().zip(job.inputs) {
-            ports.insert(port.name.clone(), tensor);
-        }
-        let signature = &compiled.package.signature;
-        let mut states = take_states(signature, &mut ports);
-        states.retain(|(i, _)| job.given.contains(&signature.states[*i].past));
-        let ports = signature.inputs.iter().map(|p| ports.remove(&p.name));
-        let Some(inputs) = ports.collect::<Option<Vec<Tensor>>>() else {
-            lepid_ir::bug!("compiling has changed the inputs");
-        };
+        let all = (&job.signature, job.inputs);
+        let (inputs, states) = part_states(&compiled.package.signature, all, &job.given);
         Ok(Prepared {
             target,
             package: compiled.package,
@@ -123,15 +117,23 @@ impl<'d> Prepared<'d> {
     }
 }
 
-/// Parts what is given for states from what is given for inputs.
-fn take_states(
-    signature: &Signature,
-    given: &mut BTreeMap<String, Tensor>,
-) -> Vec<(usize, Tensor)> {
-    let states = signature.states.iter().enumerate();
-    states
-        .filter_map(|(i, state)| Some((i, given.remove(&state.past)?)))
-        .collect()
+/// Parts the inputs of a function into those of a program, and what states are at first if it is
+/// given.
+fn part_states(
+    program: &Signature,
+    (function, all): (&Signature, Vec<Tensor>),
+    given: &BTreeSet<String>,
+) -> (Vec<Tensor>, Vec<(usize, Tensor)>) {
+    let (mut inputs, mut states) = (Vec::new(), Vec::new());
+    for (port, tensor) in function.inputs.iter().zip(all) {
+        let state = program.states.iter().position(|s| s.past == port.name);
+        match state {
+            None => inputs.push(tensor),
+            Some(state) if given.contains(&port.name) => states.push((state, tensor)),
+            Some(_) => {}
+        }
+    }
+    (inputs, states)
 }
 
 /// Gives states what they are at first.
