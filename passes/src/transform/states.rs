@@ -24,6 +24,8 @@
 //! This is the only place that says so: the memory plan, generated code and what `lepid inspect`
 //! shows all ask [`states`].
 
+use std::collections::HashMap;
+
 use lepid_ir::core::{Block, Module, Op, Value};
 use lepid_ir::dialects::core::Func;
 
@@ -72,14 +74,19 @@ impl State {
 /// The states of a function, in the order of its attribute.
 pub fn states(module: &Module, func: Op) -> Vec<State> {
     let view = module.view(func);
-    let pairs = Func::state_pairs(view).into_iter();
+    let pairs = Func::state_pairs(view);
+    if pairs.is_empty() {
+        return Vec::new();
+    }
+    let body = Body::of(module, func);
     pairs
+        .into_iter()
         .map(|(input, output)| {
             let (past, present) = (Func::args(view)[input], Func::returned(view)[output]);
             State {
                 input,
                 output,
-                update: match chain(module, func, past, present) {
+                update: match body.chain(past, present) {
                     Ok(values) => Update::InPlace(values),
                     Err(reason) => Update::Apart(reason),
                 },
@@ -88,86 +95,116 @@ pub fn states(module: &Module, func: Op) -> Vec<State> {
         .collect()
 }
 
-/// The values from the old state to the new one that can lie in one memory, or why they cannot.
-fn chain(module: &Module, func: Op, past: Value, present: Value) -> Result<Vec<Value>, String> {
-    let block = Func::block(module.view(func));
-    let end = viewed(module, present);
-    let mut chain = vec![end];
-    let mut scatters = Vec::new();
-    let mut at = end;
-    while at != past {
-        let scatter = module.defining_op(at).filter(|&op| {
-            SCATTERS.contains(&module.op_name(op)) && module.op_block(op) == Some(block)
-        });
-        let Some(scatter) = scatter else {
-            return Err(match module.defining_op(at) {
-                Some(op) if at == end => {
-                    format!(
-                        "it is computed by `{}`, not by a scatter",
-                        module.op_name(op)
-                    )
-                }
-                Some(op) => format!("a scatter writes into what `{}` gives", module.op_name(op)),
-                None => "it becomes another argument, or changed rows of one".to_string(),
-            });
-        };
-        at = viewed(module, module.operands(scatter)[0]);
-        chain.push(at);
-        scatters.push(scatter);
+/// Whether an op writes into a state where it lies: then it touches no more than its updates.
+pub fn is_in_place(module: &Module, op: Op) -> bool {
+    let func = module.parent_op(op);
+    let func = func.filter(|&f| module.op_name(f) == Func::INFO.name && is_scatter(module, op));
+    let Some(func) = func else {
+        return false;
+    };
+    let view = module.view(func);
+    let pairs = Func::state_pairs(view).into_iter();
+    let mut past = viewed(module, module.operands(op)[0]);
+    while let Some(before) = module.defining_op(past).filter(|&o| is_scatter(module, o)) {
+        past = viewed(module, module.operands(before)[0]);
     }
-    chain.reverse();
-    scatters.reverse();
-    let order: Vec<Op> = module.ops_in(block).collect();
-    for (&target, &scatter) in chain.iter().zip(&scatters) {
-        check_reads(module, (block, &order), target, scatter)?;
-    }
-    Ok(chain)
+    let mut of_it = pairs.filter(|&(input, _)| Func::args(view)[input] == past);
+    of_it.any(|(_, output)| {
+        let chain = Body::of(module, func).chain(past, Func::returned(view)[output]);
+        chain.is_ok_and(|values| values.contains(&module.results(op)[0]))
+    })
 }
 
-/// Whether nothing reads `target` once `scatter` writes into it.
-fn check_reads(
-    module: &Module,
-    (block, order): (Block, &[Op]),
-    target: Value,
-    scatter: Op,
-) -> Result<(), String> {
-    let place = |op: Op| order.iter().position(|&o| o == op);
-    let written = place(scatter);
-    let mut views = vec![target];
-    let mut next = 0;
-    while let Some(&value) = views.get(next) {
-        next += 1;
-        for reader in module.uses(value) {
-            if reader.operand == 0 && is_view(module, reader.op) {
-                views.push(module.results(reader.op)[0]);
-                continue;
-            }
-            if reader.op == scatter {
-                match reader.operand {
-                    0 => continue,
-                    _ => return Err("its update is read from it".to_string()),
+fn is_scatter(module: &Module, op: Op) -> bool {
+    SCATTERS.contains(&module.op_name(op))
+}
+
+/// The block of a function, and where each of its ops stands there.
+struct Body<'m> {
+    module: &'m Module,
+    block: Block,
+    places: HashMap<Op, usize>,
+}
+
+impl<'m> Body<'m> {
+    fn of(module: &'m Module, func: Op) -> Body<'m> {
+        let block = Func::block(module.view(func));
+        let ops = module.ops_in(block).enumerate();
+        Body {
+            module,
+            block,
+            places: ops.map(|(i, op)| (op, i)).collect(),
+        }
+    }
+
+    /// The values from the old state to the new one that can lie in one memory, or why they cannot.
+    fn chain(&self, past: Value, present: Value) -> Result<Vec<Value>, String> {
+        let module = self.module;
+        let end = viewed(module, present);
+        let mut chain = vec![end];
+        let mut scatters = Vec::new();
+        let mut at = end;
+        while at != past {
+            let op = module.defining_op(at);
+            let scatter = op.filter(|&op| is_scatter(module, op) && self.places.contains_key(&op));
+            let Some(scatter) = scatter else {
+                let name = op.map(|op| module.op_name(op));
+                return Err(match name {
+                    Some(name) if at == end => {
+                        format!("it is computed by `{name}`, not by a scatter")
+                    }
+                    Some(name) => format!("a scatter writes into what `{name}` gives"),
+                    None => "it comes from another argument".to_string(),
+                });
+            };
+            at = viewed(module, module.operands(scatter)[0]);
+            chain.push(at);
+            scatters.push(scatter);
+        }
+        chain.reverse();
+        scatters.reverse();
+        for (&target, &scatter) in chain.iter().zip(&scatters) {
+            self.check_reads(target, scatter)?;
+        }
+        Ok(chain)
+    }
+
+    /// Whether nothing reads `target` once `scatter` writes into it.
+    fn check_reads(&self, target: Value, scatter: Op) -> Result<(), String> {
+        let module = self.module;
+        let written = self.places[&scatter];
+        let mut views = vec![target];
+        let mut next = 0;
+        while let Some(&value) = views.get(next) {
+            next += 1;
+            for reader in module.uses(value) {
+                if reader.operand == 0 && is_view(module, reader.op) {
+                    views.push(module.results(reader.op)[0]);
+                } else if reader.op == scatter {
+                    if reader.operand != 0 {
+                        return Err("its update is read from it".to_string());
+                    }
+                } else if module.terminator(self.block) == Some(reader.op) {
+                    return Err("what it was before is a result, too".to_string());
+                } else if self.place(reader.op) > written {
+                    let name = module.op_name(reader.op);
+                    let reason = "what it was before is read after the update, by";
+                    return Err(format!("{reason} `{name}`"));
                 }
             }
-            let outer = outermost(module, block, reader.op);
-            if outer.and_then(place) > written {
-                return Err(match module.terminator(block) == Some(reader.op) {
-                    true => "what it was before is a result, too".to_string(),
-                    false => {
-                        let name = module.op_name(reader.op);
-                        format!("what it was before is read after the update, by `{name}`")
-                    }
-                });
+        }
+        Ok(())
+    }
+
+    /// Where an op stands in the block, or the one that it is in.
+    fn place(&self, op: Op) -> usize {
+        let mut at = op;
+        loop {
+            match (self.places.get(&at), self.module.parent_op(at)) {
+                (Some(&place), _) => return place,
+                (None, Some(parent)) => at = parent,
+                (None, None) => lepid_ir::bug!("a value is read outside of its function"),
             }
         }
     }
-    Ok(())
-}
-
-/// The op of the block that `op` is, or stands in.
-fn outermost(module: &Module, block: Block, op: Op) -> Option<Op> {
-    let mut at = op;
-    while module.op_block(at) != Some(block) {
-        at = module.parent_op(at)?;
-    }
-    Some(at)
 }

@@ -445,3 +445,78 @@ fn a_step_with_states_gives_what_one_without_gives() {
         caches = [keys, values];
     }
 }
+
+/// A program of three states of one type, with updates, reads and results at random.
+fn any_program(random: &mut Random) -> Module {
+    let state = Type::known_tensor(Elem::F32, &[4, 3]);
+    let types = [
+        state,
+        Type::known_tensor(Elem::I64, &[1, 1]),
+        state,
+        Type::known_tensor(Elem::F32, &[1, 3]),
+        state,
+    ];
+    let mut module = Module::new();
+    let func = Func::create(&mut module, "main", &types, &[]).unwrap();
+    let block = Func::block(module.view(func));
+    let args = module.block_args(block).to_vec();
+    let mut b = Builder::at_end(&mut module, block);
+    let b = &mut b;
+    let mut all = vec![args[0], args[2], args[4]];
+    let known = |dims: &[u64]| dims.iter().map(|&n| n.into()).collect::<Vec<Dim>>();
+    for _ in 0..2 + random.below(7) {
+        // Rather what is new: chains are what it is about.
+        let near = all.len() - 1 - random.below(3) as usize;
+        let x = all[near];
+        let other = all[random.below(all.len() as u64) as usize];
+        let y = match random.below(8) {
+            0..4 => {
+                let kind = if random.below(2) == 0 { "set" } else { "add" };
+                let row = match random.below(4) {
+                    0 => build::slice_axis(b, other, 0, 1, 2).unwrap(),
+                    _ => args[3],
+                };
+                let attrs = [("kind", kind.into())];
+                b.one(&tensor::ScatterNd, &[x, args[1], row], &attrs)
+                    .unwrap()
+            }
+            4 => {
+                let flat = build::reshape(b, x, &known(&[12])).unwrap();
+                build::reshape(b, flat, &known(&[4, 3])).unwrap()
+            }
+            5 => build::unary(b, &tensor::Neg, x).unwrap(),
+            _ => build::binary(b, &tensor::Max, x, other).unwrap(),
+        };
+        all.push(y);
+    }
+    let mut results = Vec::new();
+    for _ in 0..5 {
+        let last = all.len() as u64;
+        let at = match random.below(2) {
+            0 => last - 1 - random.below(3),
+            _ => random.below(last),
+        };
+        results.push(all[at as usize]);
+    }
+    Return::build(b, &results, &[]).unwrap();
+    module.set_attr(func, "states", vec![0i64, 3, 2, 0, 4, 1].into());
+    assert!(lepid_ir::core::verify(&module).is_empty());
+    module
+}
+
+#[test]
+fn any_program_changes_its_states_as_the_interpreter_does() {
+    let (mut in_place, mut updated) = (0, 0);
+    for seed in 0..200 {
+        println!("seed {seed}");
+        let module = any_program(&mut Random::new(seed));
+        let package = check_module(&module, 4, |step| step as i64 - 1);
+        let compiled = &package.module;
+        let func = compiled.funcs().next().unwrap();
+        for state in states(compiled, func) {
+            in_place += usize::from(state.in_place().is_some());
+            updated += usize::from(!state.changed().is_empty());
+        }
+    }
+    assert!(in_place > 30 && updated > 15, "{in_place} {updated}");
+}

@@ -154,10 +154,7 @@ fn scatter_adds_where_it_is_told() {
 fn new_rows_of_a_cache_are_scattered() {
     let scatter = |mode| node("TensorScatter", &["x", "u", "at"], &["y"]).string("mode", mode);
     let cache = || count(&[2, 3, 1]);
-    let linear = [
-        floats("u", &[2, 1, 1], &[10.0, 20.0]),
-        longs("at", &[2, 0]),
-    ];
+    let linear = [floats("u", &[2, 1, 1], &[10.0, 20.0]), longs("at", &[2, 0])];
     let y = run_node(24, scatter("linear"), &[cache()], &linear);
     assert_eq!(y.to_f64s(), [0.0, 1.0, 10.0, 20.0, 4.0, 5.0]);
     let circular = [
