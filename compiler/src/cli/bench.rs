@@ -13,9 +13,9 @@ use super::args::{
     FileArgs, InputArgs, ModelArgs, TargetArgs, load_package, thread_count, threads,
 };
 use super::output::{Table, json_number};
-use super::package::{Prepared, begin};
+use super::package::Prepared;
 use super::profile::{self, Preparation};
-use super::{Cx, Failure, Outcome, calibrate, worker};
+use super::{Cx, Failure, Outcome, calibrate, states, worker};
 use crate::report::units::metric;
 
 /// Measure the speed of a model or of a package.
@@ -167,7 +167,7 @@ fn prepare<'d>(model: &ModelArgs, args: &Args, cx: &mut Cx<'d>) -> Result<Ready<
         dynamic_bytes: cx.session.limits.memory,
     };
     let mut executable = load_package(prepared.target, &prepared.package, &options)?;
-    begin(executable.as_mut(), &prepared.states)?;
+    states::begin(executable.as_mut(), &prepared.states)?;
     let load = start.elapsed();
     let profiled = args.kernels || args.trace.is_some();
     let costs = prepared

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::args::{Job, ModelArgs, TargetArgs};
 use super::output::{Table, json_number};
 use super::run::count_ops;
-use super::{Cx, Failure, Outcome, kernels, package};
+use super::{Cx, Failure, Outcome, kernels, package, states};
 use crate::driver::files;
 use crate::report::page::{self, Page};
 use crate::report::units::{bytes, metric};
@@ -180,7 +180,7 @@ fn summary(
     let weight_bytes: usize = weights.iter().map(|t| t.bytes().len()).sum();
     let native = count_ops(&package.module);
     let arena = arena(package);
-    let states = package::state_lines(package, cx);
+    let states = states::lines(package, cx);
     cx.report("inputs", ports(&signature.inputs));
     cx.report("outputs", ports(&signature.outputs));
     cx.report("op_count", ops.len());

@@ -1,23 +1,18 @@
 //! What commands share about packages: a model is compiled, a package is ready.
 
-use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lepid_ir::core::{Code, Cost, Diagnostic, Diagnostics, Loc, Module, Op, Tensor};
-use lepid_ir::dialects::core::Func;
 use lepid_ir::dialects::kernel;
 use lepid_passes::core::Report;
-use lepid_passes::transform::states::{Update, states};
-use lepid_target_api::{
-    Executable, Package, Port, Signature, Target, TensorView, declare_states, main_function,
-};
+use lepid_target_api::{Package, Port, Signature, Target, declare_states, main_function};
 use serde_json::{Value, json};
 
 use super::args::{InputArgs, Job, ModelArgs, TargetArgs, find_target};
 use super::output::Table;
-use super::{Cx, Outcome, eqsat, run::count_ops};
+use super::{Cx, Outcome, eqsat, run::count_ops, states};
 use crate::driver::data;
 use crate::driver::{bind_to_inputs, files};
 use crate::report::units::bytes;
@@ -72,7 +67,7 @@ impl<'d> Prepared<'d> {
         bind_to_inputs(&whole, &given)?;
         let names = given.keys().cloned().collect();
         let all = data::complete(&whole, given, inputs.seed)?;
-        let (inputs, states) = part_states(&package.signature, (&whole, all), &names);
+        let (inputs, states) = states::part(&package.signature, (&whole, all), &names);
         let cost = package.module.funcs().next();
         let cost = cost.map(|func| total_cost(&package.module, func));
         cx.tell(format_args!("opened in {:.1} ms", ms(start)));
@@ -104,7 +99,7 @@ impl<'d> Prepared<'d> {
         let compiled = args.compile(job.module, model.func.as_deref(), &[], cx)?;
         cx.tell(format_args!("compiled in {:.1} ms", ms(start)));
         let all = (&job.signature, job.inputs);
-        let (inputs, states) = part_states(&compiled.package.signature, all, &job.given);
+        let (inputs, states) = states::part(&compiled.package.signature, all, &job.given);
         Ok(Prepared {
             target,
             package: compiled.package,
@@ -115,73 +110,6 @@ impl<'d> Prepared<'d> {
             report: compiled.report,
         })
     }
-}
-
-/// Parts the inputs of a function into those of a program, and what states are at first if it is
-/// given.
-fn part_states(
-    program: &Signature,
-    (function, all): (&Signature, Vec<Tensor>),
-    given: &BTreeSet<String>,
-) -> (Vec<Tensor>, Vec<(usize, Tensor)>) {
-    let (mut inputs, mut states) = (Vec::new(), Vec::new());
-    for (port, tensor) in function.inputs.iter().zip(all) {
-        let state = program.states.iter().position(|s| s.past == port.name);
-        match state {
-            None => inputs.push(tensor),
-            Some(state) if given.contains(&port.name) => states.push((state, tensor)),
-            Some(_) => {}
-        }
-    }
-    (inputs, states)
-}
-
-/// Gives states what they are at first.
-pub(super) fn begin(
-    executable: &mut dyn Executable,
-    states: &[(usize, Tensor)],
-) -> Result<(), Diagnostic> {
-    for (state, tensor) in states {
-        let view = TensorView::raw(tensor.elem(), tensor.shape(), tensor.bytes());
-        match view {
-            Some(view) => executable.set_state(*state, &view)?,
-            None => lepid_ir::bug!("a tensor is no view of itself"),
-        }
-    }
-    Ok(())
-}
-
-/// A line for each state: what it is, and whether it changes in place.
-pub(super) fn state_lines(package: &Package, cx: &mut Cx<'_>) -> Vec<String> {
-    let module = &package.module;
-    let planned = |&func: &Op| !Func::slots(module.view(func)).is_empty();
-    let plan = module.funcs().find(planned);
-    let plan = plan.map_or(Vec::new(), |func| states(module, func));
-    let mut rows = Vec::new();
-    let mut lines = Vec::new();
-    for (i, state) in package.signature.states.iter().enumerate() {
-        let (past, present, ty) = (&state.past, &state.present, state.ty);
-        let mut row = json!({"past": past, "present": present, "type": ty.to_string()});
-        let mut line = format!("{past} -> {present}: {ty}");
-        match plan.get(i).map(|state| &state.update) {
-            Some(Update::InPlace(_)) => {
-                row["in_place"] = json!(true);
-                line += ", in place";
-            }
-            Some(Update::Apart(reason)) => {
-                row["in_place"] = json!(false);
-                row["reason"] = json!(reason);
-                line += &format!(", in a second memory: {reason}");
-            }
-            None => {}
-        }
-        rows.push(row);
-        lines.push(line);
-    }
-    if !rows.is_empty() {
-        cx.report("states", rows);
-    }
-    lines
 }
 
 fn ms(start: Instant) -> f64 {
@@ -268,7 +196,7 @@ pub(super) fn inspect(package: &Package, cx: &mut Cx<'_>) -> Outcome {
     cx.report("target", package.target.to_string());
     cx.report("inputs", ports(&package.signature.inputs));
     cx.report("outputs", ports(&package.signature.outputs));
-    let states = state_lines(package, cx);
+    let states = states::lines(package, cx);
     cx.report("compiled_ops", count_ops(&package.module));
     cx.report("sections", sections);
     cx.report("provenance", json!(provenance));

@@ -6,15 +6,14 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use lepid_ir::core::{Code, Diagnostic, Diagnostics, Loc, Module, Tensor};
-use lepid_ir::dialects::core::Func;
 use serde_json::{Value, json};
 
 use super::args::{
     InputArgs, ModelArgs, TargetArgs, ToleranceArgs, load_package, plain_load, thread_count,
 };
 use super::output::{first_values, json_number, range, short};
-use super::package::{Prepared, begin};
-use super::{Cx, Outcome};
+use super::package::Prepared;
+use super::{Cx, Outcome, states};
 use crate::driver::arrays;
 use crate::driver::compare::{Comparison, compare};
 use crate::driver::data::{Given, Place, parse_place, parse_reference};
@@ -79,9 +78,9 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
             target,
             ..args.target.trial(args.model.func.as_deref(), options, cx)?
         };
-        super::compare::dump_values(folder, &trial, &ready.package, &all_inputs(&ready))?;
+        super::compare::dump_values(folder, &trial, &ready.package, &states::all_inputs(&ready))?;
     }
-    begin(executable.as_mut(), &ready.states)?;
+    states::begin(executable.as_mut(), &ready.states)?;
     let inputs = ready.inputs;
     // It may hold the weights of the model once more.
     drop(ready.package);
@@ -109,27 +108,6 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     cx.report("interpreted_ops", interpreted);
     show_outputs(args, &named, cx)?;
     compare_outputs(args, &named, cx)
-}
-
-/// The inputs of the function, states among them as they are at first.
-fn all_inputs(ready: &Prepared<'_>) -> Vec<Tensor> {
-    let module = &ready.package.module;
-    let Some(func) = module.funcs().next() else {
-        return ready.inputs.clone();
-    };
-    let pairs = Func::state_pairs(module.view(func));
-    let mut ports = ready.inputs.iter().cloned();
-    let args = Func::args(module.view(func)).iter().enumerate();
-    args.filter_map(|(i, &arg)| {
-        let Some(state) = pairs.iter().position(|&(input, _)| input == i) else {
-            return ports.next();
-        };
-        let given = ready.states.iter().find(|(s, _)| *s == state);
-        let ty = module.value_type(arg).as_tensor()?;
-        let zeros = || Some(Tensor::zeros(ty.elem, &ty.known_dims()?));
-        given.map(|(_, tensor)| tensor.clone()).or_else(zeros)
-    })
-    .collect()
 }
 
 fn ms(start: Instant) -> f64 {

@@ -66,7 +66,7 @@ fn verify_states(op: OpView<'_>) -> OpResult<()> {
         Err(OpError::new(message))
     };
     let numbers = Func::states(op);
-    if numbers.len() % 2 != 0 {
+    if !numbers.len().is_multiple_of(2) {
         return fail(format!(
             "are pairs, but there are {} numbers",
             numbers.len()

@@ -189,7 +189,9 @@ pub trait Program: Send + Sync {
 pub trait Executable: Send {
     fn signature(&self) -> &Signature;
 
-    /// Runs once. Inputs must have the signature's types; `Err` for what only a run can find.
+    /// Runs once. Inputs must have the signature's types; `Err` for what only a run can find. States
+    /// are neither inputs nor outputs: each run goes on with what the one before made of them. What
+    /// they are after an `Err` is not said.
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Diagnostic>;
 
     /// Runs once, from memory of the caller into memory of the caller. Both must have the types of

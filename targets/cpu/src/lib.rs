@@ -49,12 +49,10 @@ use lepid_ir::core::{
     Bytes, Code, Diagnostic, Diagnostics, Dim, Elem, Loc, Module, Op, OpView, Registry, Trait,
     TypeKind, Value,
 };
-use lepid_ir::dialects::core::Func;
 use lepid_ir::dialects::nn;
 use lepid_passes::core::PassRegistry;
 use lepid_passes::transform::lower::nn_to_kernel::is_constant_expression;
 use lepid_passes::transform::lower::recurrent;
-use lepid_passes::transform::states::{State, states as state_plan};
 use lepid_target_api::{
     Calibration, Constants, CostModel, EmitCx, Legality, LoadError, Package, Program, Provenance,
     Section, Target, TargetInfo, TargetOption, TargetOptions,
@@ -212,8 +210,8 @@ impl Target for Cpu {
             cells: code.cells,
             slots: code.slots,
             sites: code.sites.iter().map(|&op| site(op)).collect(),
-            open_outputs: ports_of(module, cx.func, &code.open_outputs),
-            states: state_metas(module, cx.func),
+            open_outputs: places::ports_of(module, cx.func, &code.open_outputs),
+            states: places::state_metas(module, cx.func),
         };
         let meta = serde_json::to_vec(&meta).map_err(|e| fail(e.to_string()))?;
         let mut sections = vec![
@@ -271,27 +269,6 @@ impl Target for Cpu {
             false => Err(LoadError::WrongTarget(package.target.to_string())),
         }
     }
-}
-
-/// What is said of results, of those that are no states.
-fn ports_of<T: Copy>(module: &Module, func: Op, results: &[T]) -> Vec<T> {
-    let pairs = Func::state_pairs(module.view(func));
-    let is_state = |i: usize| pairs.iter().any(|&(_, output)| output == i);
-    let all = results.iter().enumerate();
-    all.filter(|&(i, _)| !is_state(i))
-        .map(|(_, &said)| said)
-        .collect()
-}
-
-fn state_metas(module: &Module, func: Op) -> Vec<states::StateMeta> {
-    let args = Func::args(module.view(func));
-    let of = |state: &State| states::StateMeta {
-        input: state.input,
-        output: state.output,
-        bytes: run::byte_count(module.value_type(args[state.input])).unwrap_or_default(),
-        in_place: state.in_place().is_some(),
-    };
-    state_plan(module, func).iter().map(of).collect()
 }
 
 /// What a program in C is made with: the object, its header, and the libraries.

@@ -93,6 +93,10 @@ fn check(text: &str, steps: usize, index: impl Fn(usize) -> i64) -> Package {
 }
 
 fn check_module(module: &Module, steps: usize, index: impl Fn(usize) -> i64) -> Package {
+    check_named(module, "", steps, index)
+}
+
+fn check_named(module: &Module, name: &str, steps: usize, index: impl Fn(usize) -> i64) -> Package {
     let func = module.funcs().next().unwrap();
     let package = support::package(module, &CompileOptions::default());
     let signature = package.signature.clone();
@@ -131,11 +135,11 @@ fn check_module(module: &Module, steps: usize, index: impl Fn(usize) -> i64) -> 
             };
             assert_eq!(found.len(), expected.len());
             for (found, meant) in found.iter().zip(&expected) {
-                close(found, meant, &format!("step {step}"));
+                close(found, meant, &format!("{name}step {step}"));
             }
             for (i, meant) in meant.states.iter().enumerate() {
                 let found = session.state(i).unwrap();
-                close(&found, meant, &format!("step {step}, state {i}"));
+                close(&found, meant, &format!("{name}step {step}, state {i}"));
             }
         }
         session.reset_states();
@@ -508,9 +512,10 @@ fn any_program(random: &mut Random) -> Module {
 fn any_program_changes_its_states_as_the_interpreter_does() {
     let (mut in_place, mut updated) = (0, 0);
     for seed in 0..200 {
-        println!("seed {seed}");
         let module = any_program(&mut Random::new(seed));
-        let package = check_module(&module, 4, |step| step as i64 - 1);
+        let package = check_named(&module, &format!("seed {seed}, "), 4, |step| {
+            step as i64 - 1
+        });
         let compiled = &package.module;
         let func = compiled.funcs().next().unwrap();
         for state in states(compiled, func) {

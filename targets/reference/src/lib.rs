@@ -45,6 +45,10 @@ impl Target for Reference {
     }
 
     fn program(&self, package: &Package) -> Result<Arc<dyn Program>, LoadError> {
+        let mut states = package.signature.states.iter();
+        if states.any(|s| s.ty.as_tensor().is_none_or(|ty| ty.known_dims().is_none())) {
+            return Err(LoadError::Damaged("a state has no size".into()));
+        }
         let main = package.module.funcs().find(|&func| {
             // `emit` keeps the module whole, so the ids in it are those of the signature.
             Signature::stepwise(&package.module, func) == package.signature
