@@ -317,6 +317,82 @@ fn a_failed_run_leaves_no_outputs() {
     run(&mut program(&path("limited")));
 }
 
+/// Rows that are written into a state, which is read, set and reset.
+const STEPS: &str = r#"
+#include "net.h"
+#include <string.h>
+
+static const float rows[3][2] = {{1, 2}, {3, 4}, {5, 6}};
+
+static int holds(lepid_session *session, const float *wanted) {
+    const void *data;
+    size_t bytes;
+    if (lepid_get_state(session, 0, &data, &bytes)) return 0;
+    return bytes == NET_STATE_0_BYTES && memcmp(data, wanted, bytes) == 0;
+}
+
+int main(void) {
+    lepid_session *session;
+    const void *sums;
+    float expected[8] = {0};
+    if (lepid_input_count(&net_program) != 2 || lepid_output_count(&net_program) != 1) return 1;
+    if (lepid_state_count(&net_program) != 1 || lepid_state(&net_program, 1)) return 2;
+    if (strcmp(lepid_state(&net_program, 0)->name, "past")) return 3;
+    if (lepid_find_state(&net_program, "past") || lepid_find_state(&net_program, "present")) return 4;
+    if (lepid_find_state(&net_program, "x") != SIZE_MAX) return 5;
+    if (lepid_session_create(&net_program, 2, &session, NULL, 0)) return 6;
+    if (!holds(session, expected)) return 7;
+    for (int64_t at = 0; at < 3; at++) {
+        if (lepid_set_input(session, 0, &at, sizeof at)) return 8;
+        if (lepid_set_input(session, 1, rows[at], sizeof rows[at])) return 9;
+        if (lepid_run(session)) return 10;
+        memcpy(expected + 2 * at, rows[at], sizeof rows[at]);
+        if (!holds(session, expected)) return 11;
+    }
+    if (lepid_get_output(session, 0, &sums, NULL) || ((const float *)sums)[1] != 12) return 12;
+    if (lepid_set_state(session, 0, rows, sizeof rows) == LEPID_OK) return 13;
+    if (lepid_set_state(session, 1, expected, sizeof expected) == LEPID_OK) return 14;
+    if (!holds(session, expected)) return 15;
+    expected[7] = 9;
+    if (lepid_set_state(session, 0, expected, sizeof expected)) return 16;
+    if (lepid_run(session) || !holds(session, expected)) return 17;
+    memset(expected, 0, sizeof expected);
+    if (lepid_reset_states(session) || !holds(session, expected)) return 18;
+    lepid_session_destroy(session);
+    return 0;
+}
+"#;
+
+#[test]
+fn states_stay_in_sessions() {
+    if !has("cc") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = |file: &str| folder.path().join(file);
+    let model = "func @main(%at: tensor<1x1xi64>, %past: tensor<4x2xf32>, %row: tensor<1x2xf32>) -> (tensor<2xf32>, tensor<4x2xf32>) attributes {inputs = [\"at\", \"past\", \"row\"], outputs = [\"sums\", \"present\"]} {\n  \
+        %y = tensor.scatter_nd(%past, %at, %row) : tensor<4x2xf32>\n  \
+        %s = tensor.reduce(%y) {axes = [0], kind = \"sum\"} : tensor<2xf32>\n  return %s, %y\n}\n";
+    fs::write(path("net.lir"), model).unwrap();
+    fs::write(path("steps.c"), STEPS).unwrap();
+    let said = run(lepid(folder.path()).args([
+        "compile",
+        "net.lir",
+        "--state=past=present",
+        "--emit",
+        "static-lib",
+        "-o",
+        "libnet.a",
+    ]));
+    let mut build = Command::new("cc");
+    build.current_dir(folder.path());
+    build.args([
+        "-Wall", "-Wextra", "-Werror", "steps.c", "-o", "steps", "libnet.a",
+    ]);
+    run(build.args(link_words(&said)));
+    run(&mut program(&path("steps")));
+}
+
 #[test]
 fn a_missing_compiler_is_a_diagnostic() {
     let job = Job::new(&EXAMPLES[0]);

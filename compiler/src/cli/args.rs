@@ -11,7 +11,7 @@ use lepid_ir::core::{
 use lepid_ir::dialects::core::Func;
 use lepid_target_api::{
     Batch, CompileOptions, Compiled, Executable, LoadOptions, Package, Signature, Target,
-    TargetOptions, main_function,
+    TargetOptions, declare_states, main_function, withdraw_states,
 };
 
 use super::{Cx, eqsat};
@@ -50,6 +50,11 @@ pub(super) struct FileArgs {
     /// of which 8 or 16 are computed at a time at most.
     #[arg(long = "dim", value_name = "N=4 | N=? | N=..16", value_parser = value_of_dim)]
     pub dims: Vec<(String, Extent)>,
+    /// An input that the program keeps inside, and the output that it is in the next step: a cache
+    /// that is written in place. May be repeated. Commands that compare or cut models take both as
+    /// what they are in the model.
+    #[arg(long = "state", value_name = "PAST=PRESENT", value_parser = past_and_present)]
+    pub states: Vec<(String, String)>,
     /// The file of large constants that goes with an IR text [default: MODEL.safetensors].
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
@@ -194,6 +199,10 @@ fn value_of_dim(text: &str) -> Result<(String, Extent), String> {
     Ok((name, parse_extent(&value)?))
 }
 
+fn past_and_present(text: &str) -> Result<(String, String), String> {
+    name_and_value(text).map_err(|_| "expected PAST=PRESENT".to_string())
+}
+
 fn name_and_value(text: &str) -> Result<(String, String), String> {
     match text.rsplit_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_string(), value.to_string())),
@@ -301,6 +310,12 @@ impl ModelArgs {
         self.load_for(&BTreeMap::new(), cx)
     }
 
+    /// Makes the states that users name those of the function, beside its own.
+    pub(super) fn declare_states(&self, module: &mut Module) -> Result<(), Diagnostics> {
+        let func = main_function(module, self.func.as_deref())?;
+        declare_states(module, func, &self.file.states)
+    }
+
     fn options(&self) -> Result<ModelOptions, Diagnostics> {
         let func = self.func.clone();
         Ok(ModelOptions {
@@ -338,6 +353,10 @@ pub(super) struct Job {
     pub module: Module,
     pub signature: Signature,
     pub inputs: Vec<Tensor>,
+    /// The states of the function, of which it says nothing itself: all of its inputs are there.
+    pub states: Vec<(String, String)>,
+    /// The names of the inputs that are not random.
+    pub given: BTreeSet<String>,
 }
 
 impl Job {
@@ -395,11 +414,17 @@ impl Job {
         }
         let signature = signature.of_samples(samples.unwrap_or(1));
         data::check_size(&signature, cx.session.limits)?;
+        let given_names = given.keys().cloned().collect();
         let inputs = data::complete(&signature, given, seed)?;
+        model.declare_states(&mut module)?;
+        let func = main_function(&module, model.func.as_deref())?;
+        let states = withdraw_states(&mut module, func);
         Ok(Job {
             module,
             signature,
             inputs,
+            states,
+            given: given_names,
         })
     }
 }

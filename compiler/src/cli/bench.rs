@@ -15,7 +15,7 @@ use super::args::{
 use super::output::{Table, json_number};
 use super::package::Prepared;
 use super::profile::{self, Preparation};
-use super::{Cx, Failure, Outcome, calibrate, worker};
+use super::{Cx, Failure, Outcome, calibrate, states, worker};
 use crate::report::units::metric;
 
 /// Measure the speed of a model or of a package.
@@ -166,7 +166,8 @@ fn prepare<'d>(model: &ModelArgs, args: &Args, cx: &mut Cx<'d>) -> Result<Ready<
         profile: false,
         dynamic_bytes: cx.session.limits.memory,
     };
-    let executable = load_package(prepared.target, &prepared.package, &options)?;
+    let mut executable = load_package(prepared.target, &prepared.package, &options)?;
+    states::begin(executable.as_mut(), &prepared.states)?;
     let load = start.elapsed();
     let profiled = args.kernels || args.trace.is_some();
     let costs = prepared

@@ -16,6 +16,7 @@ use crate::driver::{files, side_file_name};
 #[command(after_help = "\
 Examples:
   lepid compile model.onnx -o model.lepid --dim N=1
+  lepid compile decode.onnx --state past_key=present_key --state past_value=present_value
   lepid compile model.onnx --emit asm
   lepid compile model.onnx --emit static-lib -o out/libmodel.a
   lepid compile model.onnx --emit object -o model.o
@@ -162,7 +163,8 @@ impl Args {
             set("emit", request);
             set("name", &self.symbol_name(output));
         }
-        let module = self.model.load(cx)?;
+        let mut module = self.model.load(cx)?;
+        self.model.declare_states(&mut module)?;
         let func = self.model.func.as_deref();
         let mut compiled = self.target.compile_with(module, func, options, cx)?;
         if self.emit == Emit::Package {

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use lepid_ir::core::{Cost, Module, Op, Tensor, ValueDef};
 use lepid_ir::dialects::core::Func;
 use lepid_passes::transform::memory_plan;
-use lepid_target_api::{Package, Port, Signature, Target, main_function};
+use lepid_target_api::{Package, Port, Signature, Target, declare_states, main_function};
 use serde_json::{Value, json};
 
 use super::args::{Job, ModelArgs, TargetArgs};
 use super::output::{Table, json_number};
 use super::run::count_ops;
-use super::{Cx, Failure, Outcome, kernels, package};
+use super::{Cx, Failure, Outcome, kernels, package, states};
 use crate::driver::files;
 use crate::report::page::{self, Page};
 use crate::report::units::{bytes, metric};
@@ -28,6 +28,7 @@ Examples:
   lepid inspect model.onnx --ops --dim N=8
   lepid inspect model.onnx --plan --json
   lepid inspect model.onnx --kernels
+  lepid inspect decode.onnx --state past_key=present_key
   lepid inspect model.onnx --html model.html
   lepid inspect model.lepid")]
 pub(super) struct Args {
@@ -64,9 +65,11 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let job = Job::with_inputs(&args.model, BTreeMap::new(), 0, cx)?;
     let func = main_function(&job.module, args.model.func.as_deref())?;
     let module = job.module.clone();
+    let mut compiling = job.module;
+    declare_states(&mut compiling, func, &job.states)?;
     let compiled = args
         .target
-        .compile(job.module, args.model.func.as_deref(), &[], cx)?;
+        .compile(compiling, args.model.func.as_deref(), &[], cx)?;
     let package = &compiled.package;
     let text = [
         summary(&signature, &module, func, package, cx),
@@ -177,6 +180,7 @@ fn summary(
     let weight_bytes: usize = weights.iter().map(|t| t.bytes().len()).sum();
     let native = count_ops(&package.module);
     let arena = arena(package);
+    let states = states::lines(package, cx);
     cx.report("inputs", ports(&signature.inputs));
     cx.report("outputs", ports(&signature.outputs));
     cx.report("op_count", ops.len());
@@ -196,6 +200,9 @@ fn summary(
         }
     }
     let mut line = |name: &str, value: String| table.row(vec![name.into(), value]);
+    for state in states {
+        line("state", state);
+    }
     line("ops", ops.len().to_string());
     line("work", format!("{}FLOP", metric(cost.flops)));
     line(

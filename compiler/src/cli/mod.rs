@@ -20,6 +20,7 @@ mod package;
 mod profile;
 mod reduce;
 mod run;
+mod states;
 mod worker;
 
 use std::io::{self, IsTerminal, Write};

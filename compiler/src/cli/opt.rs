@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use lepid_ir::core::{Code, Module, Resources, print_module};
 use lepid_ir::text::check_round_trip;
 use lepid_passes::core::{PassEnv, PassManager, Pipeline, Report};
-use lepid_target_api::{CompileOptions, with_pass_env};
+use lepid_target_api::{CompileOptions, declare_states, main_function, with_pass_env};
 use serde_json::json;
 
 use super::args::{FileArgs, IrArgs, find_target};
@@ -56,6 +56,10 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     }
     let pipeline = cx.driver.pipeline(&args.passes, &mut cx.session)?;
     let mut module = args.model.load(cx)?;
+    if !args.model.states.is_empty() {
+        let func = main_function(&module, None)?;
+        declare_states(&mut module, func, &args.model.states)?;
+    }
     let generic = PassEnv::generic(cx.driver.ops());
     let target = args.target.as_deref();
     let target = target.map(|name| find_target(cx, name)).transpose()?;

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use lepid_ir::core::{Code, Cost, Diagnostic, Diagnostics, Loc, Module, Op, Tensor};
 use lepid_ir::dialects::kernel;
 use lepid_passes::core::Report;
-use lepid_target_api::{Package, Port, Target, main_function};
+use lepid_target_api::{Package, Port, Signature, Target, declare_states, main_function};
 use serde_json::{Value, json};
 
 use super::args::{InputArgs, Job, ModelArgs, TargetArgs, default_to_one, find_target};
 use super::output::Table;
-use super::{Cx, Outcome, eqsat, run::count_ops};
+use super::{Cx, Outcome, eqsat, run::count_ops, states};
 use crate::driver::data;
 use crate::driver::{Extent, bind_to_inputs, files};
 use crate::report::units::bytes;
@@ -21,7 +21,10 @@ use crate::report::units::bytes;
 pub(super) struct Prepared<'d> {
     pub target: &'d dyn Target,
     pub package: Package,
+    /// Of the program: states are not among them.
     pub inputs: Vec<Tensor>,
+    /// What states are at first, by their numbers; the others are zero.
+    pub states: Vec<(usize, Tensor)>,
     /// Of the model before any pass, or of the ops in the package.
     pub cost: Cost,
     /// What compiling took; nothing for a package.
@@ -51,20 +54,28 @@ impl<'d> Prepared<'d> {
     ) -> Result<Prepared<'d>, Diagnostics> {
         let start = Instant::now();
         let (package, target) = open(model, target, cx)?;
-        let ports = &package.signature.inputs;
-        let is_input = |name: &str| ports.iter().any(|port| port.name == name);
+        // Random values do not depend on what is a state.
+        let whole = match package.module.funcs().next() {
+            Some(func) if !package.signature.states.is_empty() => {
+                Signature::of(&package.module, func)
+            }
+            Some(_) | None => package.signature.clone(),
+        };
+        let is_input = |name: &str| whole.inputs.iter().any(|port| port.name == name);
         let given = inputs.read()?.inputs(is_input)?;
         // All extents are numbers but that of samples.
-        let mut found = bind_to_inputs(&package.signature, &given)?;
+        let mut found = bind_to_inputs(&whole, &given)?;
         for (name, samples) in model.file.numbers() {
             found.dims.entry(name).or_insert(samples);
         }
-        default_to_one(&package.signature, &mut found, cx);
-        let batch = package.signature.batch.as_ref();
+        default_to_one(&whole, &mut found, cx);
+        let batch = whole.batch.as_ref();
         let samples = batch.and_then(|batch| found.dims.get(&batch.name));
-        let signature = package.signature.of_samples(samples.copied().unwrap_or(1));
-        data::check_size(&signature, cx.session.limits)?;
-        let inputs = data::complete(&signature, given, inputs.seed)?;
+        let whole = whole.of_samples(samples.copied().unwrap_or(1));
+        data::check_size(&whole, cx.session.limits)?;
+        let names = given.keys().cloned().collect();
+        let all = data::complete(&whole, given, inputs.seed)?;
+        let (inputs, states) = states::part(&package.signature, (&whole, all), &names);
         let cost = package.module.funcs().next();
         let cost = cost.map(|func| total_cost(&package.module, func));
         cx.tell(format_args!("opened in {:.1} ms", ms(start)));
@@ -72,6 +83,7 @@ impl<'d> Prepared<'d> {
             target,
             package,
             inputs,
+            states,
             cost: cost.unwrap_or_default(),
             compile: Duration::ZERO,
             report: Report::default(),
@@ -85,18 +97,22 @@ impl<'d> Prepared<'d> {
         cx: &mut Cx<'d>,
     ) -> Result<Prepared<'d>, Diagnostics> {
         let start = Instant::now();
-        let job = Job::load(model, inputs, cx)?;
+        let mut job = Job::load(model, inputs, cx)?;
         cx.tell(format_args!("loaded in {:.1} ms", ms(start)));
         let start = Instant::now();
         let target = args.target(cx)?;
         let func = main_function(&job.module, model.func.as_deref())?;
         let cost = total_cost(&job.module, func);
+        declare_states(&mut job.module, func, &job.states)?;
         let compiled = args.compile(job.module, model.func.as_deref(), &[], cx)?;
         cx.tell(format_args!("compiled in {:.1} ms", ms(start)));
+        let all = (&job.signature, job.inputs);
+        let (inputs, states) = states::part(&compiled.package.signature, all, &job.given);
         Ok(Prepared {
             target,
             package: compiled.package,
-            inputs: job.inputs,
+            inputs,
+            states,
             cost,
             compile: start.elapsed(),
             report: compiled.report,
@@ -149,6 +165,7 @@ fn refuse_changes(
     let asked = [
         ("--dim", !file.dims.iter().all(of_batch)),
         ("--input-shape", !file.input_shape.is_empty()),
+        ("--state", !file.states.is_empty()),
         ("--constant", !file.constant.is_empty()),
         ("--weights", file.weights.is_some()),
         ("--func", model.func.is_some()),
@@ -191,6 +208,7 @@ pub(super) fn inspect(package: &Package, cx: &mut Cx<'_>) -> Outcome {
     cx.report("target", package.target.to_string());
     cx.report("inputs", ports(&package.signature.inputs));
     cx.report("outputs", ports(&package.signature.outputs));
+    let states = states::lines(package, cx);
     cx.report("compiled_ops", count_ops(&package.module));
     cx.report("sections", sections);
     cx.report("provenance", json!(provenance));
@@ -204,6 +222,9 @@ pub(super) fn inspect(package: &Package, cx: &mut Cx<'_>) -> Outcome {
         for port in ports {
             line(what, format!("{}: {}", port.name, port.ty));
         }
+    }
+    for state in states {
+        line("state", state);
     }
     line("target", package.target.to_string());
     line("ops", count_ops(&package.module).to_string());

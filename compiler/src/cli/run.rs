@@ -13,7 +13,7 @@ use super::args::{
 };
 use super::output::{first_values, json_number, range, short};
 use super::package::Prepared;
-use super::{Cx, Outcome};
+use super::{Cx, Outcome, states};
 use crate::driver::arrays;
 use crate::driver::compare::{Comparison, compare};
 use crate::driver::data::{Given, Place, parse_place, parse_reference};
@@ -29,7 +29,8 @@ Examples:
   lepid run model.onnx --input @test.npz --compare expected.npz --rtol 1e-4
   lepid run model.onnx --input x=input_0.pb --compare y=output_0.pb
   lepid run net.lir --target reference --dim N=2 --print-output
-  lepid run model.onnx --dump-outputs values")]
+  lepid run model.onnx --dump-outputs values
+  lepid run decode.onnx --state past=present --input past=cache.npy --output present=next.npy")]
 pub(super) struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -40,7 +41,8 @@ pub(super) struct Args {
     /// Threads that a run may use [default: all cores].
     #[arg(long, value_name = "N", value_parser = thread_count)]
     threads: Option<usize>,
-    /// How often to run; the outputs are those of the last time.
+    /// How often to run; the outputs are those of the last time. States go on from one time to the
+    /// next.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     iterations: u64,
     /// Write each output to NAME.npy in this folder, which is made if needed.
@@ -76,8 +78,9 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
             target,
             ..args.target.trial(args.model.func.as_deref(), options, cx)?
         };
-        super::compare::dump_values(folder, &trial, &ready.package, &ready.inputs)?;
+        super::compare::dump_values(folder, &trial, &ready.package, &states::all_inputs(&ready))?;
     }
+    states::begin(executable.as_mut(), &ready.states)?;
     let inputs = ready.inputs;
     // It may hold the weights of the model once more.
     drop(ready.package);
@@ -89,12 +92,11 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let each = ms(start) / args.iterations as f64;
     cx.tell(format_args!("ran in {each:.3} ms"));
     let signature = executable.signature().clone();
-    let named: Vec<(String, Tensor)> = signature
-        .outputs
-        .iter()
-        .map(|p| p.name.clone())
-        .zip(outputs)
-        .collect();
+    let names = signature.outputs.iter().map(|p| p.name.clone());
+    let mut named: Vec<(String, Tensor)> = names.zip(outputs).collect();
+    for (i, state) in signature.states.iter().enumerate() {
+        named.push((state.present.clone(), executable.state(i)?));
+    }
     write_outputs(args, &named)?;
     let interpreted = match target.info().capability("execution") {
         Some("interpreted") => ops,

@@ -240,6 +240,7 @@ mod tests {
             inputs: vec![port("x", vec![n, Dim::Known(3)]), port("y", vec![n])],
             outputs: Vec::new(),
             batch: None,
+            states: Vec::new(),
         }
     }
 

@@ -9,6 +9,7 @@ use lepid_passes::core::{Observer, PassManager, Pipeline, Report, Silent};
 use lepid_passes::transform::memory_plan;
 use lepid_target_api::{
     CompileOptions, Compiled, LoadOptions, Package, Target, main_function, pipeline, with_pass_env,
+    withdraw_states,
 };
 
 use crate::driver::{Driver, Session};
@@ -33,9 +34,13 @@ impl<'d> Trial<'d> {
     /// Compiles while `observer` sees the module around each pass.
     pub fn compile_observed(
         &self,
-        module: Module,
+        mut module: Module,
         observer: &mut dyn Observer,
     ) -> Result<Compiled, Diagnostics> {
+        // It is run as a function, on states that are given.
+        if let Ok(func) = main_function(&module, self.options.func.as_deref()) {
+            withdraw_states(&mut module, func);
+        }
         let mut session = Session::within(self.limits);
         let (driver, options) = (self.driver, &self.options);
         driver.compile(self.target, module, options, observer, &mut session)

@@ -42,6 +42,8 @@ pub struct CompileOptions {
     pub dims: BTreeMap<String, u64>,
     /// The extent that is the number of samples, if the program is to take any number.
     pub batch: Option<Batch>,
+    /// Inputs that stay inside of the program, each with the output that it is in the next step.
+    pub states: Vec<(String, String)>,
     /// Shapes of inputs, in place of those in the model.
     pub shapes: BTreeMap<String, Vec<Dim>>,
     /// The function; `main`, or the only one.
@@ -83,6 +85,13 @@ impl CompileOptions {
     pub fn any(mut self, name: &str, most: u64) -> CompileOptions {
         let name = name.to_string();
         self.batch = Some(Batch { name, most });
+        self
+    }
+
+    /// The same with a state: the input that it is before a step, and the output that it is
+    /// afterwards. Sessions keep it, from zeros on: see [`Session`](super::Session).
+    pub fn state(mut self, past: &str, present: &str) -> CompileOptions {
+        self.states.push((past.to_string(), present.to_string()));
         self
     }
 
@@ -186,6 +195,7 @@ impl Model {
             target: values,
             func: options.func.clone(),
             pipeline: options.pipeline.clone(),
+            states: options.states.clone(),
             ..lepid_target_api::CompileOptions::default()
         };
         let compiled = self

@@ -84,7 +84,37 @@ impl Program {
     }
 }
 
-/// One user of a program: its intermediate memory and its threads.
+/// One user of a program: its intermediate memory, its states and its threads.
+///
+/// A model that was compiled with [`CompileOptions::state`](super::CompileOptions::state) takes steps:
+/// the state is neither passed nor returned, but stays in the session, zero at first.
+///
+/// ```
+/// # fn main() -> Result<(), lepid::Error> {
+/// # let folder = std::env::temp_dir().join(format!("lepid-doc-state-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder).unwrap();
+/// # let path = folder.join("sum.lir");
+/// # std::fs::write(&path, "func @main(%x: tensor<2xf32>, %sum: tensor<2xf32>) -> (tensor<2xf32>) attributes {inputs = [\"x\", \"sum\"], outputs = [\"next\"]} {
+/// #   %y = tensor.add(%x, %sum) : tensor<2xf32>
+/// #   return %y
+/// # }").unwrap();
+/// use lepid::{CompileOptions, Model, Session, SessionOptions, TensorView};
+///
+/// let options = CompileOptions::default().state("sum", "next");
+/// let program = Model::load(&path)?.compile(&options)?.program()?;
+/// let mut session = Session::new(&program, &SessionOptions::default())?;
+/// for _ in 0..3 {
+///     let x = TensorView::new(&[2], &[1f32, 2.0]).unwrap();
+///     assert!(session.run_views(&[x])?.is_empty());
+/// }
+/// assert_eq!(session.state("sum")?.to_f64s(), [3.0, 6.0]);
+/// session.set_state("sum", &TensorView::new(&[2], &[1f32, 1.0]).unwrap())?;
+/// session.reset_states();
+/// assert_eq!(session.state("next")?.to_f64s(), [0.0, 0.0]);
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # Ok(())
+/// # }
+/// ```
 pub struct Session {
     inner: Box<dyn Executable>,
 }
@@ -105,6 +135,22 @@ impl Session {
 
     pub fn signature(&self) -> &Signature {
         self.inner.signature()
+    }
+
+    /// Gives a state a value, by the name of its input or of its output.
+    pub fn set_state(&mut self, name: &str, value: &TensorView<'_>) -> Result<(), Error> {
+        let state = self.signature().state(name)?;
+        Ok(self.inner.set_state(state, value)?)
+    }
+
+    /// What a state is now: a copy.
+    pub fn state(&self, name: &str) -> Result<Tensor, Error> {
+        Ok(self.inner.state(self.signature().state(name)?)?)
+    }
+
+    /// Makes all states zero, as they are at first.
+    pub fn reset_states(&mut self) {
+        self.inner.reset_states();
     }
 
     /// Runs once. Inputs are shared, not copied.

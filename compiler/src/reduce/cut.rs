@@ -40,7 +40,7 @@ pub fn cut(module: &Module, func: Op, results: &[Value], given: &[Value]) -> OpR
         inputs.push(free_name("cut", inputs.len(), &taken));
         fresh.push(arg);
     }
-    for name in ["inputs", "outputs", "slots"] {
+    for name in ["inputs", "outputs", "slots", "states"] {
         new.set_attr(func, name, Attr::List(Vec::new()));
     }
     new.set_attr(func, "arena_bytes", Attr::Int(0));

@@ -89,6 +89,13 @@ codes! {
     CANNOT_LOAD = "E0405", "package cannot be loaded";
     /// Running the model failed: a value that is only known at run time breaks a rule of an op.
     RUN_FAILED = "E0406", "running failed";
+    /// A state stays inside of a compiled program from one step to the next: `--state PAST=PRESENT`
+    /// names the input that it is before a step and the output that it is afterwards. Both must be
+    /// there, have one type, and be of one state only; all extents must be numbers, which
+    /// `--dim N=4` or `--input-shape PAST=1x8x512x64` gives, since the state's memory is made once.
+    /// A cache that grows with every step has no fixed type: let the model write new rows into one
+    /// of a fixed size, as `TensorScatter` of ONNX does.
+    STATE = "E0407", "a state cannot be kept";
     /// A program for any number of samples computes each of them by itself, along the leading axes
     /// of inputs and outputs. That cannot be where an op mixes samples, such as a mean over the batch,
     /// where samples are not along the leading axis, or where the number of samples is itself a value.

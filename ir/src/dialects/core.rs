@@ -19,11 +19,16 @@ op! {
     /// multiple of it. A sample of the results depends on the same sample of the arguments alone, so
     /// that a target may compute fewer. `batch_name` is the users' name of the extent.
     ///
+    /// `states` are pairs of an argument and a result, by their numbers: `[0, 1, 2, 0]` says that
+    /// result 1 is what argument 0 is to be in the next step, and result 0 what argument 2 is. Both
+    /// have one type. The meaning of the function is the same without: who runs it step by step
+    /// may keep these values, in memory that they are changed in.
+    ///
     /// `arena_bytes` and `slots` are the memory plan that the `memory-plan` pass states: for each
     /// value of the body in order of definition its byte offset in the arena, or -1.
     "core.func" => Func {
         operands: [],
-        attributes: [name: Str, inputs: Strs = Attr::List(Vec::new()), outputs: Strs = Attr::List(Vec::new()), constants: Strs = Attr::List(Vec::new()), batch: Int = 0, batch_name: Str = "N", batch_inputs: Ints = Attr::List(Vec::new()), batch_outputs: Ints = Attr::List(Vec::new()), arena_bytes: Int = 0, slots: Ints = Attr::List(Vec::new())],
+        attributes: [name: Str, inputs: Strs = Attr::List(Vec::new()), outputs: Strs = Attr::List(Vec::new()), constants: Strs = Attr::List(Vec::new()), batch: Int = 0, batch_name: Str = "N", batch_inputs: Ints = Attr::List(Vec::new()), batch_outputs: Ints = Attr::List(Vec::new()), states: Ints = Attr::List(Vec::new()), arena_bytes: Int = 0, slots: Ints = Attr::List(Vec::new())],
         results: [],
         regions: [body],
         traits: [Isolated],
@@ -55,7 +60,8 @@ impl OpDef for Func {
                 )));
             }
         }
-        verify_batch(op)
+        verify_batch(op)?;
+        verify_states(op)
     }
 }
 
@@ -83,6 +89,51 @@ fn verify_batch(op: OpView<'_>) -> OpResult<()> {
     Ok(())
 }
 
+/// Each pair of `states` is an argument and a result of one type, and none is in two of them.
+fn verify_states(op: OpView<'_>) -> OpResult<()> {
+    let fail = |what: String| {
+        let message = format!("the states of function `{}` {what}", Func::name(op));
+        Err(OpError::new(message))
+    };
+    let numbers = Func::states(op);
+    if Func::batch(op) > 0 && !numbers.is_empty() {
+        return fail("cannot stand beside a batch of samples".to_string());
+    }
+    if !numbers.len().is_multiple_of(2) {
+        return fail(format!(
+            "are pairs, but there are {} numbers",
+            numbers.len()
+        ));
+    }
+    let (args, results) = (Func::args(op), Func::returned(op));
+    let pairs: Vec<(i64, i64)> = numbers.chunks_exact(2).map(|p| (p[0], p[1])).collect();
+    for (i, &(arg, result)) in pairs.iter().enumerate() {
+        let find = |values: &[Value], at: i64| {
+            let value = usize::try_from(at)
+                .ok()
+                .and_then(|i| values.get(i).copied());
+            value.map(|value| op.module.value_type(value))
+        };
+        let (Some(past), Some(present)) = (find(args, arg), find(results, result)) else {
+            return fail(format!(
+                "name argument {arg} and result {result}, not both are there"
+            ));
+        };
+        if past != present {
+            return fail(format!(
+                "name argument {arg} of type `{past}` and result {result} of type `{present}`"
+            ));
+        }
+        if pairs[..i].iter().any(|&(a, _)| a == arg) {
+            return fail(format!("name argument {arg} twice"));
+        }
+        if pairs[..i].iter().any(|&(_, r)| r == result) {
+            return fail(format!("name result {result} twice"));
+        }
+    }
+    Ok(())
+}
+
 impl Func {
     /// Appends a function with an empty block to the module.
     pub fn create(
@@ -97,10 +148,8 @@ impl Func {
         let mut all = vec![("name", Attr::from(name))];
         all.extend(attrs.iter().cloned());
         // `verify` reads the return op, which the caller has yet to build.
-        let of_results = |name: &str| name == "outputs" || name == "batch_outputs";
-        let (late, rest): (Vec<_>, Vec<_>) = all
-            .into_iter()
-            .partition(|(name, _)| *name == "inputs" || of_results(name));
+        let is_late = |name: &str| ["inputs", "outputs", "batch_outputs", "states"].contains(&name);
+        let (late, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|(name, _)| is_late(name));
         let op = b.create_with_regions(&Func, &[], &rest, &[region])?;
         for (name, attr) in late {
             module.set_attr(op, name, attr);
@@ -130,6 +179,13 @@ impl Func {
             Some(ret) => op.module.operands(ret),
             None => &[],
         }
+    }
+
+    /// The pairs of `states`: an argument, and the result that it is in the next step.
+    pub fn state_pairs(op: OpView<'_>) -> Vec<(usize, usize)> {
+        let numbers = Func::states(op);
+        let pairs = numbers.chunks_exact(2);
+        pairs.map(|p| (p[0] as usize, p[1] as usize)).collect()
     }
 
     /// The users' names of the arguments.

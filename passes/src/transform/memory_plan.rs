@@ -9,8 +9,8 @@
 //! for what does not lie in the arena (arguments, constants and what is computed from them, results
 //! that go straight to an output). A reshape shares the place of its operand, and so
 //! does a broadcast to unknown extents that only loops read; what a concat joins lies in the place
-//! of the concat ([`joins`]). Two values that are
-//! alive together never overlap. Offsets are given greedily, the largest values first, over the
+//! of the concat ([`joins`]), and a state that changes in place in the state's own memory
+//! ([`mod@states`]). Two values that are alive together never overlap. Offsets are given greedily, the largest values first, over the
 //! interference graph.
 //!
 //! How much a value of unknown extents takes is known only while the program runs: it gets no
@@ -28,6 +28,7 @@ use petgraph::graphmap::UnGraphMap;
 use crate::core::{Changed, PassCx, PassDef, PassResult, Values};
 use crate::transform::joins;
 use crate::transform::lower::nn_to_kernel::is_constant_expression;
+use crate::transform::states::{self, State};
 
 pub const PASS: PassDef = PassDef {
     name: "memory-plan",
@@ -172,13 +173,21 @@ pub fn storage(module: &Module, value: Value) -> Value {
 
 /// The results of a function that are computed where the caller wants them: result number i has
 /// the storage `direct[i]`, if it has one of its own that no other result took before. The caller
-/// has no place for what it does not know the extents of.
+/// has no place for what it does not know the extents of. The result of a state that changes in
+/// place is the memory of the state.
 pub fn direct_outputs(module: &Module, func: Op) -> Vec<Option<Value>> {
-    let mut taken: Vec<Value> = Vec::new();
+    let states = states::states(module, func);
+    let mut taken: Vec<Value> = states.iter().filter_map(State::in_place).collect();
     let block = Func::block(module.view(func));
     let returned = Func::returned(module.view(func)).iter();
     returned
-        .map(|&value| {
+        .enumerate()
+        .map(|(number, &value)| {
+            if let Some(state) = states.iter().find(|s| s.output == number)
+                && let Some(root) = state.in_place()
+            {
+                return Some(root);
+            }
             let root = storage(module, value);
             let op = module.defining_op(root)?;
             let own = module.op_block(op) == Some(block)
@@ -270,6 +279,9 @@ fn intervals(module: &Module, func: Op) -> BTreeMap<Value, Interval> {
     walk(module, block, &mut 0, &mut intervals, true);
     let outputs = direct_outputs(module, func);
     intervals.retain(|value, _| !outputs.contains(&Some(*value)));
+    for state in states::states(module, func) {
+        intervals.retain(|value, _| !state.changed().contains(value));
+    }
     intervals
 }
 

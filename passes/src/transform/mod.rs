@@ -16,6 +16,7 @@ pub mod lower;
 mod matching;
 pub mod memory_plan;
 pub mod refine;
+pub mod states;
 
 use crate::core::{PassDef, PassRegistry};
 

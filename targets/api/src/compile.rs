@@ -12,6 +12,7 @@ use lepid_passes::core::{
 };
 
 use crate::memory;
+use crate::package::{check_states, declare_states};
 use crate::{EmitCx, Package, Provenance, Signature, Target, TargetOptions};
 
 /// How to compile.
@@ -24,6 +25,8 @@ pub struct CompileOptions {
     pub pipeline: Option<String>,
     /// Numbers for named extents.
     pub dims: BTreeMap<Symbol, u64>,
+    /// Inputs and outputs that are states, by name: see [`declare_states`].
+    pub states: Vec<(String, String)>,
     /// Whether the verifier runs after each pass.
     pub verify_each: bool,
     /// What the compiled function may take.
@@ -62,6 +65,9 @@ pub fn compile(
     let pipeline = pipeline(target, options, env.passes, env.aliases)?;
     let func = main_function(&module, options.func.as_deref())?;
     require_numbers(target, &module, func)?;
+    declare_states(&mut module, func, &options.states)?;
+    check_states(&module, func)?;
+    require_states(target, &module, func)?;
     keep_called(&mut module, func);
     memory::check_values(&module, options.limits)?;
     let provenance = provenance(target, &module, func, options, &pipeline);
@@ -261,6 +267,19 @@ fn require_numbers(target: &dyn Target, module: &Module, func: Op) -> Result<(),
         true => Ok(()),
         false => Err(errors),
     }
+}
+
+/// A target says that its programs keep states.
+fn require_states(target: &dyn Target, module: &Module, func: Op) -> Result<(), Diagnostics> {
+    let info = target.info();
+    if Func::states(module.view(func)).is_empty() || info.capability("states") == Some("kept") {
+        return Ok(());
+    }
+    let message = format!("programs of target `{}` keep no states", info.name);
+    let error = Diagnostic::error(Code::STATE, Loc::Unknown, message);
+    Err(vec![error.with_help(
+        "leave out `--state`: the states are then inputs and outputs",
+    )])
 }
 
 /// Reports every op that `emit` would not take.

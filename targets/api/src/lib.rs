@@ -24,11 +24,11 @@ pub use lepid_passes::core::Legality;
 pub use memory::check_values;
 pub use package::{
     Constants, FORMAT_VERSION, Package, PackageError, Port, Provenance, SampleRows, Section,
-    Signature, Source, looks_like_package,
+    Signature, Source, StatePort, declare_states, looks_like_package, withdraw_states,
 };
 pub use target::{
     DYNAMIC_BYTES, EmitCx, Executable, LoadError, LoadOptions, OpTime, Program, Target, TargetInfo,
-    TargetOption, TargetOptions, TargetRegistry, check_outputs,
+    TargetOption, TargetOptions, TargetRegistry, check_outputs, no_state,
 };
 pub use turns::in_turns;
 pub use view::{Scalar, TensorView, TensorViewMut};

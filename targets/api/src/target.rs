@@ -30,7 +30,7 @@ pub struct TargetInfo {
     pub options: &'static [TargetOption],
     /// Facts that tools may ask for, by name: `("layout", "nhwc")`; `("extents", "symbolic")` if
     /// inputs may have extents that are not numbers; `("execution", "interpreted")` if ops run in
-    /// the interpreter.
+    /// the interpreter; `("states", "kept")` if executables keep states.
     pub capabilities: &'static [(&'static str, &'static str)],
 }
 
@@ -189,7 +189,9 @@ pub trait Program: Send + Sync {
 pub trait Executable: Send {
     fn signature(&self) -> &Signature;
 
-    /// Runs once. Inputs must have the signature's types; `Err` for what only a run can find.
+    /// Runs once. Inputs must have the signature's types; `Err` for what only a run can find. States
+    /// are neither inputs nor outputs: each run goes on with what the one before made of them. What
+    /// they are after an `Err` is not said.
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Diagnostic>;
 
     /// Runs once, from memory of the caller into memory of the caller. Both must have the types of
@@ -210,6 +212,19 @@ pub trait Executable: Send {
 
     /// Runs once on the inputs of the last `run` without giving the outputs, for timing.
     fn rerun(&mut self) -> Result<(), Diagnostic>;
+
+    /// Gives a state a value: the number is that in the signature.
+    fn set_state(&mut self, state: usize, _value: &TensorView<'_>) -> Result<(), Diagnostic> {
+        Err(no_state(state))
+    }
+
+    /// What a state is now.
+    fn state(&self, state: usize) -> Result<Tensor, Diagnostic> {
+        Err(no_state(state))
+    }
+
+    /// Makes all states zero, as they are at first.
+    fn reset_states(&mut self) {}
 
     /// Times per op since loading; empty unless loaded with `profile`.
     fn profile(&self) -> Vec<OpTime> {
@@ -257,6 +272,12 @@ pub trait Target: Send + Sync {
     ) -> Result<Box<dyn Executable>, LoadError> {
         self.program(package)?.session(options)
     }
+}
+
+/// The error for the number of a state that is not there.
+pub fn no_state(state: usize) -> Diagnostic {
+    let message = format!("there is no state {state}");
+    Diagnostic::error(Code::STATE, Loc::Unknown, message)
 }
 
 /// Refuses rooms for outputs that do not have these types.

@@ -94,6 +94,14 @@ size_t lepid_output_count(const lepid_program *program);
 const lepid_tensor_info *lepid_input(const lepid_program *program, size_t index);
 const lepid_tensor_info *lepid_output(const lepid_program *program, size_t index);
 
+/* What stays in a session from run to run, such as a cache that each run adds to: see `--state` of
+ * `lepid compile`. A state is neither among the inputs nor among the outputs. Its name in the info is
+ * that of its input in the model; `lepid_find_state` gives the index for the name of its input or of
+ * its output, and SIZE_MAX if there is no such state. */
+size_t lepid_state_count(const lepid_program *program);
+const lepid_tensor_info *lepid_state(const lepid_program *program, size_t index);
+size_t lepid_find_state(const lepid_program *program, const char *name);
+
 /* Makes a session that runs on `threads` threads, the caller's among them; 0 stands for 1. If it
  * fails, `*session` is NULL, and `message` gets why, cut to `capacity` bytes with the final zero;
  * `message` may be NULL. Outputs do not depend on the number of threads. */
@@ -126,8 +134,17 @@ lepid_status lepid_bind_input(lepid_session *session, size_t index, const void *
  * session. An output whose size depends on data cannot be bound. */
 lepid_status lepid_bind_output(lepid_session *session, size_t index, void *data, size_t bytes);
 
-/* Runs once. All inputs must be set. */
+/* Runs once. All inputs must be set. If a run fails, what states are is not said: set or reset them
+ * before the next. */
 lepid_status lepid_run(lepid_session *session);
+
+/* Copies a value into a state, which is zero at first. */
+lepid_status lepid_set_state(lepid_session *session, size_t index, const void *data, size_t bytes);
+/* Where a state is now, and its size if `bytes` is not NULL: what the last run made of it, or what it
+ * was set to. It is there until the next run or the end of the session. */
+lepid_status lepid_get_state(lepid_session *session, size_t index, const void **data, size_t *bytes);
+/* Makes all states zero, as they are at first. */
+lepid_status lepid_reset_states(lepid_session *session);
 
 /* Where an output of the last run is, and its size if `bytes` is not NULL. It stays until the next
  * run or the end of the session. An output whose size depends on data may lie in an input: it then

@@ -3,6 +3,8 @@
 //! Nothing here panics for what a caller does; should a bug panic nevertheless, the process ends, as
 //! the library is built without unwinding.
 
+mod states;
+
 use std::ffi::{CString, c_char, c_void};
 use std::io::ErrorKind;
 

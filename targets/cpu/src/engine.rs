@@ -14,6 +14,7 @@ use crate::faults::FaultReport;
 use crate::interface::INTERFACE;
 use crate::machine::{self, MACHINE};
 use crate::slots::Slots;
+use crate::states::{StateMeta, States};
 use crate::support::SUPPORT;
 
 /// What a program needs to know of itself: the section `meta` of a package, as JSON.
@@ -43,6 +44,7 @@ pub(crate) struct Meta {
     pub(crate) open_outputs: Vec<Option<usize>>,
     /// How inputs and outputs hold samples, if the program is for any number of them.
     pub(crate) batch: Option<Batch>,
+    pub(crate) states: Vec<StateMeta>,
 }
 
 /// How inputs and outputs hold the samples of a batch: bytes of a sample, 0 where there are none.
@@ -154,7 +156,7 @@ fn check(meta: &Meta) -> Result<Isa, Refusal> {
     }
 }
 
-fn buffer(bytes: usize) -> Result<AlignedBuf, Refusal> {
+pub(crate) fn buffer(bytes: usize) -> Result<AlignedBuf, Refusal> {
     AlignedBuf::try_new_zeroed(bytes).ok_or_else(|| {
         let message = format!("the system does not give {bytes} bytes");
         Refusal::Memory(std::io::Error::new(
@@ -173,11 +175,14 @@ pub(crate) struct Instance {
     profiler: Option<Box<Profiler>>,
     cells: Vec<i64>,
     slots: Slots,
-    /// Where the outputs of the last run lie.
+    pub(crate) states: States,
+    /// Where all arguments and results of the last run lie, states among them.
+    inputs: Vec<*const u8>,
     outputs: Vec<*mut u8>,
 }
 
-// SAFETY: the places of outputs are the caller's or in the slots, which move with the instance.
+// SAFETY: the places of outputs are the caller's, or in slots and states, which move with the
+// instance; those of inputs are read by a run alone, which writes them anew.
 unsafe impl Send for Instance {}
 
 /// What an instance is made for.
@@ -212,6 +217,8 @@ impl Instance {
             }),
             cells: vec![0; image.meta.cells],
             slots: Slots::new(image.meta.slots, dynamic_bytes),
+            states: States::new(&image.meta.states)?,
+            inputs: Vec::new(),
             outputs: Vec::new(),
         })
     }
@@ -239,7 +246,7 @@ impl Instance {
         rank: usize,
     ) -> Option<(*const u8, &[i64])> {
         let first = image.meta.open_outputs.get(output).copied().flatten()?;
-        let place = self.outputs.get(output)?;
+        let place = self.outputs.get(self.states.place_of_output(output))?;
         Some((place.cast_const(), self.cells.get(first..)?.get(..rank)?))
     }
 
@@ -250,7 +257,9 @@ impl Instance {
     /// # Safety
     /// `weights` are those of the program, aligned to 64 bytes; inputs and outputs are as many, as
     /// large and as aligned as its signature says for so many samples, and outputs overlap nothing.
-    /// An output of unknown extents has no place: its pointer is not used.
+    /// An output of unknown extents has no place: its pointer is not used. States are none of both:
+    /// after an `Err`, those that change in place may be changed in part, the others are what they
+    /// were.
     pub(crate) unsafe fn run(
         &mut self,
         image: &Image,
@@ -293,8 +302,8 @@ impl Instance {
         outputs: &[*mut u8],
         samples: usize,
     ) -> Result<(), FaultReport> {
-        self.outputs.clear();
-        self.outputs.extend_from_slice(outputs);
+        self.states.inputs(inputs, &mut self.inputs);
+        self.states.outputs(outputs, &mut self.outputs);
         let profiler = match &mut self.profiler {
             Some(profiler) => std::ptr::from_mut(profiler.as_mut()),
             None => std::ptr::null_mut(),
@@ -302,7 +311,7 @@ impl Instance {
         let mut ctx = Ctx {
             arena: self.arena.as_mut_ptr(),
             weights: weights.as_ptr(),
-            inputs: inputs.as_ptr(),
+            inputs: self.inputs.as_ptr(),
             outputs: self.outputs.as_mut_ptr(),
             kernels: image.kernels,
             support: &SUPPORT,
@@ -326,7 +335,10 @@ impl Instance {
             main(&mut ctx, 0, 1)
         };
         match fault {
-            0 => Ok(()),
+            0 => {
+                self.states.advance();
+                Ok(())
+            }
             _ => Err(ctx.report),
         }
     }
@@ -413,6 +425,7 @@ mod tests {
             sites: Vec::new(),
             open_outputs: Vec::new(),
             batch: None,
+            states: Vec::new(),
         }
     }
 

@@ -19,7 +19,15 @@ pub(crate) fn text(name: &str, signature: &Signature) -> String {
         "\n#ifndef {guard}\n#define {guard}\n\n/* {}\n */\n",
         summary(name, signature)
     );
-    for (what, ports) in [("INPUT", &signature.inputs), ("OUTPUT", &signature.outputs)] {
+    let states = states(signature);
+    for (what, ports) in [
+        ("INPUT", &signature.inputs),
+        ("OUTPUT", &signature.outputs),
+        ("STATE", &states),
+    ] {
+        if what == "STATE" && ports.is_empty() {
+            continue;
+        }
         let _ = writeln!(out, "#define {upper}_{what}_COUNT {}", ports.len());
         for (i, port) in ports.iter().enumerate() {
             let _ = writeln!(out, "#define {upper}_{what}_{i}_BYTES {}", bytes(port));
@@ -37,7 +45,11 @@ pub(crate) fn text(name: &str, signature: &Signature) -> String {
 /// A list of inputs and outputs, safe within a comment.
 fn summary(name: &str, signature: &Signature) -> String {
     let mut out = format!("The program `{name}`.\n *");
-    for (what, ports) in [("input", &signature.inputs), ("output", &signature.outputs)] {
+    for (what, ports) in [
+        ("input", &signature.inputs),
+        ("output", &signature.outputs),
+        ("state", &states(signature)),
+    ] {
         for (i, port) in ports.iter().enumerate() {
             let (elem, dims) = match port.ty.as_tensor() {
                 Some(ty) => (
@@ -57,6 +69,16 @@ fn summary(name: &str, signature: &Signature) -> String {
         }
     }
     out
+}
+
+/// States by both of their names.
+fn states(signature: &Signature) -> Vec<Port> {
+    let states = signature.states.iter();
+    let port = |state: &lepid_target_api::StatePort| Port {
+        name: format!("{} -> {}", state.past, state.present),
+        ty: state.ty,
+    };
+    states.map(port).collect()
 }
 
 fn bytes(port: &Port) -> u64 {
@@ -87,6 +109,7 @@ mod tests {
             inputs: vec![port("an */ image", &[1, 3, 4])],
             outputs: vec![port("scores", &[])],
             batch: None,
+            states: Vec::new(),
         };
         let text = text("net", &signature);
         assert!(text.contains(" * input 0: an * / image, LEPID_F32 [1, 3, 4]\n"));

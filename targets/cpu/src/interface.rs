@@ -24,6 +24,7 @@ pub(crate) const INTERFACE: u64 = {
     hash = add(hash, include_str!("routines/order.rs"));
     hash = add(hash, include_str!("routines/scan.rs"));
     hash = add(hash, include_str!("routines/scatter.rs"));
+    hash = add(hash, include_str!("states.rs"));
     hash = add(hash, include_str!("support.rs"));
     hash = add(hash, include_str!("weights.rs"));
     hash = add(hash, include_str!("../ukernels/src/args.rs"));

@@ -35,6 +35,7 @@ mod prologues;
 mod routines;
 mod run;
 mod slots;
+mod states;
 mod strips;
 mod support;
 mod thin_inputs;
@@ -120,7 +121,7 @@ static INFO: TargetInfo = TargetInfo {
             help: "bounds the errors of Winograd's convolutions, relative to the root mean square of a layer",
         },
     ],
-    capabilities: &[("layout", "nhwc")],
+    capabilities: &[("layout", "nhwc"), ("states", "kept")],
 };
 
 /// Ops of `nn` that loop nests compute as they are.
@@ -217,8 +218,9 @@ impl Target for Cpu {
             cells: code.cells,
             slots: code.slots,
             sites: code.sites.iter().map(|&op| site(op)).collect(),
-            open_outputs: code.open_outputs.clone(),
+            open_outputs: places::ports_of(module, cx.func, &code.open_outputs),
             batch: run::batch_of(&signature),
+            states: places::state_metas(module, cx.func),
         };
         let meta = serde_json::to_vec(&meta).map_err(|e| fail(e.to_string()))?;
         let mut sections = vec![

@@ -28,6 +28,10 @@ pub(crate) struct LinkedProgram {
     pub(crate) input_count: u64,
     pub(crate) outputs: *const TensorInfo,
     pub(crate) output_count: u64,
+    /// What stays in sessions, by the names of inputs; then the same by the names of outputs.
+    pub(crate) states: *const TensorInfo,
+    pub(crate) state_count: u64,
+    pub(crate) states_after: *const TensorInfo,
 }
 
 /// `struct lepid_tensor_info`.

@@ -7,7 +7,7 @@ use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_module::{DataDescription, DataId, Linkage, Module, default_libcall_names};
 use cranelift_object::{ObjectBuilder, ObjectModule};
 use lepid_ir::core::Dim;
-use lepid_target_api::{Port, Signature};
+use lepid_target_api::{Port, Signature, StatePort};
 
 use crate::codegen::program::Code;
 use crate::interface::INTERFACE;
@@ -118,7 +118,27 @@ impl Writer<'_> {
             program.address(at, data);
             program.number(len_at, bytes.len() as u64);
         }
+        let states = |name: fn(&StatePort) -> &String| {
+            let all = parts.signature.states.iter();
+            let ports = all.map(|state| Port {
+                name: name(state).clone(),
+                ty: state.ty,
+            });
+            ports.collect::<Vec<Port>>()
+        };
         let lists = [
+            (
+                "states",
+                &states(|state| &state.past),
+                offset_of!(LinkedProgram, states),
+                offset_of!(LinkedProgram, state_count),
+            ),
+            (
+                "states_after",
+                &states(|state| &state.present),
+                offset_of!(LinkedProgram, states_after),
+                offset_of!(LinkedProgram, state_count),
+            ),
             (
                 "inputs",
                 &parts.signature.inputs,

@@ -6,7 +6,10 @@ use lepid_ir::core::{Module, Op, Value};
 use lepid_ir::dialects::core::Func;
 use lepid_passes::transform::lower::nn_to_kernel::is_constant_expression;
 use lepid_passes::transform::memory_plan::{Storage, direct_outputs, values, viewed};
+use lepid_passes::transform::states::{State, states};
 
+use crate::run::byte_count;
+use crate::states::StateMeta;
 use crate::weights::{Layout, Weights};
 
 /// A place in one of the memories that the context points to.
@@ -60,6 +63,10 @@ impl<'m> Places<'m> {
                 known.insert(*value, Place::Output(i));
             }
         }
+        for state in states(module, func) {
+            let memory = Place::Output(state.output);
+            known.extend(state.changed().iter().map(|&value| (value, memory)));
+        }
         Places {
             module,
             known,
@@ -79,4 +86,26 @@ impl<'m> Places<'m> {
             None => lepid_ir::bug!("the memory plan has no place for a value"),
         }
     }
+}
+
+/// What is said of results, of those that are no states.
+pub(crate) fn ports_of<T: Copy>(module: &Module, func: Op, results: &[T]) -> Vec<T> {
+    let pairs = Func::state_pairs(module.view(func));
+    let is_state = |i: usize| pairs.iter().any(|&(_, output)| output == i);
+    let all = results.iter().enumerate();
+    all.filter(|&(i, _)| !is_state(i))
+        .map(|(_, &said)| said)
+        .collect()
+}
+
+/// What a run time needs to know of states.
+pub(crate) fn state_metas(module: &Module, func: Op) -> Vec<StateMeta> {
+    let args = Func::args(module.view(func));
+    let of = |state: &State| StateMeta {
+        input: state.input,
+        output: state.output,
+        bytes: byte_count(module.value_type(args[state.input])).unwrap_or_default(),
+        in_place: state.in_place().is_some(),
+    };
+    states(module, func).iter().map(of).collect()
 }

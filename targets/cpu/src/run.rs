@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lepid_ir::core::{Bytes, Code, Diagnostic, Elem, Loc, Op, Tensor, Type};
 use lepid_target_api::{
     Executable, LoadError, LoadOptions, OpTime, Package, Port, Program, Signature, TensorView,
-    TensorViewMut, check_outputs,
+    TensorViewMut, check_outputs, no_state,
 };
 use lepid_ukernels::AlignedBuf;
 
@@ -82,6 +82,20 @@ fn check_ports(signature: &Signature, meta: &Meta) -> Result<(), &'static str> {
     let signature = &signature.of_samples(1);
     if signature.inputs.iter().any(|p| byte_count(p.ty).is_none()) {
         return Err("an input has no size");
+    }
+    let states = signature.states.iter().map(|s| byte_count(s.ty));
+    if !states.eq(meta.states.iter().map(|s| Some(s.bytes))) {
+        return Err("its states are not those of its code");
+    }
+    let (inputs, outputs) = (signature.inputs.len(), signature.outputs.len());
+    for (i, state) in meta.states.iter().enumerate() {
+        let twice = meta.states[..i]
+            .iter()
+            .any(|s| s.input == state.input || s.output == state.output);
+        let count = meta.states.len();
+        if twice || state.input >= inputs + count || state.output >= outputs + count {
+            return Err("a state has no place");
+        }
     }
     for (i, port) in signature.outputs.iter().enumerate() {
         let rank = port.ty.as_tensor().map(|t| t.rank());
@@ -264,7 +278,7 @@ impl Session {
 }
 
 /// The size of a tensor, if it has one that memory can have.
-fn byte_count(ty: Type) -> Option<usize> {
+pub(crate) fn byte_count(ty: Type) -> Option<usize> {
     let ty = ty.as_tensor()?;
     let bytes = ty.element_count()?.checked_mul(ty.elem.bytes() as u64)?;
     usize::try_from(bytes)
@@ -362,6 +376,29 @@ impl Executable for Session {
             return Err(Diagnostic::error(Code::RUN_FAILED, Loc::Unknown, message));
         }
         self.execute_owned()
+    }
+
+    fn set_state(&mut self, state: usize, value: &TensorView<'_>) -> Result<(), Diagnostic> {
+        let port = self.program.signature.states.get(state);
+        port.ok_or_else(|| no_state(state))?.check(value.ty())?;
+        let memory = self.instance.states.get_mut(state);
+        memory
+            .ok_or_else(|| no_state(state))?
+            .copy_from_slice(value.bytes());
+        Ok(())
+    }
+
+    fn state(&self, state: usize) -> Result<Tensor, Diagnostic> {
+        let port = self.program.signature.states.get(state);
+        let known = port.and_then(|port| known_output(port.ty));
+        match (known, self.instance.states.get(state)) {
+            (Some((elem, dims)), Some(bytes)) => Ok(tensor_of(elem, dims, words(bytes))),
+            (None, _) | (_, None) => Err(no_state(state)),
+        }
+    }
+
+    fn reset_states(&mut self) {
+        self.instance.states.reset();
     }
 
     fn profile(&self) -> Vec<OpTime> {

@@ -21,4 +21,5 @@ mod linked;
 mod machine;
 mod routines;
 mod slots;
+mod states;
 mod support;

@@ -20,7 +20,9 @@ use lepid_ir::core::{
 use lepid_ir::text::{self, Weights, weights_to_bytes};
 use serde::{Deserialize, Serialize};
 
-use super::{Constants, Package, PackageError, Port, SampleRows, Section, Signature, format};
+use super::{
+    Constants, Package, PackageError, Port, SampleRows, Section, Signature, StatePort, format,
+};
 
 const MANIFEST: &str = "manifest";
 const IR: &str = "ir";
@@ -62,6 +64,8 @@ struct Manifest {
     outputs: Vec<PortEntry>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     batch: Option<SampleRows>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    states: Vec<StateEntry>,
     provenance: Provenance,
 }
 
@@ -69,6 +73,14 @@ struct Manifest {
 struct PortEntry {
     name: String,
     /// As the inside of `tensor<…>`.
+    #[serde(rename = "type")]
+    ty: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StateEntry {
+    past: String,
+    present: String,
     #[serde(rename = "type")]
     ty: String,
 }
@@ -81,6 +93,7 @@ impl Package {
             inputs: entries(&self.signature.inputs),
             outputs: entries(&self.signature.outputs),
             batch: self.signature.batch.clone(),
+            states: state_entries(&self.signature.states),
             provenance: self.provenance.clone(),
         };
         let mut module = self.module.clone();
@@ -132,6 +145,7 @@ impl Package {
             inputs: ports(&manifest.inputs)?,
             outputs: ports(&manifest.outputs)?,
             batch: manifest.batch,
+            states: states(&manifest.states)?,
         };
         check_batch(&signature)?;
         Ok(Package {
@@ -162,6 +176,7 @@ fn check_batch(signature: &Signature) -> Result<(), PackageError> {
             })
     };
     let fits = batch.most > 0
+        && signature.states.is_empty()
         && fits(&signature.inputs, &batch.inputs)
         && fits(&signature.outputs, &batch.outputs);
     match fits {
@@ -231,6 +246,30 @@ fn ports(entries: &[PortEntry]) -> Result<Vec<Port>, PackageError> {
         })
     };
     entries.iter().map(port).collect()
+}
+
+fn state_entries(states: &[StatePort]) -> Vec<StateEntry> {
+    let entry = |state: &StatePort| StateEntry {
+        past: state.past.clone(),
+        present: state.present.clone(),
+        ty: match state.ty.as_tensor() {
+            Some(ty) => ty.to_string(),
+            None => lepid_ir::bug!("`{}` is a state of type {}", state.past, state.ty),
+        },
+    };
+    states.iter().map(entry).collect()
+}
+
+fn states(entries: &[StateEntry]) -> Result<Vec<StatePort>, PackageError> {
+    let state = |entry: &StateEntry| {
+        let ty = TensorType::parse(&entry.ty).map_err(|error| broken(MANIFEST, error.message))?;
+        Ok(StatePort {
+            past: entry.past.clone(),
+            present: entry.present.clone(),
+            ty: Type::from(ty),
+        })
+    };
+    entries.iter().map(state).collect()
 }
 
 fn json<T: for<'a> Deserialize<'a>>(name: &str, data: &Bytes) -> Result<T, PackageError> {

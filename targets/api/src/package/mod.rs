@@ -5,6 +5,7 @@ mod checksum;
 mod file;
 mod format;
 mod signature;
+mod states;
 
 use std::borrow::Cow;
 
@@ -13,6 +14,8 @@ use lepid_ir::core::{Bytes, Code, Diagnostic, Loc, Module, Op};
 pub use file::{Provenance, Source};
 pub use format::{FORMAT_VERSION, looks_like_package};
 pub use signature::{Port, SampleRows, Signature};
+pub(crate) use states::check_states;
+pub use states::{StatePort, declare_states, withdraw_states};
 
 /// A named part of a package.
 #[derive(Clone)]
@@ -52,7 +55,7 @@ impl Package {
     pub fn new(target: &'static str, module: &Module, func: Op) -> Package {
         Package {
             target: target.into(),
-            signature: Signature::of(module, func),
+            signature: Signature::stepwise(module, func),
             sections: Vec::new(),
             module: module.clone(),
             constants: Constants::default(),

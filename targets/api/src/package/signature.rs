@@ -4,6 +4,8 @@ use lepid_ir::core::{Dim, Module, Op, Symbol, TensorType, Type, Value};
 use lepid_ir::dialects::core::Func;
 use serde::{Deserialize, Serialize};
 
+use super::StatePort;
+
 /// One input or output: the users' name and the type.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Port {
@@ -19,6 +21,8 @@ pub struct Signature {
     /// If the function takes any number of samples. The leading extents of ports that hold samples are
     /// not known then.
     pub batch: Option<SampleRows>,
+    /// What stays inside of the program; neither among the inputs nor among the outputs.
+    pub states: Vec<StatePort>,
 }
 
 /// How the samples of a batch lie in the ports of a signature.
@@ -34,7 +38,7 @@ pub struct SampleRows {
 }
 
 impl Signature {
-    /// The signature of a function of the module.
+    /// The signature of a function of the module, in which states are inputs and outputs.
     pub fn of(module: &Module, func: Op) -> Signature {
         let view = module.view(func);
         let batch = SampleRows::of(module, func);
@@ -63,6 +67,7 @@ impl Signature {
                 batch.as_ref().map(|b| &b.outputs),
             ),
             batch,
+            states: Vec::new(),
         }
     }
 
@@ -86,6 +91,7 @@ impl Signature {
             inputs: ports(&self.inputs, &batch.inputs),
             outputs: ports(&self.outputs, &batch.outputs),
             batch: None,
+            states: self.states.clone(),
         }
     }
 

@@ -7,6 +7,7 @@ use lepid_ir::dialects::kernel::{self, PANEL};
 use lepid_ir::dialects::nn;
 use lepid_passes::transform::joins::joined;
 use lepid_passes::transform::memory_plan::is_open;
+use lepid_passes::transform::states::is_in_place;
 use lepid_ukernels::args::PoolKind;
 
 use crate::codegen::args::{Geometry, Tail};
@@ -62,6 +63,9 @@ impl Task {
             Task::EightBits(p) => p.flops() / (8.0 * SERIAL_WORK),
             Task::Winograd(w) => w.flops() / (8.0 * SERIAL_WORK),
             Task::Recurrence(r) => (r.batch * r.hidden * r.hidden) as f64 / SERIAL_WORK,
+            Task::Routine(_) if is_in_place(view.module, view.op) => {
+                view.operand_elements(2) / SERIAL_WORK
+            }
             Task::Depthwise(_)
             | Task::Strips(_)
             | Task::Pooling(_)

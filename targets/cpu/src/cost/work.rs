@@ -7,6 +7,7 @@ use lepid_ir::core::{Dim, OpView, TensorType, Trait};
 use lepid_ir::dialects::kernel::{self, AttentionExtents, Nest, PANEL, Strips};
 use lepid_ir::dialects::tensor;
 use lepid_passes::transform::fuse_epilogues::is_epilogue;
+use lepid_passes::transform::states::is_in_place;
 use lepid_ukernels::winograd::Scheme;
 use serde::{Deserialize, Serialize};
 
@@ -136,7 +137,7 @@ impl Work {
             },
             "tensor.transpose" => streamed(if turns(op) { "transpose" } else { "move" }, op),
             name if is_move(name) => streamed("move", op),
-            name if routines::number(name).is_some() => streamed("routine", op),
+            name if routines::number(name).is_some() => routine(op),
             _ if op.info().has(Trait::Elementwise) => {
                 let alone = streamed("map", op);
                 Work {
@@ -214,6 +215,17 @@ fn streamed(kernel: &'static str, op: OpView<'_>) -> Work {
             ..Amounts::default()
         },
     }
+}
+
+fn routine(op: OpView<'_>) -> Work {
+    let mut work = streamed("routine", op);
+    if is_in_place(op.module, op.op) {
+        // The updates are read and written; nothing else is touched.
+        let updates = op.operand_tensor(2);
+        let bytes = f64::from(updates.elem.bits()) / 8.0;
+        work.amounts.byte = 2.0 * bytes * extents(updates).iter().product::<f64>();
+    }
+    work
 }
 
 fn extents(ty: &TensorType) -> Vec<f64> {

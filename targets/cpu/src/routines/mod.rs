@@ -173,8 +173,8 @@ impl View {
     /// The elements of a result, of which each part writes its own.
     fn cells<T: Native>(&self) -> &[Cell<T>] {
         assert_eq!(size_of::<T>(), self.elem().bytes());
-        // SAFETY: as for `values`; a result overlaps no operand, and no two parts touch the same
-        // element.
+        // SAFETY: as for `values`; a result overlaps no operand that is read, and no two parts touch
+        // the same element.
         unsafe { std::slice::from_raw_parts(self.data.cast(), self.len()) }
     }
 

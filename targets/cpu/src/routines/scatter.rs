@@ -1,7 +1,8 @@
 //! Writing at computed indices. What an index that is out of range would write is dropped.
 //!
 //! Each part owns a range of the result: it copies that from the operand and then applies, in
-//! order, the updates that meet it.
+//! order, the updates that meet it. A state that changes in place is operand and result: then there
+//! is nothing to copy.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -88,17 +89,19 @@ fn narrowed<T: Number>(old: T, new: T, elem: Elem, f: impl Fn(T::Wide, T::Wide) 
     T::narrow(f(old.widen(), new.widen()), elem)
 }
 
-/// This part's rows of the result, copied from the operand.
+/// This part's rows of the result, copied from the operand unless they are its own.
 fn own_rows<'a, T: Number>(
     call: &Call<'a>,
     rows: usize,
     row: usize,
 ) -> (Range<usize>, &'a [Cell<T>]) {
-    let x = call.operands[0].values::<T>();
     let out = call.results[0].cells::<T>();
     let own = call.share(rows);
-    let elements = own.start * row..own.end * row;
-    copy(&out[elements.clone()], &x[elements]);
+    if call.operands[0].data != call.results[0].data {
+        let x = call.operands[0].values::<T>();
+        let elements = own.start * row..own.end * row;
+        copy(&out[elements.clone()], &x[elements]);
+    }
     (own, out)
 }
 

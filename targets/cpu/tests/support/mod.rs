@@ -41,6 +41,7 @@ pub(crate) fn with_passes(replaced: &[(&str, &str)]) -> CompileOptions {
 }
 
 /// The first output.
+#[allow(dead_code, reason = "states want a session that stays")]
 pub(crate) fn run(package: &Package, threads: usize, inputs: &[Tensor]) -> Tensor {
     let options = LoadOptions {
         threads,

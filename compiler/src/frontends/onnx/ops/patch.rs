@@ -155,6 +155,7 @@ fn max_unpool(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
 }
 
 /// The cache of each batch with the update written from its place on; round and round if circular.
+/// A scatter of whole rows, which a target can do where the cache lies.
 fn tensor_scatter(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     let (past, update) = (cx.input(0)?, cx.input(1)?);
     let rank = cx.rank(past)?;
@@ -162,41 +163,43 @@ fn tensor_scatter(cx: &mut Cx<'_, '_, '_, '_>) -> Values {
     if axis == 0 {
         return Err(invalid("axis 0 is that of the batch"));
     }
-    let places = cx.places(past, axis)?;
-    let room = build::dim(cx.b, past, axis)?;
-    let new = build::dim(cx.b, update, axis)?;
-    let zero = cx.number(Elem::I64, 0.0)?;
-    let mut since = match cx.optional(2) {
-        Some(starts) => {
-            let starts = cx.cast(starts, Elem::I64)?;
-            let starts = build::unsqueeze(cx.b, starts, &[1])?;
-            cx.binary(&tensor::Sub, places, starts)?
-        }
-        None => {
-            let first = build::slice_axis(cx.b, past, 1, 0, 1)?;
-            let batch = cx.places(first, 0)?;
-            let none = cx.splat(batch, 0.0)?;
-            let none = build::unsqueeze(cx.b, none, &[1])?;
-            cx.binary(&tensor::Sub, places, none)?
-        }
-    };
+    if cx.rank(update)? != rank {
+        return Err(invalid("the update must have the rank of the cache"));
+    }
+    // Each as long as the axes up to that of the rows are many.
+    let mut coordinates = Vec::new();
+    for along in 0..=axis {
+        let places = cx.places(update, along)?;
+        let around: Vec<usize> = (0..=axis).filter(|&a| a != along).collect();
+        coordinates.push(build::unsqueeze(cx.b, places, &around)?);
+    }
+    if let Some(starts) = cx.optional(2) {
+        let starts = cx.cast(starts, Elem::I64)?;
+        let after: Vec<usize> = (1..=axis).collect();
+        let starts = build::unsqueeze(cx.b, starts, &after)?;
+        coordinates[axis] = cx.binary(&tensor::Add, starts, coordinates[axis])?;
+    }
     match cx.string("mode", "linear")?.as_str() {
         "linear" => {}
         "circular" => {
-            let before = cx.compare("lt", since, zero)?;
-            let round = cx.binary(&tensor::Add, since, room)?;
-            since = cx.select(before, round, since)?;
+            let room = build::dim(cx.b, past, axis)?;
+            let beyond = cx.compare("ge", coordinates[axis], room)?;
+            let before = cx.binary(&tensor::Sub, coordinates[axis], room)?;
+            coordinates[axis] = cx.select(beyond, before, coordinates[axis])?;
         }
         other => return Err(invalid(format!("attribute `mode` is `{other}`"))),
     }
-    let not_before = cx.compare("ge", since, zero)?;
-    let not_after = cx.compare("lt", since, new)?;
-    let updated = cx.binary(&tensor::And, not_before, not_after)?;
-    // New elements come from behind the old ones.
-    let behind = cx.binary(&tensor::Add, since, room)?;
-    let source = cx.select(updated, behind, places)?;
-    let all = build::concat(cx.b, &[past, update], axis)?;
-    one(picked(cx, all, axis, source)?)
+    let mut all = coordinates[0];
+    for &more in &coordinates[1..] {
+        all = cx.binary(&tensor::Add, all, more)?;
+    }
+    let mut vectors = Vec::new();
+    for &one in &coordinates {
+        let one = build::broadcast_like(cx.b, one, all)?;
+        vectors.push(build::unsqueeze(cx.b, one, &[axis + 1])?);
+    }
+    let places = build::concat(cx.b, &vectors, axis + 1)?;
+    one(cx.op(&tensor::ScatterNd, &[past, places, update], &[])?)
 }
 
 /// Slices along an axis, for each batch at places of its own: batch, place.

@@ -151,6 +151,25 @@ fn scatter_adds_where_it_is_told() {
 }
 
 #[test]
+fn new_rows_of_a_cache_are_scattered() {
+    let scatter = |mode| node("TensorScatter", &["x", "u", "at"], &["y"]).string("mode", mode);
+    let cache = || count(&[2, 3, 1]);
+    let linear = [floats("u", &[2, 1, 1], &[10.0, 20.0]), longs("at", &[2, 0])];
+    let y = run_node(24, scatter("linear"), &[cache()], &linear);
+    assert_eq!(y.to_f64s(), [0.0, 1.0, 10.0, 20.0, 4.0, 5.0]);
+    let circular = [
+        floats("u", &[2, 2, 1], &[10.0, 11.0, 20.0, 21.0]),
+        longs("at", &[2, 1]),
+    ];
+    let y = run_node(24, scatter("circular"), &[cache()], &circular);
+    assert_eq!(y.to_f64s(), [11.0, 1.0, 10.0, 3.0, 20.0, 21.0]);
+    // Without places all begin at the first.
+    let scatter = node("TensorScatter", &["x", "u"], &["y"]);
+    let y = run_node(24, scatter, &[cache()], &circular[..1]);
+    assert_eq!(y.to_f64s(), [10.0, 11.0, 2.0, 20.0, 21.0, 5.0]);
+}
+
+#[test]
 fn einsum_contracts_transposes_and_takes_diagonals() {
     let einsum = |inputs: &[&str], equation: &'static str| {
         node("Einsum", inputs, &["z"]).string("equation", equation)
