@@ -290,31 +290,80 @@ int main(void) {
 }
 "#;
 
-#[test]
-fn a_failed_run_leaves_no_outputs() {
+/// Compiles an IR text to a static library, links it with a program in C, and runs that.
+fn serves(model: &str, options: &[&str], source: &str) {
     if !has("cc") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     let path = |file: &str| folder.path().join(file);
-    let model = "func @main(%x: tensor<4096xf32>) -> (tensor<1x?xi64>) {\n  \
-        %places = tensor.non_zero(%x) : tensor<1x?xi64>\n  return %places\n}\n";
     fs::write(path("net.lir"), model).unwrap();
-    fs::write(path("limited.c"), LIMITED).unwrap();
-    let compile = [
-        "compile",
-        "net.lir",
-        "--emit",
-        "static-lib",
-        "-o",
-        "libnet.a",
-    ];
+    fs::write(path("user.c"), source).unwrap();
+    let emit = ["--emit", "static-lib", "-o", "libnet.a"];
+    let compile = ["compile", "net.lir"].iter().chain(options).chain(&emit);
     let said = run(lepid(folder.path()).args(compile));
     let mut build = Command::new("cc");
     build.current_dir(folder.path());
-    build.args(["limited.c", "-o", "limited", "libnet.a"]);
+    build.args([
+        "-Wall", "-Wextra", "-Werror", "user.c", "-o", "user", "libnet.a",
+    ]);
     run(build.args(link_words(&said)));
-    run(&mut program(&path("limited")));
+    run(&mut program(&path("user")));
+}
+
+#[test]
+fn a_failed_run_leaves_no_outputs() {
+    let model = "func @main(%x: tensor<4096xf32>) -> (tensor<1x?xi64>) {\n  \
+        %places = tensor.non_zero(%x) : tensor<1x?xi64>\n  return %places\n}\n";
+    serves(model, &[], LIMITED);
+}
+
+/// Runs on other numbers of samples than a program computes at a time.
+const SAMPLES: &str = r#"
+#include "net.h"
+#include <string.h>
+
+int main(void) {
+    lepid_session *session;
+    const void *sums;
+    const int64_t *dims;
+    size_t bytes;
+    float x[7][2], y[7];
+    for (int i = 0; i < 7; i++) {
+        x[i][0] = i;
+        x[i][1] = 10;
+    }
+    if (lepid_session_create(&net_program, 2, &session, NULL, 0)) return 1;
+    if (lepid_batch(session) != 3 || NET_INPUT_0_BYTES != 3 * sizeof x[0]) return 2;
+    for (size_t n = 0; n <= 7; n++) {
+        if (lepid_set_samples(session, n)) return 3;
+        if (lepid_set_input(session, 0, x, n * sizeof x[0])) return 4;
+        if (lepid_run(session)) return 5;
+        if (lepid_get_output(session, 0, &sums, &bytes) || bytes != n * sizeof y[0]) return 6;
+        if (lepid_get_output_dims(session, 0, &dims) || dims[0] != (int64_t)n) return 7;
+        for (size_t i = 0; i < n; i++) {
+            if (((const float *)sums)[i] != 10 + i) return 8;
+        }
+    }
+    /* Samples that were set for another number, or in parts. */
+    if (lepid_set_samples(session, 2) || lepid_run(session) != LEPID_ERROR_ARGUMENT) return 9;
+    if (!strstr(lepid_last_error(session), "2 samples take 16")) return 10;
+    if (lepid_set_input(session, 0, x, 12) != LEPID_ERROR_ARGUMENT) return 11;
+    if (lepid_set_samples(session, SIZE_MAX) != LEPID_ERROR_ARGUMENT) return 12;
+    y[2] = -1;
+    if (lepid_bind_input(session, 0, x, 2 * sizeof x[0])) return 13;
+    if (lepid_bind_output(session, 0, y, 2 * sizeof y[0]) || lepid_run(session)) return 14;
+    if (y[0] != 10 || y[1] != 11 || y[2] != -1) return 15;
+    lepid_session_destroy(session);
+    return 0;
+}
+"#;
+
+#[test]
+fn programs_take_any_number_of_samples() {
+    let model = "func @main(%x: tensor<?Nx2xf32>) -> (tensor<?Nxf32>) {\n  \
+        %y = tensor.reduce(%x) {axes = [1], kind = \"sum\"} : tensor<?Nxf32>\n  return %y\n}\n";
+    serves(model, &["--dim", "N=..3"], SAMPLES);
 }
 
 /// Rows that are written into a state, which is read, set and reset.
@@ -365,32 +414,10 @@ int main(void) {
 
 #[test]
 fn states_stay_in_sessions() {
-    if !has("cc") {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let path = |file: &str| folder.path().join(file);
     let model = "func @main(%at: tensor<1x1xi64>, %past: tensor<4x2xf32>, %row: tensor<1x2xf32>) -> (tensor<2xf32>, tensor<4x2xf32>) attributes {inputs = [\"at\", \"past\", \"row\"], outputs = [\"sums\", \"present\"]} {\n  \
         %y = tensor.scatter_nd(%past, %at, %row) : tensor<4x2xf32>\n  \
         %s = tensor.reduce(%y) {axes = [0], kind = \"sum\"} : tensor<2xf32>\n  return %s, %y\n}\n";
-    fs::write(path("net.lir"), model).unwrap();
-    fs::write(path("steps.c"), STEPS).unwrap();
-    let said = run(lepid(folder.path()).args([
-        "compile",
-        "net.lir",
-        "--state=past=present",
-        "--emit",
-        "static-lib",
-        "-o",
-        "libnet.a",
-    ]));
-    let mut build = Command::new("cc");
-    build.current_dir(folder.path());
-    build.args([
-        "-Wall", "-Wextra", "-Werror", "steps.c", "-o", "steps", "libnet.a",
-    ]);
-    run(build.args(link_words(&said)));
-    run(&mut program(&path("steps")));
+    serves(model, &["--state=past=present"], STEPS);
 }
 
 #[test]

@@ -40,10 +40,20 @@ pub fn cut(module: &Module, func: Op, results: &[Value], given: &[Value]) -> OpR
         inputs.push(free_name("cut", inputs.len(), &taken));
         fresh.push(arg);
     }
-    for name in ["inputs", "outputs", "slots", "states"] {
+    let lists = [
+        "batch_inputs",
+        "batch_outputs",
+        "inputs",
+        "outputs",
+        "slots",
+        "states",
+    ];
+    for name in lists {
         new.set_attr(func, name, Attr::List(Vec::new()));
     }
-    new.set_attr(func, "arena_bytes", Attr::Int(0));
+    for name in ["arena_bytes", "batch"] {
+        new.set_attr(func, name, Attr::Int(0));
+    }
     drop_unused_ops(&mut new, func);
     for index in (0..args.len()).rev() {
         let arg = new.block_args(block)[index];

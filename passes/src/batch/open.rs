@@ -51,7 +51,8 @@ pub fn open(
     let leading = found.map_err(|(loc, message)| refuse(loc, message))?;
     if leading.inputs.is_empty() {
         let message = format!("no input has `{}` as its leading extent", batch.name);
-        return Err(refuse(Loc::Unknown, message));
+        let error = refuse(Loc::Unknown, message);
+        return Err(error.with_help("`lepid inspect MODEL` shows the names of extents"));
     }
     module.set_attr(func, "batch", Attr::Int(batch.most as i64));
     module.set_attr(func, "batch_name", batch.name.as_str().into());

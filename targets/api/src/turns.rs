@@ -42,11 +42,11 @@ pub fn in_turns(
     }
     let outputs = wanted.outputs.iter().enumerate();
     let joined = outputs.map(|(i, port)| {
-        let parts = turns.iter().filter_map(|turn| turn.get(i));
+        let mut parts = turns.iter().filter_map(|turn| turn.get(i));
         match (batch.outputs[i], port.ty.as_tensor()) {
             (1.., Some(ty)) => Ok(joined(parts, ty.known_dims().unwrap_or_default(), port.ty)),
             // The same in each turn.
-            _ => parts.last().cloned().ok_or_else(|| {
+            _ => parts.next_back().cloned().ok_or_else(|| {
                 let message = format!("output `{}` of no samples is not known", port.name);
                 Diagnostic::error(Code::RUN_FAILED, Loc::Unknown, message)
             }),

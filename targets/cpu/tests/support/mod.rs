@@ -1,12 +1,20 @@
 //! Compiling functions for the CPU with other pipelines or options, and running them.
 
-use lepid_ir::core::{Module, Tensor};
+use lepid_ir::core::{Diagnostics, Module, Tensor};
 use lepid_ir::dialects;
 use lepid_passes::core::Silent;
 use lepid_target_api::{CompileEnv, CompileOptions, LoadOptions, Package, Target, compile};
 use lepid_target_cpu::Cpu;
 
 pub(crate) fn package(module: &Module, options: &CompileOptions) -> Package {
+    let package = try_package(module, options);
+    package.map_err(|e| format!("{e:?}")).unwrap()
+}
+
+pub(crate) fn try_package(
+    module: &Module,
+    options: &CompileOptions,
+) -> Result<Package, Diagnostics> {
     let mut ops = dialects::registry();
     let mut passes = lepid_passes::registry();
     Cpu.register(&mut ops, &mut passes);
@@ -16,8 +24,7 @@ pub(crate) fn package(module: &Module, options: &CompileOptions) -> Package {
         aliases: &[],
         observer: &mut Silent,
     };
-    let compiled = compile(&Cpu, module.clone(), options, env);
-    compiled.map_err(|e| format!("{e:?}")).unwrap().package
+    Ok(compile(&Cpu, module.clone(), options, env)?.package)
 }
 
 /// Options with the pipeline of the target, some of its passes replaced by others.
