@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lepid_ir::core::{Code, Diagnostic, Loc, Tensor};
+use lepid_ir::core::{Code, Diagnostic, Loc, Tensor, Type};
 use lepid_target_api::{
     DYNAMIC_BYTES, Executable, LoadOptions, Signature, TensorView, TensorViewMut,
 };
@@ -45,8 +45,8 @@ pub struct Program {
 pub struct SessionOptions {
     /// Threads that one run may use, the caller's among them. Outputs do not depend on it.
     pub threads: usize,
-    /// Bytes that values may take together whose extents depend on data; a run that needs more is
-    /// an error.
+    /// Bytes that values may take together whose extents depend on data or on the number of samples;
+    /// a run that needs more is an error.
     pub dynamic_bytes: u64,
 }
 
@@ -117,6 +117,7 @@ impl Program {
 /// ```
 pub struct Session {
     inner: Box<dyn Executable>,
+    dynamic_bytes: u64,
 }
 
 impl Session {
@@ -130,6 +131,7 @@ impl Session {
         let inner = program.inner.clone().session(&options);
         Ok(Session {
             inner: inner.map_err(|error| error.diagnostic())?,
+            dynamic_bytes: options.dynamic_bytes,
         })
     }
 
@@ -161,9 +163,12 @@ impl Session {
     /// Runs once on inputs in memory of the caller, where they are read. The outputs are fresh.
     pub fn run_views(&mut self, inputs: &[TensorView<'_>]) -> Result<Vec<Tensor>, Error> {
         let mut outputs = Vec::new();
-        let types = inputs.iter().map(TensorView::ty);
+        let types: Vec<Type> = inputs.iter().map(TensorView::ty).collect();
         let signature = self.inner.signature();
-        let signature = signature.of_samples(signature.samples(types).unwrap_or(0));
+        let signature = match signature.batch {
+            Some(_) => signature.for_inputs(&types, self.dynamic_bytes)?.0,
+            None => signature.clone(),
+        };
         for port in &signature.outputs {
             let known = port
                 .ty

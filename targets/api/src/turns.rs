@@ -2,7 +2,7 @@
 
 use lepid_ir::core::{Bytes, Code, Diagnostic, Loc, Tensor, Type};
 
-use crate::{SampleRows, Signature};
+use crate::{DYNAMIC_BYTES, SampleRows, Signature};
 
 /// Runs a function for whole batches as often as the samples of `inputs` ask for: `run` gets as many
 /// as the batch holds, the last one filled up with the last sample. Without a batch it runs once. For
@@ -15,18 +15,8 @@ pub fn in_turns(
     let Some(batch) = &signature.batch else {
         return run(inputs);
     };
-    let types = || inputs.iter().map(Tensor::ty);
-    let samples = signature.samples(types()).unwrap_or(0);
-    let wanted = signature.of_samples(samples);
-    if !wanted.inputs.iter().map(|port| port.ty).eq(types()) {
-        let list = |types: &mut dyn Iterator<Item = Type>| {
-            let all: Vec<String> = types.map(|ty| format!("`{ty}`")).collect();
-            all.join(", ")
-        };
-        let expected = list(&mut signature.inputs.iter().map(|port| port.ty));
-        let message = format!("expected inputs {expected}, found {}", list(&mut types()));
-        return Err(Diagnostic::error(Code::INPUT, Loc::Unknown, message));
-    }
+    let types: Vec<Type> = inputs.iter().map(Tensor::ty).collect();
+    let (wanted, samples) = signature.for_inputs(&types, DYNAMIC_BYTES)?;
     let mut turns = Vec::new();
     let mut first = 0;
     while first < samples {

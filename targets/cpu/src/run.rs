@@ -157,6 +157,7 @@ impl Program for Loaded {
         Ok(Box::new(Session {
             instance: instance.map_err(refused)?,
             program: self,
+            dynamic_bytes: options.dynamic_bytes,
             samples: 0,
             inputs: Vec::new(),
             outputs: Vec::new(),
@@ -168,6 +169,8 @@ impl Program for Loaded {
 struct Session {
     program: Arc<Loaded>,
     instance: Instance,
+    /// What outputs of any number of samples may take together.
+    dynamic_bytes: u64,
     /// How many samples `inputs` hold, if the program takes any number.
     samples: u64,
     /// Those of the last run that gave tensors, for running again.
@@ -249,32 +252,6 @@ impl Session {
         unsafe { std::ptr::copy_nonoverlapping(from, words.as_mut_ptr().cast(), bytes) };
         tensor_of(elem, dims, words)
     }
-
-    /// Gives the signature for as many samples as inputs of these types hold, and their number.
-    fn check_inputs(&self, found: &[Type]) -> Result<(Signature, u64), Diagnostic> {
-        let ports = &self.program.signature.inputs;
-        let samples = self.program.signature.samples(found.iter().copied());
-        let samples = samples.unwrap_or(0);
-        let signature = self.program.signature.of_samples(samples);
-        let wanted = signature.inputs.iter().map(|p| p.ty);
-        if wanted.eq(found.iter().copied()) {
-            return Ok((signature, samples));
-        }
-        let expected: Vec<String> = ports
-            .iter()
-            .map(|p| format!("`{}`: `{}`", p.name, p.ty))
-            .collect();
-        let found: Vec<String> = found.iter().map(|ty| format!("`{ty}`")).collect();
-        Err(Diagnostic::error(
-            Code::INPUT,
-            Loc::Unknown,
-            format!(
-                "expected inputs {}, found {}",
-                expected.join(", "),
-                found.join(", ")
-            ),
-        ))
-    }
 }
 
 /// The size of a tensor, if it has one that memory can have.
@@ -312,7 +289,8 @@ impl Executable for Session {
 
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Diagnostic> {
         let types: Vec<Type> = inputs.iter().map(Tensor::ty).collect();
-        self.samples = self.check_inputs(&types)?.1;
+        let signature = &self.program.signature;
+        self.samples = signature.for_inputs(&types, self.dynamic_bytes)?.1;
         self.inputs = inputs.iter().map(aligned).collect();
         self.outputs = self.fresh_outputs();
         self.execute_owned()?;
@@ -325,7 +303,8 @@ impl Executable for Session {
         outputs: &mut [TensorViewMut<'_>],
     ) -> Result<(), Diagnostic> {
         let types: Vec<Type> = inputs.iter().map(TensorView::ty).collect();
-        let (signature, samples) = self.check_inputs(&types)?;
+        let signature = &self.program.signature;
+        let (signature, samples) = signature.for_inputs(&types, self.dynamic_bytes)?;
         check_outputs(signature.outputs.iter().map(|p| p.ty), outputs)?;
         // What is not aligned for its element goes through memory of our own.
         let moved_in: Vec<Option<Vec<u64>>> = inputs

@@ -298,6 +298,24 @@ fn inputs_must_agree() {
     }
 }
 
+#[test]
+fn outputs_are_bounded() {
+    // Inputs that take nothing say how many samples there are.
+    let model: Model = |n| {
+        function(&[&[n, 0]], |l, args| {
+            let attrs = [("kind", "sum".into()), ("axes", vec![1i64].into())];
+            vec![l.b.one(&tensor::Reduce, &[args[0]], &attrs).unwrap()]
+        })
+    };
+    let package = support::package(&opened(model).unwrap(), &CompileOptions::default());
+    let mut session = session(&package, 1);
+    let many = |n: usize| [Tensor::zeros(Elem::F32, &[n, 0])];
+    assert_eq!(session.run(&many(7)).unwrap()[0].to_f64s(), [0.0; 7]);
+    for n in [1 << 40, 1 << 62] {
+        assert_eq!(session.run(&many(n)).unwrap_err().code, Code::LIMIT);
+    }
+}
+
 /// Models whose samples cannot be told apart, with a word of what is said.
 const MIXED: &[(&str, Model)] = &[
     ("other ops", |n| {

@@ -1,10 +1,11 @@
 //! What goes into a compiled function and what comes out of it.
 
-use lepid_ir::core::{Dim, Module, Op, Symbol, TensorType, Type, Value};
+use lepid_ir::core::{Code, Diagnostic, Dim, Loc, Module, Op, Symbol, TensorType, Type, Value};
 use lepid_ir::dialects::core::Func;
 use serde::{Deserialize, Serialize};
 
 use super::StatePort;
+use crate::memory::tensor_bytes;
 
 /// One input or output: the users' name and the type.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -95,15 +96,46 @@ impl Signature {
         }
     }
 
-    /// How many samples inputs of these types hold; `None` if the signature has no batch. Whether
-    /// all inputs agree, [`Signature::of_samples`] tells.
-    pub fn samples(&self, inputs: impl Iterator<Item = Type>) -> Option<u64> {
-        let batch = self.batch.as_ref()?;
-        let mut held = inputs.zip(&batch.inputs).filter_map(|(ty, &rows)| {
+    /// The signature for inputs of these types, and how many samples they hold (0 without a batch).
+    /// Refuses other types than those of the ports, and outputs of samples that take more than `most`
+    /// bytes together.
+    pub fn for_inputs(&self, found: &[Type], most: u64) -> Result<(Signature, u64), Diagnostic> {
+        let samples = self.samples(found);
+        let wanted = self.of_samples(samples);
+        if !wanted.inputs.iter().map(|p| p.ty).eq(found.iter().copied()) {
+            let ports = self.inputs.iter();
+            let expected: Vec<String> =
+                ports.map(|p| format!("`{}`: `{}`", p.name, p.ty)).collect();
+            let found: Vec<String> = found.iter().map(|ty| format!("`{ty}`")).collect();
+            let (expected, found) = (expected.join(", "), found.join(", "));
+            let message = format!("expected inputs {expected}, found {found}");
+            return Err(Diagnostic::error(Code::INPUT, Loc::Unknown, message));
+        }
+        let rows = self.batch.iter().flat_map(|batch| &batch.outputs);
+        let held = wanted
+            .outputs
+            .iter()
+            .zip(rows)
+            .filter(|(_, rows)| **rows > 0);
+        let bytes = held.filter_map(|(port, _)| port.ty.as_tensor().map(tensor_bytes));
+        let bytes = bytes.fold(0, u64::saturating_add);
+        if bytes > most {
+            let message =
+                format!("the outputs of {samples} samples take {bytes} bytes, more than {most}");
+            let error = Diagnostic::error(Code::LIMIT, Loc::Unknown, message);
+            return Err(error.with_help("give fewer samples, or allow more with `--max-memory`"));
+        }
+        Ok((wanted, samples))
+    }
+
+    /// How many samples the first input that holds any has, if it has the type of its port.
+    fn samples(&self, inputs: &[Type]) -> u64 {
+        let rows = self.batch.iter().flat_map(|batch| &batch.inputs);
+        let mut held = inputs.iter().zip(rows).filter_map(|(ty, &rows)| {
             let leading = ty.as_tensor()?.dims.first()?.known()?;
             leading.checked_div(rows)
         });
-        Some(held.next().unwrap_or(0))
+        held.next().unwrap_or(0)
     }
 }
 
