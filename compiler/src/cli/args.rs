@@ -267,6 +267,14 @@ impl FileArgs {
         }
     }
 
+    /// Refuses an extent that stays open, for what looks at the values inside of a model.
+    pub(super) fn require_numbers(&self) -> Result<(), Diagnostics> {
+        match self.batch()? {
+            Some(batch) => Err(needs_a_number(&batch.name)),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn load(&self, cx: &mut Cx<'_>) -> Result<Module, Diagnostics> {
         self.load_with(&self.options()?, cx)
     }
@@ -427,6 +435,14 @@ impl Job {
             given: given_names,
         })
     }
+}
+
+/// The error where values inside of a model are asked for, and the number of samples is open.
+pub(super) fn needs_a_number(name: &str) -> Diagnostics {
+    let message =
+        format!("values inside of a model are for a number of samples, `{name}` has none");
+    let error = Diagnostic::error(Code::ARGUMENT, Loc::Unknown, message);
+    vec![error.with_help(format!("compile with `--dim {name}=4`"))]
 }
 
 /// Binds named extents that nothing else binds to 1, with a note for each.

@@ -51,6 +51,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
+    args.model.file.require_numbers()?;
     let job = Job::load(&args.model, &args.inputs, cx)?;
     let func = args.model.func.as_deref();
     let trial = args.target.trial(func, plain_load(args.threads, cx), cx)?;

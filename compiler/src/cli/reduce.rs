@@ -72,6 +72,7 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     {
         return Err(files::cannot_overwrite(&recorded, given).into());
     }
+    args.model.file.require_numbers()?;
     let job = Job::load(&args.model, &args.inputs, cx)?;
     let func = main_function(&job.module, args.model.func.as_deref())?;
     let case = Case {

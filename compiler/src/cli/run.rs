@@ -9,7 +9,8 @@ use lepid_ir::core::{Code, Diagnostic, Diagnostics, Loc, Module, Tensor};
 use serde_json::{Value, json};
 
 use super::args::{
-    InputArgs, ModelArgs, TargetArgs, ToleranceArgs, load_package, plain_load, thread_count,
+    InputArgs, ModelArgs, TargetArgs, ToleranceArgs, load_package, needs_a_number, plain_load,
+    thread_count,
 };
 use super::output::{first_values, json_number, range, short};
 use super::package::Prepared;
@@ -74,6 +75,9 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let mut executable = load_package(target, &ready.package, &options)?;
     let ops = count_ops(&ready.package.module);
     if let Some(folder) = &args.dump_outputs {
+        if let Some(batch) = &ready.package.signature.batch {
+            return Err(needs_a_number(&batch.name).into());
+        }
         let trial = Trial {
             target,
             ..args.target.trial(args.model.func.as_deref(), options, cx)?

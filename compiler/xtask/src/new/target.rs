@@ -41,7 +41,7 @@ use lepid_ir::core::{Code, Diagnostic, Diagnostics, Loc, Module, Op, OpView, Ten
 use lepid_ir::interp;
 use lepid_target_api::{
     EmitCx, Executable, Legality, LoadError, LoadOptions, Package, Program, Signature, Target,
-    TargetInfo,
+    TargetInfo, in_turns,
 };
 
 /// The target `NAME`.
@@ -116,7 +116,10 @@ impl Executable for Session {
 
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Diagnostic> {
         self.inputs = inputs.to_vec();
-        interp::run(&self.program.package.module, self.program.func, inputs)
+        let (package, func) = (&self.program.package, self.program.func);
+        in_turns(&package.signature, inputs, |inputs| {
+            interp::run(&package.module, func, inputs)
+        })
     }
 
     fn rerun(&mut self) -> Result<(), Diagnostic> {
