@@ -49,8 +49,9 @@ use lepid_ir::core::{
     Bytes, Code, Diagnostic, Diagnostics, Dim, Elem, Loc, Module, Op, OpView, Registry, Trait,
     TypeKind, Value,
 };
+use lepid_ir::dialects::core::Func;
 use lepid_ir::dialects::nn;
-use lepid_passes::batch::Samples;
+use lepid_passes::batch::{self, Samples};
 use lepid_passes::core::PassRegistry;
 use lepid_passes::transform::lower::nn_to_kernel::is_constant_expression;
 use lepid_passes::transform::lower::recurrent;
@@ -183,7 +184,8 @@ impl Target for Cpu {
         let target = isa::target(level).map_err(fail)?;
         let samples = Samples::of(module, cx.func).map_err(|mixed| {
             let error = Diagnostic::error(Code::BATCH, mixed.loc, mixed.message);
-            vec![error.with_help("`--dim N=4` compiles for a number of samples")]
+            let name = Func::batch_name(module.view(cx.func));
+            vec![error.with_help(batch::remedy(name))]
         })?;
         let listing = what == "asm";
         let code = codegen::program::generate(module, cx.func, samples, &target, listing).map_err(
@@ -211,7 +213,7 @@ impl Target for Cpu {
             isa: level.name().to_string(),
             tasks: code.tasks.clone(),
             main: code.main,
-            arena_bytes: lepid_ir::dialects::core::Func::arena_bytes(module.view(cx.func)) as usize,
+            arena_bytes: Func::arena_bytes(module.view(cx.func)) as usize,
             scratch_bytes: code.scratch_bytes,
             zeros: code.zeros,
             ops: code.ops.iter().map(|&op| number(op)).collect(),
