@@ -102,6 +102,18 @@ impl LinkedProgram {
         Ok(program)
     }
 
+    /// What a program from C lists, if this library can run it; nothing otherwise.
+    ///
+    /// # Safety
+    /// As for [`LinkedProgram::check`].
+    unsafe fn listed(
+        program: *const LinkedProgram,
+        list: fn(&LinkedProgram) -> &'static [TensorInfo],
+    ) -> &'static [TensorInfo] {
+        // SAFETY: as the caller says.
+        unsafe { LinkedProgram::check(program) }.map_or(&[], list)
+    }
+
     fn inputs(&self) -> &'static [TensorInfo] {
         // SAFETY: the object holds as many as it says.
         unsafe { slice(self.inputs, self.input_count) }
@@ -487,7 +499,7 @@ pub(crate) extern "C" fn lepid_status_text(status: i32) -> *const c_char {
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn lepid_input_count(program: *const LinkedProgram) -> usize {
     // SAFETY: as the caller says.
-    unsafe { LinkedProgram::check(program) }.map_or(0, |p| p.inputs().len())
+    unsafe { LinkedProgram::listed(program, LinkedProgram::inputs) }.len()
 }
 
 /// # Safety
@@ -495,7 +507,7 @@ pub(crate) unsafe extern "C" fn lepid_input_count(program: *const LinkedProgram)
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn lepid_output_count(program: *const LinkedProgram) -> usize {
     // SAFETY: as the caller says.
-    unsafe { LinkedProgram::check(program) }.map_or(0, |p| p.outputs().len())
+    unsafe { LinkedProgram::listed(program, LinkedProgram::outputs) }.len()
 }
 
 /// # Safety
@@ -506,10 +518,9 @@ pub(crate) unsafe extern "C" fn lepid_input(
     index: usize,
 ) -> *const TensorInfo {
     // SAFETY: as the caller says.
-    let found = unsafe { LinkedProgram::check(program) }.map(|p| p.inputs().get(index));
-    found
-        .ok()
-        .flatten()
+    let listed = unsafe { LinkedProgram::listed(program, LinkedProgram::inputs) };
+    listed
+        .get(index)
         .map_or(std::ptr::null(), std::ptr::from_ref)
 }
 
@@ -521,10 +532,9 @@ pub(crate) unsafe extern "C" fn lepid_output(
     index: usize,
 ) -> *const TensorInfo {
     // SAFETY: as the caller says.
-    let found = unsafe { LinkedProgram::check(program) }.map(|p| p.outputs().get(index));
-    found
-        .ok()
-        .flatten()
+    let listed = unsafe { LinkedProgram::listed(program, LinkedProgram::outputs) };
+    listed
+        .get(index)
         .map_or(std::ptr::null(), std::ptr::from_ref)
 }
 

@@ -51,7 +51,7 @@ impl Session {
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn lepid_state_count(program: *const LinkedProgram) -> usize {
     // SAFETY: as the caller says.
-    unsafe { LinkedProgram::check(program) }.map_or(0, |p| p.states().len())
+    unsafe { LinkedProgram::listed(program, LinkedProgram::states) }.len()
 }
 
 /// # Safety
@@ -62,10 +62,9 @@ pub(crate) unsafe extern "C" fn lepid_state(
     index: usize,
 ) -> *const TensorInfo {
     // SAFETY: as the caller says.
-    let found = unsafe { LinkedProgram::check(program) }.map(|p| p.states().get(index));
-    found
-        .ok()
-        .flatten()
+    let listed = unsafe { LinkedProgram::listed(program, LinkedProgram::states) };
+    listed
+        .get(index)
         .map_or(std::ptr::null(), std::ptr::from_ref)
 }
 
