@@ -50,40 +50,85 @@ unsafe fn rows<V: Vector, const KW: usize, const STRIDE: usize, const PIXELS: us
     let finish = &finish::<V>(&args.epilogue);
     let (x_begin, x_end) = if KW == 0 { (0, 0) } else { inner_columns(args) };
     for y in args.row_begin..args.row_end {
-        let taps = taps_inside(y * g.stride_h, g.pad_top, g.dil_h, g.kh, g.in_h);
-        for channel in (0..args.channels).step_by(V::LANES) {
-            // SAFETY: the caller vouches for `channels` channels of each pixel, and the columns from `x_begin` to
-            // `x_end` see no padding on the left or right.
-            unsafe {
+        let row = Across {
+            args,
+            finish,
+            y,
+            taps: taps_inside(y * g.stride_h, g.pad_top, g.dil_h, g.kh, g.in_h),
+        };
+        // SAFETY: the caller vouches for `channels` channels of each pixel, and the columns from `x_begin` to `x_end`
+        // see no padding on the left or right.
+        unsafe {
+            row.borders(0, x_begin);
+            let mut x = x_begin;
+            if KW != 0 {
+                while x + PIXELS <= x_end {
+                    row.inner::<KW, STRIDE, PIXELS>(x);
+                    x += PIXELS;
+                }
+                while x + 2 <= x_end {
+                    row.inner::<KW, STRIDE, 2>(x);
+                    x += 2;
+                }
+                if x < x_end {
+                    row.inner::<KW, STRIDE, 1>(x);
+                    x += 1;
+                }
+            }
+            row.borders(x, g.out_w);
+        }
+    }
+}
+
+/// All channels of an output row, one vector after the other: a pixel's memory is read in order.
+struct Across<'a, V> {
+    args: &'a DwconvArgs,
+    finish: &'a Finish<V>,
+    y: usize,
+    /// The first and the last window row inside the image.
+    taps: (usize, usize),
+}
+
+impl<V: Vector> Across<'_, V> {
+    /// `PIXELS` outputs from column `x` on that see no padding on the left or right.
+    #[inline(always)]
+    unsafe fn inner<const KW: usize, const STRIDE: usize, const PIXELS: usize>(&self, x: usize) {
+        let Across {
+            args,
+            finish,
+            y,
+            taps,
+        } = *self;
+        let vectors = args.channels / V::LANES * V::LANES;
+        // SAFETY: passed on from the caller.
+        unsafe {
+            for channel in (0..vectors).step_by(V::LANES) {
                 let row = row::<V>(args, y, channel, taps);
-                for x in 0..x_begin {
+                if row.taps == KW {
+                    whole::<V, KW, STRIDE, PIXELS>(args, finish, &row, x);
+                } else {
+                    inner::<V, KW, STRIDE, PIXELS>(args, finish, &row, x);
+                }
+            }
+            // A vector with absent channels takes the careful path.
+            if vectors < args.channels {
+                let row = row::<V>(args, y, vectors, taps);
+                for x in x..x + PIXELS {
                     border(args, finish, &row, x);
                 }
-                let mut x = x_begin;
-                // A vector with absent channels takes the careful path throughout.
-                if KW != 0 && row.lanes == V::LANES {
-                    if row.taps == KW {
-                        let w = whole_window::<V, KW>(args, &row);
-                        while x + PIXELS <= x_end {
-                            whole::<V, KW, STRIDE, PIXELS>(args, finish, &row, &w, x);
-                            x += PIXELS;
-                        }
-                    }
-                    while x + PIXELS <= x_end {
-                        inner::<V, KW, STRIDE, PIXELS>(args, finish, &row, x);
-                        x += PIXELS;
-                    }
-                    while x + 2 <= x_end {
-                        inner::<V, KW, STRIDE, 2>(args, finish, &row, x);
-                        x += 2;
-                    }
-                    if x < x_end {
-                        inner::<V, KW, STRIDE, 1>(args, finish, &row, x);
-                        x += 1;
-                    }
-                }
-                for x in x..g.out_w {
-                    border(args, finish, &row, x);
+            }
+        }
+    }
+
+    /// The outputs of columns `begin..end`, whose windows may hang over any border.
+    #[inline(always)]
+    unsafe fn borders(&self, begin: usize, end: usize) {
+        for x in begin..end {
+            for channel in (0..self.args.channels).step_by(V::LANES) {
+                // SAFETY: passed on from the caller.
+                unsafe {
+                    let row = row::<V>(self.args, self.y, channel, self.taps);
+                    border(self.args, self.finish, &row, x);
                 }
             }
         }
@@ -167,29 +212,12 @@ pub(crate) fn taps_inside(
     (begin, end.max(begin))
 }
 
-/// All weights of a window.
-#[inline(always)]
-unsafe fn whole_window<V: Vector, const KW: usize>(
-    args: &DwconvArgs,
-    row: &Row<V>,
-) -> [[V; KW]; KW] {
-    let mut w = [[V::splat(0.0); KW]; KW];
-    for ky in 0..KW {
-        for kx in 0..KW {
-            // SAFETY: the window has `KW * KW` weights for each channel.
-            w[ky][kx] = unsafe { V::load(row.weights.add((ky * KW + kx) * args.channels)) };
-        }
-    }
-    w
-}
-
-/// As [`inner`], for rows where no tap falls on padding: the weights stay in registers from tile to tile.
+/// As [`inner`], for rows where no tap falls on padding.
 #[inline(always)]
 unsafe fn whole<V: Vector, const KW: usize, const STRIDE: usize, const PIXELS: usize>(
     args: &DwconvArgs,
     finish: &Finish<V>,
     row: &Row<V>,
-    w: &[[V; KW]; KW],
     x: usize,
 ) {
     let g = &args.geom;
@@ -199,12 +227,17 @@ unsafe fn whole<V: Vector, const KW: usize, const STRIDE: usize, const PIXELS: u
         .wrapping_add((x * STRIDE - g.pad_left) * g.pixel_stride);
     for ky in 0..KW {
         let input = input.wrapping_add(ky * g.row_stride);
+        let mut w = [V::splat(0.0); KW];
+        for kx in 0..KW {
+            // SAFETY: the window has `KW * KW` weights for each channel.
+            w[kx] = unsafe { V::load(row.weights.add((ky * KW + kx) * args.channels)) };
+        }
         for column in 0..(PIXELS - 1) * STRIDE + KW {
             // SAFETY: all columns and rows read here lie inside the image.
             let v = unsafe { V::load(input.wrapping_add(column * g.pixel_stride)) };
             for p in 0..PIXELS {
                 if column >= p * STRIDE && column - p * STRIDE < KW {
-                    acc[p] = v.mul_add(w[ky][column - p * STRIDE], acc[p]);
+                    acc[p] = v.mul_add(w[column - p * STRIDE], acc[p]);
                 }
             }
         }
