@@ -7,11 +7,12 @@ use lepid_ir::dialects::core::{Constant, Func};
 use lepid_ir::dialects::tensor::{self, ContractAxes};
 use lepid_ir::dialects::{kernel, nn};
 
+use crate::batch::rounds::Rounds;
 use crate::transform::lower::nn_to_kernel::is_constant_expression;
 
 /// What a value holds of the samples.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-enum Along {
+pub(super) enum Along {
     /// The same whatever the samples are.
     Fixed,
     /// The same as well, once per sample along the leading axis.
@@ -34,6 +35,7 @@ pub struct Mixed {
 pub struct Samples {
     most: u64,
     along: HashMap<Value, Along>,
+    rounds: Rounds,
 }
 
 impl Samples {
@@ -46,6 +48,7 @@ impl Samples {
         let mut samples = Samples {
             most,
             along: HashMap::new(),
+            rounds: Rounds::default(),
         };
         for (i, &arg) in Func::args(view).iter().enumerate() {
             let along = match Func::batch_inputs(view).contains(&(i as i64)) {
@@ -118,6 +121,9 @@ impl Samples {
                     along => along,
                 };
                 self.along.insert(result, along);
+            }
+            if !kernel::is_inside_kernel(module, op) {
+                self.rounds.follow(view, &self.along)?;
             }
         }
         Ok(handed_on)
@@ -302,6 +308,7 @@ impl Samples {
                 _ if !operands.contains(&Spread) => Ok(Fixed),
                 _ => Err("reads elements of other samples".to_string()),
             },
+            "adapt.gate" | "adapt.join" => Ok(Spread),
             "tensor.gather_elements" if tensor::GatherElements::axis(view) != 0 => all(operands),
             "kernel.conv" | "kernel.linear" => {
                 let residual = kernel::extras(view).residual;

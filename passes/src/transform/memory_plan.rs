@@ -9,8 +9,8 @@
 //! for what does not lie in the arena (arguments, constants and what is computed from them, results
 //! that go straight to an output). A reshape shares the place of its operand, and so
 //! does a broadcast to unknown extents that only loops read; what a concat joins lies in the place
-//! of the concat ([`joins`]), and a state that changes in place in the state's own memory
-//! ([`mod@states`]). Two values that are alive together never overlap. Offsets are given greedily, the largest values first, over the
+//! of the concat ([`joins`]), a state that changes in place in the state's own memory
+//! ([`mod@states`]), and what a gate leaves of a value where the value was ([`mod@gates`]). Two values that are alive together never overlap. Offsets are given greedily, the largest values first, over the
 //! interference graph.
 //!
 //! How much a value of unknown extents takes is known only while the program runs: it gets no
@@ -26,6 +26,7 @@ use lepid_ir::dialects::kernel;
 use petgraph::graphmap::UnGraphMap;
 
 use crate::core::{Changed, PassCx, PassDef, PassResult, Values};
+use crate::transform::gates;
 use crate::transform::joins;
 use crate::transform::lower::nn_to_kernel::is_constant_expression;
 use crate::transform::states::{self, State};
@@ -164,10 +165,22 @@ pub fn viewed(module: &Module, value: Value) -> Value {
     at
 }
 
-/// The value whose place `value` shares: itself, unless it is a view of another or computed in the
-/// place of a concat.
+/// The value in whose memory `value` lies, as a view of it or as what a gate left of it, or itself.
+pub fn lodged(module: &Module, value: Value) -> Value {
+    let mut at = value;
+    loop {
+        at = viewed(module, at);
+        match gates::in_place(module, at) {
+            Some(before) => at = before,
+            None => return at,
+        }
+    }
+}
+
+/// The value whose place `value` shares: itself, unless it lies in the memory of another or is
+/// computed in the place of a concat.
 pub fn storage(module: &Module, value: Value) -> Value {
-    let at = viewed(module, value);
+    let at = lodged(module, value);
     joins::joined(module, at).map_or(at, |joined| joined.into)
 }
 
@@ -315,7 +328,7 @@ pub fn plan(module: &Module, func: Op) -> Plan {
 
 /// Where a value begins in the place that it shares.
 fn bytes_into(module: &Module, value: Value) -> u64 {
-    let joined = joins::joined(module, viewed(module, value));
+    let joined = joins::joined(module, lodged(module, value));
     let bytes = module.value_type(value).elem().map_or(0, Elem::bytes);
     joined.map_or(0, |joined| joined.first * bytes as u64)
 }

@@ -4,11 +4,13 @@ pub mod canonicalize;
 pub mod cse;
 pub mod dead_ops;
 pub mod expand;
+pub mod flatten_cascades;
 pub mod fold;
 pub mod fold_batch_norm;
 pub mod fold_shuffles;
 pub mod fuse_epilogues;
 pub mod fuse_nests;
+pub mod gates;
 pub mod inline;
 pub mod joins;
 pub mod layout;
@@ -26,6 +28,7 @@ const PASSES: &[&PassDef] = &[
     &cse::PASS,
     &dead_ops::PASS,
     &expand::PASS,
+    &flatten_cascades::PASS,
     &fold::PASS,
     &fold_batch_norm::PASS,
     &fold_shuffles::PASS,

@@ -7,6 +7,7 @@ use lepid_ukernels::{Pool, Table};
 
 use crate::engine::Profiler;
 use crate::faults::FaultReport;
+use crate::gates::Survivors;
 use crate::slots::Slots;
 use crate::support::Support;
 
@@ -34,6 +35,10 @@ pub(crate) struct Ctx {
     pub(crate) zeros: *const f32,
     /// How many samples of a batch there are in this run.
     pub(crate) samples: usize,
+    /// Whose the rows are behind the gates of a cascade.
+    pub(crate) survivors: *mut Survivors,
+    /// How many samples have not left at the last gate; written by the program.
+    pub(crate) going_on: usize,
     /// The number of the step that a repeated task is at; written by the program.
     pub(crate) step: usize,
     /// Null, or where `Support::tick` adds up times.

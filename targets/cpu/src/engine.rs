@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::abi::{Ctx, MainFn};
 use crate::faults::FaultReport;
+use crate::gates::Survivors;
 use crate::interface::INTERFACE;
 use crate::machine::{self, MACHINE};
 use crate::slots::Slots;
@@ -175,6 +176,7 @@ pub(crate) struct Instance {
     profiler: Option<Box<Profiler>>,
     cells: Vec<i64>,
     slots: Slots,
+    survivors: Survivors,
     pub(crate) states: States,
     /// Where all arguments and results of the last run lie, states among them.
     inputs: Vec<*const u8>,
@@ -217,6 +219,7 @@ impl Instance {
             }),
             cells: vec![0; image.meta.cells],
             slots: Slots::new(image.meta.slots, dynamic_bytes),
+            survivors: Survivors::default(),
             states: States::new(&image.meta.states)?,
             inputs: Vec::new(),
             outputs: Vec::new(),
@@ -321,6 +324,8 @@ impl Instance {
             scratch_stride: self.scratch_stride,
             zeros: image.zeros.as_ptr().cast(),
             samples,
+            survivors: &mut self.survivors,
+            going_on: 0,
             step: 0,
             profiler,
             cells: self.cells.as_mut_ptr(),

@@ -13,6 +13,7 @@ pub(crate) const INTERFACE: u64 = {
     hash = add(hash, include_str!("engine.rs"));
     hash = add(hash, include_str!("eight_bits.rs"));
     hash = add(hash, include_str!("faults.rs"));
+    hash = add(hash, include_str!("gates.rs"));
     hash = add(hash, include_str!("slots.rs"));
     hash = add(hash, include_str!("linked.rs"));
     hash = add(hash, include_str!("routines/arithmetic.rs"));

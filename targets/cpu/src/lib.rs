@@ -17,6 +17,7 @@ mod eight_bits;
 )]
 mod engine;
 mod faults;
+mod gates;
 mod header;
 mod interface;
 mod isa;
@@ -145,7 +146,7 @@ impl Target for Cpu {
     }
 
     fn pipeline(&self) -> &str {
-        "inline{drop=true},refine,canonicalize,fold,cse,dead-ops,eqsat{rules=$eqsat},fold-batch-norm,canonicalize,fold,layout,\
+        "inline{drop=true},flatten-cascades,refine,canonicalize,fold,cse,dead-ops,eqsat{rules=$eqsat},fold-batch-norm,canonicalize,fold,layout,\
          canonicalize,fold,cse,dead-ops,expand,nn-to-kernel,canonicalize,fold,cse,dead-ops,\
          expand,fold-shuffles,fuse-epilogues,winograd{use=$winograd,error=$winograd-error},keep-eight-bits{use=$quantised},\
          pad-thin-inputs,fuse-strips,fuse-nests,fuse-prologues,dead-ops,memory-plan"
@@ -188,12 +189,13 @@ impl Target for Cpu {
             vec![error.with_help(batch::remedy(name))]
         })?;
         let listing = what == "asm";
-        let code = codegen::program::generate(module, cx.func, samples, &target, listing).map_err(
-            |error| {
+        let costs = cost::KernelCosts::of(&INFO, cx.options)?;
+        let seconds = |op: OpView<'_>| costs.seconds(op, 1);
+        let code = codegen::program::generate(module, cx.func, samples, &target, listing, &seconds)
+            .map_err(|error| {
                 let loc = module.loc(error.op).clone();
                 vec![Diagnostic::error(Code::EMIT_FAILED, loc, error.message)]
-            },
-        )?;
+            })?;
         let weights = code.weights.pack(module).map_err(fail)?;
         let walk = module.walk();
         let numbers: HashMap<Op, usize> = walk.iter().enumerate().map(|(i, &op)| (op, i)).collect();
@@ -349,6 +351,10 @@ fn legality(op: OpView<'_>) -> Legality {
     };
     match name {
         "core.call" => Legality::Unsupported("the pass `inline` puts calls in place".into()),
+        "adapt.cascade" => {
+            Legality::Unsupported("the pass `flatten-cascades` puts its stages in a row".into())
+        }
+        "adapt.gate" | "adapt.join" => native(lets_samples_leave(op)),
         _ if name.starts_with("core.") || name.starts_with("kernel.") => Legality::Native,
         "tensor.if" | "tensor.while" | "tensor.reshape" | "tensor.reduce" | "tensor.contract"
         | "tensor.window" => Legality::Native,
@@ -381,6 +387,14 @@ fn legality(op: OpView<'_>) -> Legality {
         "nn.lstm" | "nn.gru" => native(recurrent::has_kernel(op)),
         _ => Legality::Expand,
     }
+}
+
+/// Whether a gate can leave out what nobody wants: the samples of an open batch, or the only one.
+fn lets_samples_leave(op: OpView<'_>) -> bool {
+    let exit = op.result_tensor(0);
+    let func = op.module.parent_op(op.op).map(|func| op.module.view(func));
+    let func = func.filter(|func| func.name() == Func::INFO.name);
+    exit.dims[0] == Dim::Known(1) || func.is_some_and(|func| Func::batch(func) > 0)
 }
 
 fn elem(op: OpView<'_>, value: Value) -> Option<Elem> {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use lepid_ir::core::{Module, Op, Value};
 use lepid_ir::dialects::core::Func;
 use lepid_passes::transform::lower::nn_to_kernel::is_constant_expression;
-use lepid_passes::transform::memory_plan::{Storage, direct_outputs, values, viewed};
+use lepid_passes::transform::memory_plan::{Storage, direct_outputs, lodged, values};
 use lepid_passes::transform::states::{State, states};
 
 use crate::run::byte_count;
@@ -77,7 +77,7 @@ impl<'m> Places<'m> {
 
     /// The place of a value; constants get one among the weights.
     pub(crate) fn of(&self, weights: &mut Weights, value: Value) -> Place {
-        let root = viewed(self.module, value);
+        let root = lodged(self.module, value);
         if is_constant_expression(self.module, root) {
             return Place::Weights(weights.place(self.module, root, Layout::Raw));
         }

@@ -16,6 +16,7 @@ mod abi;
 mod capi;
 mod engine;
 mod faults;
+mod gates;
 mod interface;
 mod linked;
 mod machine;

@@ -4,6 +4,7 @@
 use half::{bf16, f16};
 
 use crate::abi::Ctx;
+use crate::gates::{self, GateArgs};
 use crate::routines::measure::{MEASURE_ADDRESSES, MEASURES, Measure};
 use crate::routines::{self, Routine};
 
@@ -23,6 +24,10 @@ pub(crate) struct Support {
     pub(crate) tick: unsafe extern "C" fn(*mut crate::engine::Profiler, usize),
     /// Makes room for a value whose extents are known only now.
     pub(crate) make_room: unsafe extern "C" fn(*mut Ctx, isize, *const i64, usize, usize) -> i64,
+    /// Lets samples leave a cascade, and gives how many go on.
+    pub(crate) gate: unsafe extern "C" fn(*mut Ctx, *const GateArgs) -> usize,
+    /// Brings back the samples that have left.
+    pub(crate) rejoin: unsafe extern "C" fn(*mut Ctx),
     /// In the order of [`MEASURES`].
     pub(crate) measures: [Measure; MEASURES.len()],
     /// In the order of [`routines::ROUTINES`].
@@ -73,6 +78,8 @@ pub(crate) static SUPPORT: Support = Support {
     copy,
     tick: crate::engine::tick,
     make_room: crate::slots::make_room,
+    gate: gates::gate,
+    rejoin: gates::rejoin,
     measures: MEASURE_ADDRESSES,
     routines: routines::ADDRESSES,
 };

@@ -10,6 +10,7 @@ use lepid_ir::dialects::tensor::{self as t, build};
 
 use super::{back, channels_last, to_last};
 use crate::core::rewrite::{Pattern, Rewrite, defined_by, rebuild, rebuild_with};
+use crate::transform::gates::Pairs;
 use crate::transform::matching::{dims, is_constant};
 
 pub(super) const PATTERNS: &[Pattern] = &[
@@ -87,6 +88,11 @@ pub(super) const PATTERNS: &[Pattern] = &[
         name: "sink-scan",
         op: "tensor.scan",
         apply: axis_attr,
+    },
+    Pattern {
+        name: "sink-gate",
+        op: "adapt.gate",
+        apply: gate,
     },
     Pattern {
         name: "sink-shuffle",
@@ -340,4 +346,30 @@ mod tests {
             }
         }
     }
+}
+
+/// What a gate hands on may have its axes in any order behind that of samples.
+fn gate(b: &mut Builder<'_>, op: Op) -> Rewrite {
+    let pairs = Pairs::of(b.module, op);
+    let moved: Vec<Value> = pairs.hands_on.iter().map(|&[_, result]| result).collect();
+    let mut operands = b.module.operands(op).to_vec();
+    let first = operands.len() - moved.len();
+    let sources: Vec<Option<Value>> = operands[first..]
+        .iter()
+        .map(|&v| channels_last(b, v))
+        .collect();
+    if sources.iter().all(Option::is_none) {
+        return Ok(None);
+    }
+    for (operand, source) in operands[first..].iter_mut().zip(&sources) {
+        *operand = source.unwrap_or(*operand);
+    }
+    let mut results = rebuild(b, op, &operands)?;
+    let first = results.len() - moved.len();
+    for (result, source) in results[first..].iter_mut().zip(sources) {
+        if source.is_some() {
+            *result = back(b, *result)?;
+        }
+    }
+    Ok(Some(results))
 }

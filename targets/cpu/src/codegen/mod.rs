@@ -7,6 +7,7 @@ pub(crate) mod convert;
 pub(crate) mod eight_bits;
 pub(crate) mod extent;
 pub(crate) mod function;
+mod gates;
 pub(crate) mod layers;
 pub(crate) mod lowering;
 pub(crate) mod nest;

@@ -8,11 +8,13 @@ use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{Function, Signature, types};
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_frontend::FunctionBuilderContext;
-use lepid_ir::core::{Block, Module, Op, Value as IrValue};
+use lepid_ir::core::{Block, Module, Op, OpView, Value as IrValue};
+use lepid_ir::dialects::adapt::{GateParts, Join};
 use lepid_ir::dialects::core::Func;
 use lepid_ir::dialects::kernel::Nest;
 use lepid_ir::dialects::tensor::DimOf;
 use lepid_passes::batch::Samples;
+use lepid_passes::transform::gates::Pairs;
 use lepid_passes::transform::joins::is_done_before;
 use lepid_passes::transform::lower::nn_to_kernel::is_constant_expression;
 use lepid_passes::transform::memory_plan::{is_open, is_view, storage};
@@ -20,6 +22,7 @@ use lepid_passes::transform::memory_plan::{is_open, is_view, storage};
 use crate::abi::Ctx;
 use crate::codegen::cells::{Cells, Count, Port};
 use crate::codegen::function::{Gen, main_signature, task_signature};
+use crate::codegen::gates::{Carried, GateTask, Scores};
 use crate::codegen::lowering::{Task, is_open_op, lower};
 use crate::codegen::nest::{self, NestIo};
 use crate::codegen::steps::{
@@ -52,16 +55,18 @@ pub(crate) struct Code {
 }
 
 /// Generates the code of a function whose memory is planned. With `samples` it is for any number of
-/// them up to the function's batch.
+/// them up to the function's batch. `seconds` is what an op is said to take.
 pub(crate) fn generate(
     module: &Module,
     func: Op,
     samples: Option<Samples>,
     isa: &OwnedTargetIsa,
     listing: bool,
+    seconds: &dyn Fn(OpView<'_>) -> f64,
 ) -> Result<Code, EmitError> {
     let mut emitter = Emitter {
         module,
+        seconds,
         isa: isa.as_ref(),
         places: Places::new(module, func),
         cells: Cells::new(samples),
@@ -95,6 +100,7 @@ pub(crate) fn generate(
 
 struct Emitter<'m> {
     module: &'m Module,
+    seconds: &'m dyn Fn(OpView<'_>) -> f64,
     isa: &'m dyn TargetIsa,
     places: Places<'m>,
     cells: Cells,
@@ -114,6 +120,8 @@ impl<'m> Emitter<'m> {
     /// Generates the tasks of a block, and the steps that run them.
     fn block(&mut self, block: Block) -> Result<Vec<Step>, EmitError> {
         let mut steps = Vec::new();
+        // What stands before each gate that no join has ended.
+        let mut before: Vec<Vec<Step>> = Vec::new();
         for op in self.module.ops_in(block).collect::<Vec<Op>>() {
             let view = self.module.view(op);
             let computed = view
@@ -127,6 +135,18 @@ impl<'m> Emitter<'m> {
                 _ if computed && !view.results().is_empty() => {}
                 _ if is_open_op(view) => self.open_op(op, &mut steps)?,
                 "tensor.reshape" => {}
+                "adapt.gate" => {
+                    self.gate(op, &mut steps)?;
+                    before.push(std::mem::take(&mut steps));
+                }
+                "adapt.join" => {
+                    self.gate(op, &mut steps)?;
+                    while let Some(mut outer) = before.pop() {
+                        outer.push(Step::GoOn(steps));
+                        steps = outer;
+                    }
+                    steps.push(Step::Rejoin);
+                }
                 _ if is_done_before(self.module, op) => {}
                 _ => self.op(op, &mut steps)?,
             }
@@ -331,6 +351,73 @@ impl<'m> Emitter<'m> {
             },
             port,
         }
+    }
+
+    /// A gate, or a join.
+    fn gate(&mut self, op: Op, steps: &mut Vec<Step>) -> Result<(), EmitError> {
+        let module = self.module;
+        let view = module.view(op);
+        let parts = match GateParts::of(view, view.operands()) {
+            Ok(parts) => parts,
+            Err(error) => lepid_ir::bug!("a gate passed the verifier: {error}"),
+        };
+        let pairs = Pairs::of(module, op);
+        let all = nest::dims(module, parts.exit)[0] as usize;
+        let rows = |value| bytes(module, value) / all.max(1);
+        let mut carried = |[from, to]: [IrValue; 2], emitted: Option<IrValue>| Carried {
+            from: self.place(from),
+            to: self.place(to),
+            emitted: emitted.map(|v| self.place(v)),
+            row: rows(to),
+        };
+        let emits = parts.emits.iter().map(|&v| Some(v));
+        let taken = pairs.taken.iter().zip(emits);
+        let taken = taken.map(|(&pair, v)| carried(pair, v)).collect();
+        let hands_on = pairs
+            .hands_on
+            .iter()
+            .map(|&pair| carried(pair, None))
+            .collect();
+        let begun = !is_constant_expression(module, parts.exit);
+        let task = GateTask {
+            leaves: parts.leaves.map(|v| self.place(v)),
+            exit: self.place(pairs.exit[1]),
+            exit_before: begun.then(|| self.place(parts.exit)),
+            scores: parts.scores.map(|[score, best]| Scores {
+                score: self.place(score),
+                best_before: self.place(best),
+                best: pairs.best.map(|[_, best]| self.place(best)),
+            }),
+            stage: parts.stage as i64,
+            fixed: self
+                .cells
+                .most_samples(pairs.exit[1])
+                .is_none()
+                .then_some(all),
+            saves: self.seconds_behind(op) / all.max(1) as f64,
+            taken,
+            hands_on,
+        };
+        let number = self.function(op, |g| {
+            task.emit(g);
+            Ok(())
+        })?;
+        steps.push(Step::Run {
+            task: number,
+            sharing: Sharing::Never,
+        });
+        Ok(())
+    }
+
+    /// What all ops behind a gate take, up to the join.
+    fn seconds_behind(&self, gate: Op) -> f64 {
+        let block = self.module.op_block(gate);
+        let ops = block
+            .into_iter()
+            .flat_map(|block| self.module.ops_in(block));
+        let behind = ops.skip_while(|&op| op != gate);
+        let stage = behind.take_while(|&op| self.module.op_name(op) != Join::INFO.name);
+        stage.map(|op| (self.seconds)(self.module.view(op))).sum()
     }
 
     fn branch(&mut self, op: Op) -> Result<Step, EmitError> {

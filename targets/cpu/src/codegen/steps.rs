@@ -50,6 +50,10 @@ pub(crate) enum Step {
     Extent { to: Place, size: Size },
     /// Copies a value, its extents included.
     Assign { to: Target, from: Port, site: usize },
+    /// What is done only if samples go on behind a gate.
+    GoOn(Vec<Step>),
+    /// All samples are there again, those that have left, too.
+    Rejoin,
     /// Says where an output lies that the caller made no room for.
     Publish { output: usize, from: Place },
 }
@@ -147,6 +151,16 @@ pub(crate) fn emit_steps(
                 let from = g.address(*from);
                 let table = g.ctx_pointer(offset_of!(Ctx, outputs));
                 g.store(from, table, 8 * *output as i32);
+            }
+            Step::GoOn(steps) => {
+                let going_on = g.ctx_pointer(offset_of!(Ctx, going_on));
+                let mut outcome = Ok(());
+                g.when(going_on, |g| outcome = emit_steps(g, module, steps));
+                outcome?;
+            }
+            Step::Rejoin => {
+                let ctx = g.ctx;
+                g.support(offset_of!(Support, rejoin), &[ctx], &[]);
             }
             Step::Run { task, sharing } => {
                 emit_shared(g, *task, *sharing);
