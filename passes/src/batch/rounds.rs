@@ -106,7 +106,8 @@ impl Rounds {
             .chain(pairs.taken);
         let so_far: Vec<[Value; 2]> = so_far.collect();
         for &value in view.operands().iter().filter(|v| spread(v)) {
-            let is_so_far = so_far.iter().any(|&[v, _]| v == value);
+            let is_so_far =
+                pairs.best_before == Some(value) || so_far.iter().any(|&[v, _]| v == value);
             let wanted = if is_so_far { start } else { now };
             self.fits(view, value, wanted)?;
         }

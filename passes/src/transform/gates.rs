@@ -20,7 +20,9 @@ pub fn is_gate(module: &Module, op: Op) -> bool {
 pub struct Pairs {
     /// The number of each sample's exit.
     pub exit: [Value; 2],
-    /// The best score so far.
+    /// The best score before, if it is asked for.
+    pub best_before: Option<Value>,
+    /// The best score before and now; none of a join.
     pub best: Option<[Value; 2]>,
     pub taken: Vec<[Value; 2]>,
     pub hands_on: Vec<[Value; 2]>,
@@ -40,12 +42,14 @@ impl Pairs {
             None => lepid_ir::bug!("a gate has too few results"),
         };
         let exit = [parts.exit, next()];
-        let best = parts.scores.filter(|_| parts.leaves.is_some());
-        let best = best.map(|[_, best]| [best, next()]);
+        let best_before = parts.scores.map(|[_, best]| best);
+        let best = best_before.filter(|_| parts.leaves.is_some());
+        let best = best.map(|best| [best, next()]);
         let taken = parts.taken.into_iter().map(|v| [v, next()]).collect();
         let hands_on = parts.hands_on.into_iter().map(|v| [v, next()]).collect();
         Pairs {
             exit,
+            best_before,
             best,
             taken,
             hands_on,

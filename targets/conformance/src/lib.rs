@@ -20,14 +20,14 @@ macro_rules! tests {
     ($target:expr, unsupported: [$($op:literal),* $(,)?]) => {
         $crate::tests! { @each $target, [$($op),*],
             unary binary logic nest shape fold contract index sort dynamic control
-            activation conv pool norm product recurrent resize graph open opened
+            activation conv pool norm product recurrent resize adapt graph open opened
         }
         #[test]
         fn every_family_is_tested() {
             let named = [
                 "unary", "binary", "logic", "nest", "shape", "fold", "contract", "index", "sort",
                 "dynamic", "control", "activation", "conv", "pool", "norm", "product",
-                "recurrent", "resize", "graph", "open",
+                "recurrent", "resize", "adapt", "graph", "open",
                 "opened",
             ];
             let all: Vec<&str> = $crate::FAMILIES.iter().map(|(name, _)| *name).collect();

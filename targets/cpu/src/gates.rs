@@ -10,9 +10,11 @@ use crate::abi::Ctx;
 pub(crate) struct GateArgs {
     /// Per row a truth value; null behind the last stage.
     pub(crate) leaves: *const u8,
-    /// Per sample the number of its exit, and what it was before; null: nobody has left.
+    /// Per sample the number of its exit, and what it was before.
     pub(crate) exit: *mut i32,
     pub(crate) exit_before: *const i32,
+    /// Not 0 if there was no gate before.
+    pub(crate) first: usize,
     /// Per row the score and per sample the best one, before and now; null if nobody asks for it.
     pub(crate) score: *const f32,
     pub(crate) best_before: *const f32,
@@ -68,13 +70,12 @@ pub(crate) unsafe extern "C" fn gate(ctx: *mut Ctx, args: *const GateArgs) -> us
     } else {
         ctx.samples
     };
-    if args.exit_before.is_null() {
-        survivors.whole = count;
-        survivors.rows.clear();
-        survivors.rows.extend(0..count as u32);
-    }
     // SAFETY: as the caller says.
     unsafe {
+        if args.first != 0 {
+            let exits = std::slice::from_raw_parts(args.exit_before, count);
+            survivors.begin(exits);
+        }
         args.begin(survivors.whole);
         args.leave(&mut survivors.rows);
     }
@@ -105,6 +106,17 @@ pub(crate) unsafe extern "C" fn rejoin(ctx: *mut Ctx) {
     unsafe { (*ctx).samples = (*(*ctx).survivors).whole }
 }
 
+impl Survivors {
+    /// All samples but those that have left have a row.
+    fn begin(&mut self, exits: &[i32]) {
+        self.whole = exits.len();
+        self.rows.clear();
+        let rows = (0..).zip(exits);
+        self.rows
+            .extend(rows.map(|(i, &exit)| if exit < 0 { i } else { LEFT }));
+    }
+}
+
 impl GateArgs {
     fn taken(&self) -> &[Moved] {
         // SAFETY: generated code has filled in so many.
@@ -120,10 +132,7 @@ impl GateArgs {
     unsafe fn begin(&self, whole: usize) {
         // SAFETY: per sample there is a number of the exit, a best score and a row of each value.
         unsafe {
-            match self.exit_before.is_null() {
-                true => std::slice::from_raw_parts_mut(self.exit, whole).fill(-1),
-                false => copy(self.exit_before.cast(), self.exit.cast(), 4 * whole),
-            }
+            copy(self.exit_before.cast(), self.exit.cast(), 4 * whole);
             if !self.best.is_null() {
                 copy(self.best_before.cast(), self.best.cast(), 4 * whole);
             }

@@ -3,90 +3,17 @@
 
 mod support;
 
-use lepid_ir::core::{Builder, Code, Diagnostic, Elem, Module, Op, Tensor, Value};
-use lepid_ir::dialects::core::{Func, Return, constant};
+use lepid_ir::core::{Code, Elem, Module, Op, Tensor};
+use lepid_ir::dialects::core::{Func, constant};
 use lepid_ir::dialects::{nn, tensor};
 use lepid_ir::interp::{self, random::Random};
-use lepid_passes::batch::{self, Batch};
 use lepid_target_api::{CompileOptions, Executable, LoadOptions, Package, Target};
 use lepid_target_cpu::Cpu;
 
-/// A function of so many samples.
-type Model = fn(samples: usize) -> Module;
+use support::layers::{Model, function, opened};
+use support::sample;
 
 const MOST: u64 = 5;
-
-fn function(
-    args: &[&[usize]],
-    body: impl FnOnce(&mut Layers<'_>, &[Value]) -> Vec<Value>,
-) -> Module {
-    let mut module = Module::new();
-    let types: Vec<_> = args
-        .iter()
-        .map(|shape| Tensor::zeros(Elem::F32, shape).ty())
-        .collect();
-    let func = Func::create(&mut module, "main", &types, &[]).unwrap();
-    let block = Func::block(module.view(func));
-    let args = module.block_args(block).to_vec();
-    let mut layers = Layers {
-        b: Builder::at_end(&mut module, block),
-        random: Random::new(7),
-    };
-    let results = body(&mut layers, &args);
-    Return::build(&mut layers.b, &results, &[]).unwrap();
-    module
-}
-
-/// Layers with random weights, the same for any number of samples.
-struct Layers<'m> {
-    b: Builder<'m>,
-    random: Random,
-}
-
-impl Layers<'_> {
-    fn weights(&mut self, shape: &[usize]) -> Value {
-        let weights = self.random.tensor(Elem::F32, shape);
-        constant(&mut self.b, weights).unwrap()
-    }
-
-    fn conv(&mut self, x: Value, weights: [usize; 4], stride: i64, groups: i64) -> Value {
-        let pad = (weights[2] / 2) as i64;
-        let w = self.weights(&weights);
-        let bias = self.weights(&weights[..1]);
-        let attrs = [
-            ("stride", [stride; 2].into()),
-            ("dilation", [1; 2].into()),
-            ("pad", [pad; 4].into()),
-            ("groups", groups.into()),
-        ];
-        self.b.one(&nn::Conv, &[x, w, bias], &attrs).unwrap()
-    }
-
-    fn relu(&mut self, x: Value) -> Value {
-        self.b.one(&nn::Relu, &[x], &[]).unwrap()
-    }
-
-    fn reshape(&mut self, x: Value, shape: &[usize]) -> Value {
-        let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
-        let attrs = [("shape", shape.into())];
-        self.b.one(&tensor::Reshape, &[x], &attrs).unwrap()
-    }
-
-    fn transpose(&mut self, x: Value, perm: &[i64]) -> Value {
-        let attrs = [("perm", perm.to_vec().into())];
-        self.b.one(&tensor::Transpose, &[x], &attrs).unwrap()
-    }
-
-    fn linear(&mut self, x: Value, weights: [usize; 2]) -> Value {
-        let w = self.weights(&weights);
-        let bias = self.weights(&weights[1..]);
-        self.b.one(&nn::Linear, &[x, w, bias], &[]).unwrap()
-    }
-
-    fn along(&mut self, op: &'static dyn lepid_ir::core::OpDef, x: Value, axis: i64) -> Value {
-        self.b.one(op, &[x], &[("axis", axis.into())]).unwrap()
-    }
-}
 
 /// Winograd's, depthwise, grouped, strided and pixel convolutions, a pool, a concat, a residual.
 fn images(n: usize) -> Module {
@@ -171,17 +98,6 @@ fn main_of(module: &Module) -> Op {
     Func::find(module, "main").unwrap()
 }
 
-fn opened(model: Model) -> Result<Module, Diagnostic> {
-    let (mut module, other) = (model(MOST as usize), model(MOST as usize + 1));
-    let batch = Batch {
-        name: "N".to_string(),
-        most: MOST,
-    };
-    let func = main_of(&module);
-    batch::open(&mut module, func, (&other, main_of(&other)), &batch)?;
-    Ok(module)
-}
-
 fn inputs(module: &Module, seed: u64) -> Vec<Tensor> {
     let mut random = Random::new(seed);
     let args = Func::args(module.view(main_of(module))).iter();
@@ -208,27 +124,10 @@ fn largest_error(found: &Tensor, wanted: &Tensor) -> f64 {
         .fold(0.0, f64::max)
 }
 
-/// Sample `i` of the values that hold `n` of them.
-fn sample(values: &[Tensor], i: usize, n: usize, holds: &[u64]) -> Vec<Tensor> {
-    let values = values.iter().zip(holds);
-    values
-        .map(|(value, &rows)| match rows {
-            0 => value.clone(),
-            _ => {
-                let size = value.bytes().len() / n;
-                let bytes = value.bytes()[i * size..][..size].to_vec();
-                let mut shape = value.shape().to_vec();
-                shape[0] /= n;
-                Tensor::new(value.elem(), shape, lepid_ir::core::Bytes::from_vec(bytes))
-            }
-        })
-        .collect()
-}
-
 #[test]
 fn samples_are_the_interpreters_and_keep_their_bits() {
     for (seed, model) in [images as Model, tokens, shared].into_iter().enumerate() {
-        let package = support::package(&opened(model).unwrap(), &CompileOptions::default());
+        let package = support::package(&opened(model, MOST).unwrap(), &CompileOptions::default());
         let rows = package.signature.batch.clone().unwrap();
         let mut sessions = [session(&package, 1), session(&package, 3)];
         for n in [5, 1, 2, 3, 4, 13] {
@@ -261,7 +160,7 @@ fn samples_are_the_interpreters_and_keep_their_bits() {
 #[test]
 fn nothing_is_read_or_written_beyond_the_samples() {
     for model in [images as Model, tokens, shared] {
-        let package = support::package(&opened(model).unwrap(), &CompileOptions::default());
+        let package = support::package(&opened(model, MOST).unwrap(), &CompileOptions::default());
         let mut session = session(&package, 2);
         // Samples before leave values behind that must not be seen.
         let full = model(MOST as usize);
@@ -280,7 +179,7 @@ fn nothing_is_read_or_written_beyond_the_samples() {
 
 #[test]
 fn no_sample_gives_none() {
-    let package = support::package(&opened(images).unwrap(), &CompileOptions::default());
+    let package = support::package(&opened(images, MOST).unwrap(), &CompileOptions::default());
     let none = Tensor::zeros(Elem::F32, &[0, 3, 20, 18]);
     let found = session(&package, 1).run(&[none]).unwrap();
     assert_eq!(found[0].shape(), [0, 10]);
@@ -288,7 +187,7 @@ fn no_sample_gives_none() {
 
 #[test]
 fn inputs_must_agree() {
-    let package = support::package(&opened(shared).unwrap(), &CompileOptions::default());
+    let package = support::package(&opened(shared, MOST).unwrap(), &CompileOptions::default());
     let tensor = |shape: &[usize]| Tensor::zeros(Elem::F32, shape);
     let mut session = session(&package, 1);
     assert!(session.run(&[tensor(&[2, 12]), tensor(&[12])]).is_ok());
@@ -307,7 +206,7 @@ fn outputs_are_bounded() {
             vec![l.b.one(&tensor::Reduce, &[args[0]], &attrs).unwrap()]
         })
     };
-    let package = support::package(&opened(model).unwrap(), &CompileOptions::default());
+    let package = support::package(&opened(model, MOST).unwrap(), &CompileOptions::default());
     let mut session = session(&package, 1);
     let many = |n: usize| [Tensor::zeros(Elem::F32, &[n, 0])];
     assert_eq!(session.run(&many(7)).unwrap()[0].to_f64s(), [0.0; 7]);
@@ -350,7 +249,7 @@ const MIXED: &[(&str, Model)] = &[
 #[test]
 fn what_differs_by_more_than_the_leading_extent_is_refused() {
     for (word, model) in MIXED {
-        let error = opened(*model).err().unwrap();
+        let error = opened(*model, MOST).err().unwrap();
         assert_eq!(error.code, Code::BATCH);
         assert!(error.message.contains(word), "{}", error.message);
         assert!(error.help.is_some());
@@ -391,7 +290,7 @@ fn ops_that_mix_samples_are_refused() {
         },
     ];
     for (i, model) in models.iter().enumerate() {
-        let module = opened(*model).unwrap();
+        let module = opened(*model, MOST).unwrap();
         let error = support::try_package(&module, &CompileOptions::default());
         let error = error
             .err()

@@ -1,5 +1,6 @@
 //! The cases, by family.
 
+mod adapt;
 mod control;
 mod graphs;
 mod nests;
@@ -34,6 +35,7 @@ pub const FAMILIES: &[(&str, Family)] = &[
     ("product", || both(nn::product(), variants::product())),
     ("recurrent", || both(nn::recurrent(), variants::recurrent())),
     ("resize", || both(nn::resize(), variants::resize())),
+    ("adapt", || build(adapt::adapt())),
     ("graph", graphs::cases),
     ("open", open::cases),
     ("opened", opened),

@@ -15,8 +15,9 @@ pub(crate) struct GateTask {
     /// Not of a join.
     pub(crate) leaves: Option<Place>,
     pub(crate) exit: Place,
-    /// None if nobody has left before.
-    pub(crate) exit_before: Option<Place>,
+    pub(crate) exit_before: Place,
+    /// Whether there is no gate before.
+    pub(crate) first: bool,
     pub(crate) scores: Option<Scores>,
     pub(crate) stage: i64,
     /// The number of rows, if it is fixed.
@@ -51,7 +52,7 @@ impl GateTask {
         let places = [
             (offset_of!(GateArgs, leaves), self.leaves),
             (offset_of!(GateArgs, exit), Some(self.exit)),
-            (offset_of!(GateArgs, exit_before), self.exit_before),
+            (offset_of!(GateArgs, exit_before), Some(self.exit_before)),
             (offset_of!(GateArgs, score), scores.map(|s| s.score)),
             (
                 offset_of!(GateArgs, best_before),
@@ -63,6 +64,7 @@ impl GateTask {
             let address = address(g, place);
             args.set(g, at, address);
         }
+        args.set_int(g, offset_of!(GateArgs, first), self.first.into());
         args.set_int(g, offset_of!(GateArgs, stage), self.stage);
         args.set_int(
             g,

@@ -14,7 +14,7 @@ use lepid_ir::dialects::core::Func;
 use lepid_ir::dialects::kernel::Nest;
 use lepid_ir::dialects::tensor::DimOf;
 use lepid_passes::batch::Samples;
-use lepid_passes::transform::gates::Pairs;
+use lepid_passes::transform::gates::{Pairs, is_gate};
 use lepid_passes::transform::joins::is_done_before;
 use lepid_passes::transform::lower::nn_to_kernel::is_constant_expression;
 use lepid_passes::transform::memory_plan::{is_open, is_view, storage};
@@ -141,17 +141,16 @@ impl<'m> Emitter<'m> {
                 }
                 "adapt.join" => {
                     self.gate(op, &mut steps)?;
-                    while let Some(mut outer) = before.pop() {
-                        outer.push(Step::GoOn(steps));
-                        steps = outer;
-                    }
-                    steps.push(Step::Rejoin);
+                    steps = rejoined(&mut before, steps);
                 }
                 _ if is_done_before(self.module, op) => {}
                 _ => self.op(op, &mut steps)?,
             }
         }
-        Ok(steps)
+        Ok(match before.is_empty() {
+            true => steps,
+            false => rejoined(&mut before, steps),
+        })
     }
 
     fn op(&mut self, op: Op, steps: &mut Vec<Step>) -> Result<(), EmitError> {
@@ -378,11 +377,12 @@ impl<'m> Emitter<'m> {
             .iter()
             .map(|&pair| carried(pair, None))
             .collect();
-        let begun = !is_constant_expression(module, parts.exit);
+        let before = module.defining_op(parts.exit);
         let task = GateTask {
             leaves: parts.leaves.map(|v| self.place(v)),
             exit: self.place(pairs.exit[1]),
-            exit_before: begun.then(|| self.place(parts.exit)),
+            exit_before: self.place(parts.exit),
+            first: before.is_none_or(|before| !is_gate(module, before)),
             scores: parts.scores.map(|[score, best]| Scores {
                 score: self.place(score),
                 best_before: self.place(best),
@@ -607,6 +607,16 @@ impl<'m> Emitter<'m> {
         })?;
         Ok(())
     }
+}
+
+/// All steps of a cascade: what stands behind each gate is done only if samples go on there.
+fn rejoined(before: &mut Vec<Vec<Step>>, mut steps: Vec<Step>) -> Vec<Step> {
+    while let Some(mut outer) = before.pop() {
+        outer.push(Step::GoOn(steps));
+        steps = outer;
+    }
+    steps.push(Step::Rejoin);
+    steps
 }
 
 fn bytes(module: &Module, value: IrValue) -> usize {

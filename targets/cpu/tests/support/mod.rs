@@ -1,5 +1,8 @@
 //! Compiling functions for the CPU with other pipelines or options, and running them.
 
+#[allow(dead_code, reason = "not every test file builds layers")]
+pub(crate) mod layers;
+
 use lepid_ir::core::{Diagnostics, Module, Tensor};
 use lepid_ir::dialects;
 use lepid_passes::core::Silent;
@@ -56,4 +59,22 @@ pub(crate) fn run(package: &Package, threads: usize, inputs: &[Tensor]) -> Tenso
     };
     let mut outputs = Cpu.load(package, &options).unwrap().run(inputs).unwrap();
     outputs.swap_remove(0)
+}
+
+/// Sample `i` of the values that hold `n` of them.
+#[allow(dead_code, reason = "for programs of several samples")]
+pub(crate) fn sample(values: &[Tensor], i: usize, n: usize, holds: &[u64]) -> Vec<Tensor> {
+    let values = values.iter().zip(holds);
+    values
+        .map(|(value, &rows)| match rows {
+            0 => value.clone(),
+            _ => {
+                let size = value.bytes().len() / n;
+                let bytes = value.bytes()[i * size..][..size].to_vec();
+                let mut shape = value.shape().to_vec();
+                shape[0] /= n;
+                Tensor::new(value.elem(), shape, lepid_ir::core::Bytes::from_vec(bytes))
+            }
+        })
+        .collect()
 }
