@@ -55,5 +55,4 @@ pub(crate) struct Ctx {
 
 /// The entry of a generated program: runs all tasks in order, as part 0 of 1. Gives 0, or the
 /// number of the fault that ended the run.
-pub(crate) type MainFn =
-    unsafe extern "C" fn(ctx: *mut Ctx, thread: usize, part: usize, parts: usize) -> i64;
+pub(crate) type MainFn = unsafe extern "C" fn(ctx: *mut Ctx, part: usize, parts: usize) -> i64;

@@ -337,7 +337,7 @@ impl Instance {
         // generated for, and the caller vouches for inputs and outputs.
         let fault = unsafe {
             let main: MainFn = std::mem::transmute(image.main);
-            main(&mut ctx, 0, 0, 1)
+            main(&mut ctx, 0, 1)
         };
         match fault {
             0 => {

@@ -20,11 +20,10 @@ use crate::support::Support;
 /// Memory that the plan vouches for: aligned to its element, never trapping.
 pub(crate) const MEMORY: MemFlagsData = MemFlagsData::trusted();
 
-/// A function `(ctx, thread, part, parts)` that is being built.
+/// A function `(ctx, part, parts)` that is being built.
 pub(crate) struct Gen<'f> {
     pub(crate) b: FunctionBuilder<'f>,
     pub(crate) ctx: Value,
-    thread: Value,
     pub(crate) part: Value,
     pub(crate) parts: Value,
     pub(crate) abilities: Abilities,
@@ -51,9 +50,8 @@ impl<'f> Gen<'f> {
         Gen {
             b,
             ctx: params[0],
-            thread: params[1],
-            part: params[2],
-            parts: params[3],
+            part: params[1],
+            parts: params[2],
             abilities: Abilities::of(isa),
             lent: None,
             lent_bytes: 0,
@@ -227,7 +225,7 @@ impl<'f> Gen<'f> {
     pub(crate) fn scratch(&mut self) -> Value {
         let base = self.ctx_pointer(offset_of!(Ctx, scratch));
         let stride = self.ctx_pointer(offset_of!(Ctx, scratch_stride));
-        let offset = self.b.ins().imul(stride, self.thread);
+        let offset = self.b.ins().imul(stride, self.part);
         self.add(base, offset)
     }
 
@@ -417,10 +415,10 @@ impl<'f> Gen<'f> {
     }
 }
 
-/// `(ctx, thread, part, parts)`, in the C convention.
+/// `(ctx, part, parts)`, in the C convention.
 pub(crate) fn task_signature(call_conv: CallConv) -> Signature {
     let mut signature = Signature::new(call_conv);
-    signature.params = vec![AbiParam::new(types::I64); 4];
+    signature.params = vec![AbiParam::new(types::I64); 3];
     signature
 }
 

@@ -62,29 +62,19 @@ pub(crate) enum Step {
 #[derive(Copy, Clone, Debug)]
 pub(crate) enum Sharing {
     Never,
-    /// In so many parts at most.
-    Always {
-        most: usize,
-    },
-    /// If there are so many samples, in so many parts at most.
-    From {
-        samples: usize,
-        most: usize,
-    },
+    Always,
+    /// If there are so many samples.
+    From(usize),
 }
 
 impl Sharing {
-    /// For a task of this many times the work that one thread should do alone, for all of these
+    /// For a task of this many times the work that one thread should do alone, for all of `most`
     /// samples if it works through samples.
-    pub(crate) fn of(times: f64, samples: Option<usize>) -> Sharing {
-        let most = (times / PART_TIMES) as usize;
-        match samples {
+    pub(crate) fn of(times: f64, most: Option<usize>) -> Sharing {
+        match most {
             _ if times <= 1.0 => Sharing::Never,
-            Some(samples) => Sharing::From {
-                samples: (samples as f64 / times).ceil() as usize,
-                most,
-            },
-            None => Sharing::Always { most },
+            Some(most) => Sharing::From((most as f64 / times).ceil() as usize),
+            None => Sharing::Always,
         }
     }
 }
@@ -121,10 +111,6 @@ pub(crate) struct EmitError {
     pub(crate) op: Op,
     pub(crate) message: String,
 }
-
-/// A thread has several parts of a task if each is so many times the work that one thread should do
-/// alone: a tenth of a millisecond and more.
-const PART_TIMES: f64 = 32.0;
 
 /// Work below this many elements is not worth a second thread.
 const SERIAL_ELEMENTS: i64 = 20_000;
@@ -319,56 +305,46 @@ fn emit_run_sized(g: &mut Gen<'_>, task: usize, work: &[Vec<Size>]) {
         let product = g.extent(product);
         most = g.max(most, product);
     }
-    let parts =
-        g.b.ins()
-            .udiv_imm_u(most, SERIAL_ELEMENTS * PART_TIMES as i64);
-    emit_run_from(g, task, most, SERIAL_ELEMENTS, parts);
+    emit_run_from(g, task, most, SERIAL_ELEMENTS);
 }
 
 fn emit_shared(g: &mut Gen<'_>, task: usize, sharing: Sharing) {
     match sharing {
-        Sharing::Never => emit_alone(g, task),
-        Sharing::Always { most } => {
-            let most = g.int(most as i64);
-            emit_parallel(g, task, most);
-        }
-        Sharing::From {
-            samples: least,
-            most,
-        } => {
-            let (samples, most) = (g.samples(1), g.int(most as i64));
-            emit_run_from(g, task, samples, least as i64, most);
+        Sharing::Never => emit_run(g, task, false),
+        Sharing::Always => emit_run(g, task, true),
+        Sharing::From(least) => {
+            let samples = g.samples(1);
+            emit_run_from(g, task, samples, least as i64);
         }
     }
 }
 
-/// Runs a task on all threads if `amount` is at least `least`, in `most` parts at most.
-fn emit_run_from(g: &mut Gen<'_>, task: usize, amount: Value, least: i64, most: Value) {
+/// Runs a task on all threads if `amount` is at least `least`.
+fn emit_run_from(g: &mut Gen<'_>, task: usize, amount: Value, least: i64) {
     let least = g.int(least);
     let few = g.b.ins().icmp(IntCC::SignedLessThan, amount, least);
     let many =
         g.b.ins()
             .icmp(IntCC::SignedGreaterThanOrEqual, amount, least);
-    g.when(few, |g| emit_alone(g, task));
-    g.when(many, |g| emit_parallel(g, task, most));
+    g.when(few, |g| emit_run(g, task, false));
+    g.when(many, |g| emit_run(g, task, true));
 }
 
-fn emit_parallel(g: &mut Gen<'_>, task: usize, most: Value) {
-    let (ctx, callee) = (g.ctx, task_pointer(g, task));
-    let pool = g.ctx_pointer(offset_of!(Ctx, pool));
-    g.kernel(offset_of!(Table, parallel), &[pool, callee, ctx, most], &[]);
-}
-
-fn emit_alone(g: &mut Gen<'_>, task: usize) {
-    let callee = task_pointer(g, task);
-    let args: [Value; 4] = [g.ctx, g.int(0), g.int(0), g.int(1)];
-    let signature = g.signature(&[types::I64; 4], &[]);
-    g.b.ins().call_indirect(signature, callee, &args);
-}
-
-fn task_pointer(g: &mut Gen<'_>, task: usize) -> Value {
+fn emit_run(g: &mut Gen<'_>, task: usize, parallel: bool) {
     let table = g.ctx_pointer(offset_of!(Ctx, tasks));
-    g.load(types::I64, table, 8 * task as i32)
+    let callee = g.load(types::I64, table, 8 * task as i32);
+    let ctx = g.ctx;
+    match parallel {
+        true => {
+            let pool = g.ctx_pointer(offset_of!(Ctx, pool));
+            g.kernel(offset_of!(Table, parallel), &[pool, callee, ctx], &[]);
+        }
+        false => {
+            let args: [Value; 3] = [ctx, g.int(0), g.int(1)];
+            let signature = g.signature(&[types::I64; 3], &[]);
+            g.b.ins().call_indirect(signature, callee, &args);
+        }
+    }
 }
 
 /// Books the time since the last booking on a task, if the run is profiled.

@@ -1,8 +1,7 @@
 //! A pool of threads that spin for a moment, then park.
 //!
 //! One region costs well under a microsecond while the workers still spin, which they do between the layers of one
-//! inference. A region may have several parts for each thread: one that is done with its own takes those of a thread
-//! that got less of its core. Which thread runs a part never changes a result.
+//! inference. The caller takes part 0, worker `i` takes part `i`: which thread runs a part never changes a result.
 
 use std::cell::UnsafeCell;
 use std::ffi::c_void;
@@ -11,17 +10,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-/// What a region runs: `task(ctx, thread, part, parts)`. A panic inside ends the process, as in any `extern "C"`
-/// function.
-pub type Task = unsafe extern "C" fn(ctx: *const c_void, thread: usize, part: usize, parts: usize);
+/// What a region runs: `task(ctx, part, parts)`. A panic inside ends the process, as in any `extern "C"` function.
+pub type Task = unsafe extern "C" fn(ctx: *const c_void, part: usize, parts: usize);
 
 /// How long an idle worker spins before it parks.
 const SPIN: Duration = Duration::from_micros(80);
 /// Spins between two looks at the clock.
 const SPINS_PER_LOOK: u32 = 64;
-/// The most parts for each thread: more were measured to cost more, as some kernels begin each part with work that
-/// the others do, too, than they save where the system slows a thread down.
-const PARTS: usize = 2;
 
 /// A fixed number of threads, the caller of a region being one of them.
 #[derive(Debug)]
@@ -45,7 +40,6 @@ impl Pool {
             busy: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             job: UnsafeCell::new(None),
-            taken: (0..threads).map(|_| Padded(AtomicUsize::new(0))).collect(),
             parked: (1..threads)
                 .map(|_| Padded(AtomicBool::new(false)))
                 .collect(),
@@ -70,7 +64,7 @@ impl Pool {
         }
     }
 
-    /// Number of threads, the caller of a region being one.
+    /// Number of parts of every region.
     pub fn threads(&self) -> usize {
         self.workers.len() + 1
     }
@@ -79,7 +73,6 @@ impl Pool {
     pub fn run<F: Fn(usize, usize) + Sync>(&self, f: F) {
         unsafe extern "C" fn call<F: Fn(usize, usize) + Sync>(
             ctx: *const c_void,
-            _: usize,
             part: usize,
             parts: usize,
         ) {
@@ -87,39 +80,29 @@ impl Pool {
             unsafe { (*ctx.cast::<F>())(part, parts) }
         }
         // SAFETY: `call::<F>` expects exactly this pointer.
-        unsafe { self.region(call::<F>, std::ptr::from_ref(&f).cast(), 1) }
+        unsafe { self.region(call::<F>, std::ptr::from_ref(&f).cast()) }
     }
 
-    /// Runs `task(ctx, thread, part, parts)` for every part and returns when all are done. There are so many
-    /// parts for each thread that they are `most` in all at most, but one at least.
+    /// Runs `task(ctx, part, parts)` for every part and returns when all are done.
     ///
     /// A region that starts while another one runs, on this thread or any other, runs all its parts on its own thread.
     ///
     /// # Safety
     /// `task` may be called with `ctx` from several threads at once.
-    pub unsafe fn region(&self, task: Task, ctx: *const c_void, most: usize) {
-        let threads = self.threads();
+    pub unsafe fn region(&self, task: Task, ctx: *const c_void) {
+        let parts = self.threads();
         let shared = &*self.shared;
-        if threads == 1 || shared.busy.swap(true, Ordering::Acquire) {
-            for part in 0..threads {
+        if parts == 1 || shared.busy.swap(true, Ordering::Acquire) {
+            for part in 0..parts {
                 // SAFETY: passed on from the caller.
-                unsafe { task(ctx, 0, part, threads) };
+                unsafe { task(ctx, part, parts) };
             }
             return;
         }
-        let job = Job {
-            task,
-            ctx,
-            threads,
-            each: (most / threads).clamp(1, PARTS),
-        };
-        for taken in &shared.taken {
-            taken.0.store(0, Ordering::Relaxed);
-        }
         // SAFETY: `busy` keeps other callers out, and no worker reads the job between regions: each has counted itself
         // off `running` after its last use, and waits for the generation to change.
-        unsafe { *shared.job.get() = Some(job) };
-        shared.running.store(threads - 1, Ordering::Relaxed);
+        unsafe { *shared.job.get() = Some(Job { task, ctx, parts }) };
+        shared.running.store(parts - 1, Ordering::Relaxed);
         // Sequentially consistent together with the worker's store to `parked` and its second look at the generation:
         // either the worker sees the new generation, or we see it parked.
         shared.generation.fetch_add(1, Ordering::SeqCst);
@@ -129,7 +112,7 @@ impl Pool {
             }
         }
         // SAFETY: passed on from the caller.
-        unsafe { job.work(shared, 0) };
+        unsafe { task(ctx, 0, parts) };
         let mut spins = 0u32;
         while shared.running.load(Ordering::Acquire) != 0 {
             spins += 1;
@@ -159,49 +142,16 @@ impl Drop for Pool {
 ///
 /// # Safety
 /// `pool` is alive, and `task` may be called with `ctx` from several threads at once.
-pub(crate) unsafe extern "C" fn parallel(
-    pool: *const Pool,
-    task: Task,
-    ctx: *const c_void,
-    most: usize,
-) {
+pub(crate) unsafe extern "C" fn parallel(pool: *const Pool, task: Task, ctx: *const c_void) {
     // SAFETY: passed on from the caller.
-    unsafe { (*pool).region(task, ctx, most) }
+    unsafe { (*pool).region(task, ctx) }
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Job {
     task: Task,
     ctx: *const c_void,
-    threads: usize,
-    /// Parts for each thread.
-    each: usize,
-}
-
-impl Job {
-    /// Runs the parts of a thread, in order, and then those that others have not begun.
-    ///
-    /// # Safety
-    /// As for [`Pool::region`].
-    unsafe fn work(&self, shared: &Shared, thread: usize) {
-        let parts = self.threads * self.each;
-        if self.each == 1 {
-            // SAFETY: passed on from the caller.
-            unsafe { (self.task)(self.ctx, thread, thread, parts) };
-            return;
-        }
-        for owner in (thread..self.threads).chain(0..thread) {
-            loop {
-                let taken = shared.taken[owner].0.fetch_add(1, Ordering::Relaxed);
-                if taken >= self.each {
-                    break;
-                }
-                let part = owner * self.each + taken;
-                // SAFETY: passed on from the caller.
-                unsafe { (self.task)(self.ctx, thread, part, parts) };
-            }
-        }
-    }
+    parts: usize,
 }
 
 /// On a cache line of its own, so that parking one worker does not disturb the others.
@@ -219,8 +169,6 @@ struct Shared {
     busy: AtomicBool,
     stop: AtomicBool,
     job: UnsafeCell<Option<Job>>,
-    /// How many parts of each thread have been taken.
-    taken: Vec<Padded<AtomicUsize>>,
     parked: Vec<Padded<AtomicBool>>,
 }
 
@@ -229,24 +177,24 @@ unsafe impl Sync for Shared {}
 // SAFETY: the raw pointer in `job` is only handed to the task, whose caller vouches for use from any thread.
 unsafe impl Send for Shared {}
 
-fn work(shared: &Shared, thread: usize) {
+fn work(shared: &Shared, part: usize) {
     let mut seen = 0;
     loop {
-        seen = next_generation(shared, thread, seen);
+        seen = next_generation(shared, part, seen);
         if shared.stop.load(Ordering::Acquire) {
             return;
         }
         // SAFETY: the generation was published after the job was written, and the job stays until we count off.
         if let Some(job) = unsafe { *shared.job.get() } {
             // SAFETY: the caller of the region vouches for the task.
-            unsafe { job.work(shared, thread) };
+            unsafe { (job.task)(job.ctx, part, job.parts) };
         }
         shared.running.fetch_sub(1, Ordering::Release);
     }
 }
 
 /// Waits for a generation other than `seen`: spinning first, parked after that.
-fn next_generation(shared: &Shared, thread: usize, seen: usize) -> usize {
+fn next_generation(shared: &Shared, part: usize, seen: usize) -> usize {
     let start = Instant::now();
     let mut spins = 0u32;
     loop {
@@ -260,7 +208,7 @@ fn next_generation(shared: &Shared, thread: usize, seen: usize) -> usize {
         }
         std::hint::spin_loop();
     }
-    let parked = &shared.parked[thread - 1].0;
+    let parked = &shared.parked[part - 1].0;
     parked.store(true, Ordering::SeqCst);
     loop {
         let now = shared.generation.load(Ordering::SeqCst);
@@ -291,29 +239,6 @@ mod tests {
             }
             assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == regions));
         }
-    }
-
-    #[test]
-    fn parts_of_a_thread_that_is_held_up_are_taken_by_others() {
-        /// Threads that ran each part, plus one; the first part waits for all others.
-        struct Seen([AtomicUsize; 2 * PARTS]);
-        unsafe extern "C" fn task(ctx: *const c_void, thread: usize, part: usize, parts: usize) {
-            // SAFETY: the region's context is the array below, which outlives it.
-            let Seen(by) = unsafe { &*ctx.cast::<Seen>() };
-            assert_eq!(parts, by.len());
-            let others = || by[1..].iter().all(|b| b.load(Ordering::SeqCst) != 0);
-            while part == 0 && !others() {
-                std::thread::yield_now();
-            }
-            assert_eq!(by[part].swap(thread + 1, Ordering::SeqCst), 0);
-        }
-        let pool = Pool::new(2);
-        let seen = Seen(std::array::from_fn(|_| AtomicUsize::new(0)));
-        // SAFETY: the task expects this array.
-        unsafe { pool.region(task, std::ptr::from_ref(&seen).cast(), 1000) };
-        let by = seen.0.map(AtomicUsize::into_inner);
-        // Whoever ran the first part could run no other before its end.
-        assert!(by[1..].iter().all(|&thread| thread != 0 && thread != by[0]));
     }
 
     #[test]

@@ -119,12 +119,7 @@ pub struct Table {
     pub lstm_cell_f32: unsafe extern "C" fn(*const LstmCellArgs),
     pub gru_cell_f32: unsafe extern "C" fn(*const GruCellArgs),
     /// Runs `task(ctx, part, parts)` for every part; `parts` is the number of threads of the pool.
-    pub parallel: unsafe extern "C" fn(
-        pool: *const Pool,
-        task: Task,
-        ctx: *const std::ffi::c_void,
-        most: usize,
-    ),
+    pub parallel: unsafe extern "C" fn(pool: *const Pool, task: Task, ctx: *const std::ffi::c_void),
     /// `x^y`, as the C library's `powf`.
     pub pow_x1: unsafe extern "C" fn(f32, f32) -> f32,
     pub pow_x4: unsafe extern "C" fn(F32x4, F32x4) -> F32x4,
