@@ -78,18 +78,26 @@ class Graph:
         return outputs[-1]
 
 
-def export(folder, graph, input, output, example, labels, expected):
+def export(folder, graph, input, outputs, example, labels, expected):
     """Writes `model.onnx`, `test.npz` and `accuracy.json` into `folder`.
 
-    `input` and `output` are names; `example` holds the held-out inputs, `expected` the logits that the training code computes for them.
+    `input` is a name; `example` holds the held-out inputs, `expected` the logits that the training code computes for
+    them. A network with several exits gives a list of names as `outputs`, and of logits as `expected`, the last exit
+    behind the others.
     """
+    if isinstance(outputs, str):
+        outputs, expected = [outputs], [expected]
     element = helper.np_dtype_to_tensor_dtype(example.dtype)
+    float32 = onnx.TensorProto.FLOAT
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
             os.path.basename(folder),
             [helper.make_tensor_value_info(input, element, ["N", *example.shape[1:]])],
-            [helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, ["N", *expected.shape[1:]])],
+            [
+                helper.make_tensor_value_info(name, float32, ["N", *logits.shape[1:]])
+                for name, logits in zip(outputs, expected)
+            ],
             graph.weights,
         ),
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -102,18 +110,22 @@ def export(folder, graph, input, output, example, labels, expected):
     np.savez(os.path.join(folder, "test.npz"), **{input: example, "labels": labels})
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    logits = session.run([output], {input: example})[0]
-    np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-3)
+    found = session.run(outputs, {input: example})
     # The batch dimension is symbolic: a single sample must run too, and mean the same.
-    alone = session.run([output], {input: example[:1]})[0]
-    np.testing.assert_allclose(alone, logits[:1], rtol=1e-3, atol=1e-3)
+    alone = session.run(outputs, {input: example[:1]})
+    for logits, wanted, one in zip(found, expected, alone):
+        np.testing.assert_allclose(logits, wanted, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(one, logits[:1], rtol=1e-3, atol=1e-3)
 
+    values = [round(float(np.mean(np.argmax(logits, axis=1) == labels)), 4) for logits in found]
     accuracy = {
         "metric": "accuracy",
-        "value": round(float(np.mean(np.argmax(logits, axis=1) == labels)), 4),
+        "value": values[-1],
         "samples": len(labels),
         "measured_with": f"onnxruntime {onnxruntime.__version__}",
     }
+    if len(outputs) > 1:
+        accuracy["exits"] = dict(zip(outputs, values))
     with open(os.path.join(folder, "accuracy.json"), "w") as file:
         json.dump(accuracy, file, indent=2)
         file.write("\n")

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use lepid_ir::core::{CODES, Code, Diagnostic, Loc, OpInfo};
+use lepid_ir::dialects::adapt::policies::{self, Policy};
 use lepid_passes::core::{PassDef, Values};
 use lepid_target_api::TargetInfo;
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use super::args::find_target;
 use super::output::Table;
 use super::{Cx, Failure, Outcome, eqsat, explain};
 
-/// List ops, passes, rules of `eqsat`, targets or diagnostic codes, or show one of them in full.
+/// List ops, passes, rules of `eqsat`, policies of exits, targets or diagnostic codes, or show one of them in full.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -29,6 +30,7 @@ pub(super) struct Args {
 enum What {
     Ops,
     Passes,
+    Policies,
     Rules,
     Targets,
     Diagnostics,
@@ -40,6 +42,8 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
         (What::Ops, Some(name)) => one_op(name, cx)?,
         (What::Passes, None) => all_passes(cx),
         (What::Passes, Some(name)) => one_pass(name, cx)?,
+        (What::Policies, None) => all_policies(),
+        (What::Policies, Some(name)) => one_policy(name)?,
         (What::Rules, name) => eqsat::list(name)?,
         (What::Targets, None) => all_targets(cx),
         (What::Targets, Some(name)) => one_target(name, cx)?,
@@ -52,6 +56,7 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let key = match args.what {
         What::Ops => "ops",
         What::Passes => "passes",
+        What::Policies => "policies",
         What::Rules => "rules",
         What::Targets => "targets",
         What::Diagnostics => "codes",
@@ -167,6 +172,42 @@ fn op_json(info: &OpInfo) -> Value {
         "rest_results": info.results.rest,
         "regions": info.regions,
         "traits": traits,
+    })
+}
+
+fn all_policies() -> (String, Value) {
+    let mut table = Table::new(&["policy", "takes", "summary"], &[]);
+    for policy in policies::ALL {
+        let takes = policy.numbers.join(", ");
+        table.row(vec![policy.name.to_string(), takes, policy.summary.to_string()]);
+    }
+    let rows: Vec<Value> = policies::ALL.iter().map(|p| policy_json(p)).collect();
+    (table.text(), json!(rows))
+}
+
+fn one_policy(name: &str) -> Result<(String, Value), Failure> {
+    let policy = policies::policy(name).map_err(|error| {
+        let diagnostic = Diagnostic::error(Code::ARGUMENT, Loc::Unknown, error.message);
+        match error.help {
+            Some(help) => diagnostic.with_help(help),
+            None => diagnostic,
+        }
+    })?;
+    let mut text = format!("{}\n\n{}\n", policy.name, policy.summary);
+    let numbers = policy.numbers.iter().map(|n| vec![n.to_string()]).collect();
+    section(&mut text, "numbers", numbers);
+    let kept = policy.kept.iter().map(|k| vec![format!("{k:?}")]).collect();
+    section(&mut text, "keeps for the next exit", kept);
+    Ok((text, policy_json(policy)))
+}
+
+fn policy_json(policy: &Policy) -> Value {
+    let kept: Vec<String> = policy.kept.iter().map(|k| format!("{k:?}")).collect();
+    json!({
+        "name": policy.name,
+        "summary": policy.summary,
+        "numbers": policy.numbers,
+        "keeps": kept,
     })
 }
 

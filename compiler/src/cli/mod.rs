@@ -10,6 +10,7 @@ mod compile;
 mod completions;
 mod eqsat;
 mod explain;
+mod explain_spec;
 mod inspect;
 mod kernels;
 mod link;
@@ -92,6 +93,7 @@ enum Command {
     Accuracy(accuracy::Args),
     List(list::Args),
     Explain(explain::Args),
+    ExplainSpec(explain_spec::Args),
     Completions(completions::Args),
 }
 
@@ -189,6 +191,7 @@ pub(crate) fn main(driver: &Driver) -> ExitCode {
         Command::Opt(args) => opt::run(&args, &mut cx),
         Command::List(args) => list::run(&args, &mut cx),
         Command::Explain(args) => explain::run(&args, &mut cx),
+        Command::ExplainSpec(_) => explain_spec::run(&mut cx),
     };
     finish(cx, outcome)
 }

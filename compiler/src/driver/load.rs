@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::driver::{Bindings, Driver, Session, binding, files};
 use crate::frontends::onnx::{self, Constant, ImportOptions};
+use crate::frontends::spec::{self, Spec};
 
 /// What is said about a model beside its file.
 #[derive(Clone, Debug, Default)]
@@ -29,8 +30,16 @@ pub struct ModelOptions {
     pub func: Option<String>,
 }
 
+/// The models of a spec.
+struct SpecModels {
+    paths: Vec<PathBuf>,
+    /// Which of them each exit is an output of.
+    of_exits: Vec<usize>,
+}
+
 enum Format {
     Text,
+    Spec,
     Onnx,
     Package,
 }
@@ -62,6 +71,61 @@ impl Driver {
         Ok(module)
     }
 
+    /// Reads a spec, and finds the files of its models.
+    fn spec(&self, path: &Path, session: &mut Session) -> Result<(Spec, SpecModels), Diagnostics> {
+        let text = fs::read_to_string(path).map_err(|e| vec![files::cannot_read(path, e)])?;
+        let name = path.display().to_string();
+        let parsed = Spec::parse(&text, &name);
+        session.add_text(&name, text);
+        let spec = parsed?;
+        let (models, of_exits) = spec.models()?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let models = SpecModels {
+            paths: models.iter().map(|model| folder.join(model)).collect(),
+            of_exits,
+        };
+        Ok((spec, models))
+    }
+
+    /// Makes the cascade that a spec speaks of.
+    fn load_spec(
+        &self,
+        path: &Path,
+        options: &ModelOptions,
+        session: &mut Session,
+    ) -> Result<Module, Diagnostics> {
+        let (spec, models) = self.spec(path, session)?;
+        let mut loaded = Vec::new();
+        for model in &models.paths {
+            if let Format::Spec = format(model).map_err(|error| vec![error])? {
+                let message = format!("`{}` is a spec itself, and no model", model.display());
+                return Err(vec![Diagnostic::error(Code::SPEC, Loc::Unknown, message)]);
+            }
+            let module = self.load_bound(model, options, session)?;
+            let func = main_function(&module, options.func.as_deref())?;
+            loaded.push((module, func));
+        }
+        let (module, _) = spec::merge(&spec, loaded, &models.of_exits)?;
+        let mut module = self.simplified(module)?;
+        let func = main_function(&module, options.func.as_deref())?;
+        spec.apply(&mut module, func)?;
+        Ok(module)
+    }
+
+    /// As simple as folding makes it.
+    fn simplified(&self, mut module: Module) -> Result<Module, Diagnostics> {
+        let simplify = "inline{drop=true},refine,canonicalize,fold,cse,dead-ops";
+        let simplify = Pipeline::parse(simplify, self.passes(), self.aliases())?;
+        let env = PassEnv::generic(self.ops());
+        let mut manager = PassManager {
+            env: &env,
+            verify_each: false,
+            observer: &mut Silent,
+        };
+        manager.run(&mut module, &simplify)?;
+        Ok(module)
+    }
+
     /// States in a function that it computes any number of samples, if that can be.
     fn open_batch(
         &self,
@@ -70,19 +134,8 @@ impl Driver {
         other: (Module, Op),
         batch: &Batch,
     ) -> Result<(), Diagnostics> {
-        let simplify = "refine,canonicalize,fold,cse,dead-ops";
-        let simplify = Pipeline::parse(simplify, self.passes(), self.aliases())?;
-        let env = PassEnv::generic(self.ops());
-        let simple = |mut module: Module| -> Result<Module, Diagnostics> {
-            let mut manager = PassManager {
-                env: &env,
-                verify_each: false,
-                observer: &mut Silent,
-            };
-            manager.run(&mut module, &simplify)?;
-            Ok(module)
-        };
-        let (mut first, other) = (simple(module.clone())?, (simple(other.0)?, other.1));
+        let mut first = self.simplified(module.clone())?;
+        let other = (self.simplified(other.0)?, other.1);
         batch::open(&mut first, func, (&other.0, other.1), batch).map_err(|error| vec![error])?;
         for name in ["batch", "batch_name", "batch_inputs", "batch_outputs"] {
             let value = first.view(func).attr(name).clone();
@@ -100,6 +153,7 @@ impl Driver {
         match format(path).map_err(|error| vec![error])? {
             Format::Text => self.load_text(path, options, session),
             Format::Onnx => load_onnx(path, options, session),
+            Format::Spec => self.load_spec(path, options, session),
             Format::Package => {
                 let name = path.display();
                 let message = format!("`{name}` is a package, which is compiled already");
@@ -135,6 +189,11 @@ impl Driver {
                 let external = onnx::external_files(path).into_iter();
                 all.extend(external.map(|(name, _)| folder.join(name)));
             }
+            Ok(Format::Spec) => {
+                let spec = self.spec(path, &mut Session::default());
+                let models = spec.map_or(Vec::new(), |(_, models)| models.paths);
+                all.extend(models.iter().flat_map(|model| self.files(model, None)));
+            }
             Ok(Format::Package) | Err(_) => {}
         }
         all
@@ -154,6 +213,12 @@ impl Driver {
             Format::Onnx => {
                 let external = onnx::external_files(path).into_iter();
                 sources.extend(external.map(|(name, bytes)| source(&name, &bytes)));
+            }
+            Format::Spec => {
+                let (_, models) = self.spec(path, &mut Session::default())?;
+                for model in models.paths {
+                    sources.push(source(&model.display().to_string(), &read(&model)?));
+                }
             }
             Format::Package => {}
         }
@@ -278,6 +343,7 @@ fn format(path: &Path) -> Result<Format, Diagnostic> {
     let ending = path.extension().and_then(|e| e.to_str());
     match ending.map(str::to_ascii_lowercase).as_deref() {
         Some("lir") => return Ok(Format::Text),
+        Some("toml") => return Ok(Format::Spec),
         Some("onnx") => return Ok(Format::Onnx),
         Some("lepid") => return Ok(Format::Package),
         _ => {}

@@ -113,6 +113,9 @@ codes! {
     ONNX_GRAPH = "E0605", "ONNX graph is not valid";
     /// External data is missing, out of range, or outside of the folder of the model.
     EXTERNAL_DATA = "E0606", "external data cannot be used";
+    /// The spec that makes a cascade of a model does not fit it, or is no spec. `lepid explain-spec` shows
+    /// what can stand in one.
+    SPEC = "E0607", "adaptation spec cannot be used";
     /// A file cannot be read or written.
     FILE = "E0701", "file cannot be read or written";
     /// A given input does not fit the signature of the model.

@@ -311,3 +311,38 @@ pub fn fuse_locs(b: &mut Builder<'_>, ops: &[Op]) {
 pub fn types_of(module: &Module, values: &[Value]) -> Vec<Type> {
     values.iter().map(|&v| module.value_type(v)).collect()
 }
+
+/// Copies an op of another module, with all that its regions hold, to the builder's point; `map` says
+/// what stands for each value of the other module, and learns what stands for the results.
+pub fn copy_from(
+    b: &mut Builder<'_>,
+    from: &Module,
+    op: Op,
+    map: &mut HashMap<Value, Value>,
+) -> OpResult<Op> {
+    let view = from.view(op);
+    let mut regions = Vec::new();
+    for &region in view.regions() {
+        let copy = b.module.new_region();
+        for &block in from.region_blocks(region) {
+            let inner = b.module.new_block(copy, from.block_label(block));
+            for &arg in from.block_args(block) {
+                let ty = from.value_type(arg);
+                map.insert(arg, b.module.add_block_arg(inner, ty));
+            }
+            let mut b = Builder::at_end(b.module, inner);
+            for op in from.ops_in(block) {
+                copy_from(&mut b, from, op, map)?;
+            }
+        }
+        regions.push(copy);
+    }
+    let operands: Vec<Value> = view.operands().iter().map(|v| map[v]).collect();
+    let declared = view.info().attrs.iter().map(|a| a.name);
+    let attrs: Vec<(&str, Attr)> = declared.zip(view.attrs().iter().cloned()).collect();
+    b.at(view.loc().clone());
+    let copy = b.create_with_regions(view.def(), &operands, &attrs, &regions)?;
+    let results = view.results().iter().copied();
+    map.extend(results.zip(b.module.results(copy).iter().copied()));
+    Ok(copy)
+}

@@ -49,6 +49,12 @@ pub struct Policy {
     pub lower: fn(&mut Builder<'_>, &Settings, &Lowered<'_>) -> OpResult<LoweredVerdict>,
 }
 
+impl std::fmt::Debug for Policy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
 /// What a policy keeps of one sample.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum Kept {
