@@ -29,6 +29,7 @@ pub mod frontends;
 mod library;
 pub mod reduce;
 pub mod report;
+pub mod tune;
 
 pub use lepid_ir::core::{Diagnostic, Elem, Tensor};
 pub use lepid_target_api::{Port, Provenance, Signature, Source, TensorView, TensorViewMut};

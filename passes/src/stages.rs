@@ -122,7 +122,9 @@ impl Stages {
             None => Some(0),
         };
         let in_order = args.iter().copied().chain(
-            module.ops_in(block).flat_map(|op| module.results(op).to_vec()),
+            module
+                .ops_in(block)
+                .flat_map(|op| module.results(op).to_vec()),
         );
         let in_order: Vec<Value> = in_order.filter(|v| of_samples.contains(v)).collect();
         let takes = (0..plan.exits.len()).map(|stage| {
@@ -168,7 +170,11 @@ impl Stages {
             regions.push(made.stage(&mut b, self, stage)?);
         }
         let budget = plan.budget.unwrap_or(0) as i64;
-        let mode = if plan.budget.is_some() { "budgeted" } else { "input-dependent" };
+        let mode = if plan.budget.is_some() {
+            "budgeted"
+        } else {
+            "input-dependent"
+        };
         let attrs = [
             ("mode", mode.into()),
             ("budget", budget.into()),
@@ -203,7 +209,10 @@ fn samples(module: &Module, func: Op, plan: &Plan) -> Result<HashSet<Value>, Dia
     };
     let first = plan.exits.first().and_then(|exit| exit.emits.first());
     let Some(count) = first.and_then(|&v| leading(v)) else {
-        let loc = plan.exits.first().map_or(Loc::Unknown, |exit| exit.loc.clone());
+        let loc = plan
+            .exits
+            .first()
+            .map_or(Loc::Unknown, |exit| exit.loc.clone());
         let message = "what an exit emits must have the samples along its leading axis";
         return Err(Diagnostic::error(Code::SPEC, loc, message));
     };
@@ -238,7 +247,8 @@ impl Made<'_> {
         let mut kept_types = None;
         let region = b.region(&types, |b, args| {
             let (taken, kept) = args.split_at(takes.len());
-            let mut map: HashMap<Value, Value> = takes.iter().copied().zip(taken.iter().copied()).collect();
+            let mut map: HashMap<Value, Value> =
+                takes.iter().copied().zip(taken.iter().copied()).collect();
             for &op in &stages.ops[stage] {
                 for value in reads(b.module, op) {
                     map.entry(value).or_insert(value);
@@ -249,7 +259,9 @@ impl Made<'_> {
             let mut emits: Vec<Value> = exit.emits.iter().map(at).collect();
             let decided = match &exit.decision {
                 Some(decision) => {
-                    let same = before.as_ref().is_some_and(|(p, _)| p.name == decision.policy.name);
+                    let same = before
+                        .as_ref()
+                        .is_some_and(|(p, _)| p.name == decision.policy.name);
                     let kept = if same { kept } else { &[] };
                     Some(self.decide(b, decision, emits[0], kept)?)
                 }

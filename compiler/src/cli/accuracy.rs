@@ -166,7 +166,7 @@ fn batch(signature: &Signature, asked: usize, samples: usize) -> Result<usize, D
 }
 
 /// `count` rows from `start` on; the last row stands for those beyond the end.
-fn rows(tensor: &Tensor, start: usize, count: usize) -> Tensor {
+pub(super) fn rows(tensor: &Tensor, start: usize, count: usize) -> Tensor {
     let size = tensor.bytes().len() / tensor.shape()[0];
     let last = tensor.shape()[0] - 1;
     let mut bytes = Vec::with_capacity(size * count);
@@ -178,7 +178,7 @@ fn rows(tensor: &Tensor, start: usize, count: usize) -> Tensor {
 }
 
 /// The place of the greatest value in each row of the last axis; the first of equal ones.
-fn classes(scores: &Tensor) -> Vec<i64> {
+pub(super) fn classes(scores: &Tensor) -> Vec<i64> {
     let values = scores.to_f64s();
     let width = scores.shape().last().copied().unwrap_or(1).max(1);
     values

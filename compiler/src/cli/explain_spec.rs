@@ -19,7 +19,8 @@ pub(super) fn run(cx: &mut Cx<'_>) -> Outcome {
     if cx.json {
         let sections = SECTIONS.iter().map(|section| {
             let keys = section.keys.iter();
-            let keys = keys.map(|k| json!({"name": k.name, "value": k.value, "meaning": k.meaning}));
+            let keys =
+                keys.map(|k| json!({"name": k.name, "value": k.value, "meaning": k.meaning}));
             json!({
                 "heading": section.heading,
                 "meaning": section.meaning,

@@ -179,7 +179,11 @@ fn all_policies() -> (String, Value) {
     let mut table = Table::new(&["policy", "takes", "summary"], &[]);
     for policy in policies::ALL {
         let takes = policy.numbers.join(", ");
-        table.row(vec![policy.name.to_string(), takes, policy.summary.to_string()]);
+        table.row(vec![
+            policy.name.to_string(),
+            takes,
+            policy.summary.to_string(),
+        ]);
     }
     let rows: Vec<Value> = policies::ALL.iter().map(|p| policy_json(p)).collect();
     (table.text(), json!(rows))

@@ -22,6 +22,7 @@ mod profile;
 mod reduce;
 mod run;
 mod states;
+mod tune;
 mod worker;
 
 use std::io::{self, IsTerminal, Write};
@@ -91,6 +92,7 @@ enum Command {
     Bisect(bisect::Args),
     Reduce(reduce::Args),
     Accuracy(accuracy::Args),
+    Tune(tune::Args),
     List(list::Args),
     Explain(explain::Args),
     ExplainSpec(explain_spec::Args),
@@ -191,6 +193,7 @@ pub(crate) fn main(driver: &Driver) -> ExitCode {
         Command::Opt(args) => opt::run(&args, &mut cx),
         Command::List(args) => list::run(&args, &mut cx),
         Command::Explain(args) => explain::run(&args, &mut cx),
+        Command::Tune(args) => tune::run(&args, &mut cx),
         Command::ExplainSpec(_) => explain_spec::run(&mut cx),
     };
     finish(cx, outcome)

@@ -94,6 +94,20 @@ impl Driver {
         options: &ModelOptions,
         session: &mut Session,
     ) -> Result<Module, Diagnostics> {
+        let (spec, mut module) = self.load_exits(path, options, session)?;
+        let func = main_function(&module, options.func.as_deref())?;
+        spec.apply(&mut module, func)?;
+        Ok(module)
+    }
+
+    /// Reads a spec, and the function that gives the outputs of all its exits, one exit after the
+    /// other.
+    pub fn load_exits(
+        &self,
+        path: &Path,
+        options: &ModelOptions,
+        session: &mut Session,
+    ) -> Result<(Spec, Module), Diagnostics> {
         let (spec, models) = self.spec(path, session)?;
         let mut loaded = Vec::new();
         for model in &models.paths {
@@ -106,10 +120,7 @@ impl Driver {
             loaded.push((module, func));
         }
         let (module, _) = spec::merge(&spec, loaded, &models.of_exits)?;
-        let mut module = self.simplified(module)?;
-        let func = main_function(&module, options.func.as_deref())?;
-        spec.apply(&mut module, func)?;
-        Ok(module)
+        Ok((spec, self.simplified(module)?))
     }
 
     /// As simple as folding makes it.

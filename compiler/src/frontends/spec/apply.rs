@@ -30,7 +30,10 @@ impl Spec {
             let outputs = exit.get_ref().outputs.get_ref().len();
             let emits: Vec<Value> = returned.by_ref().take(outputs).collect();
             if emits.is_empty() {
-                errors.push(self.error(exit.get_ref().outputs.span(), "an exit emits one output at least"));
+                errors.push(self.error(
+                    exit.get_ref().outputs.span(),
+                    "an exit emits one output at least",
+                ));
             }
             let decision = self.decision(exit, number, last, fallback, &taken, &mut inputs);
             match decision {
@@ -51,7 +54,12 @@ impl Spec {
             fallback,
             budget,
             outputs: self.output_names()?,
-            exit_output: self.tree.cascade.exit_output.clone().unwrap_or("exit".to_string()),
+            exit_output: self
+                .tree
+                .cascade
+                .exit_output
+                .clone()
+                .unwrap_or("exit".to_string()),
             inputs,
         })
     }
@@ -112,7 +120,9 @@ impl Spec {
         let Some(name) = &written.policy else {
             if !last || fallback == Fallback::MostConfident {
                 let message = match last {
-                    true => "the fallback \"most-confident\" asks for the score of the last exit, too",
+                    true => {
+                        "the fallback \"most-confident\" asks for the score of the last exit, too"
+                    }
                     false => "an exit before the last needs a policy",
                 };
                 let error = self.error(exit.span(), message);
@@ -154,16 +164,36 @@ impl Spec {
             });
         }
         for name in schema_numbers() {
-            if let Some(extra) = written.number(name).filter(|_| !policy.numbers.contains(&name)) {
+            if let Some(extra) = written
+                .number(name)
+                .filter(|_| !policy.numbers.contains(&name))
+            {
                 let message = format!("the policy `{}` takes no `{name}`", policy.name);
                 let error = self.error(extra.span(), message);
                 return Err(error.with_help(format!("it takes {}", policy.numbers.join(", "))));
             }
         }
         let mut attrs: Vec<(&'static str, Attr)> = Vec::new();
-        attrs.extend(written.first.as_ref().map(|n| ("first", (*n.get_ref()).into())));
-        attrs.extend(written.last.as_ref().map(|n| ("last", (*n.get_ref()).into())));
-        attrs.extend(written.horizon.as_ref().map(|x| ("horizon", (*x.get_ref()).into())));
+        attrs.extend(
+            written
+                .first
+                .as_ref()
+                .map(|n| ("first", (*n.get_ref()).into())),
+        );
+        attrs.extend(
+            written
+                .last
+                .as_ref()
+                .map(|n| ("last", (*n.get_ref()).into())),
+        );
+        attrs.extend(
+            written
+                .horizon
+                .as_ref()
+                .map(|x| ("horizon", (*x.get_ref()).into())),
+        );
+        let temperature = written.temperature.as_ref().map(|x| *x.get_ref());
+        attrs.extend(temperature.map(|x| ("temperature", x.into())));
         let weight = written.weight.as_ref().map(|x| *x.get_ref());
         let weight = weight.or((policy.name == "ensemble").then(|| 1.0 / (number + 1) as f64));
         attrs.extend(weight.map(|x| ("weight", x.into())));
@@ -186,7 +216,11 @@ impl Spec {
                     exit.emits.len(),
                     last.emits.len()
                 );
-                return Err(vec![Diagnostic::error(lepid_ir::core::Code::SPEC, exit.loc.clone(), message)]);
+                return Err(vec![Diagnostic::error(
+                    lepid_ir::core::Code::SPEC,
+                    exit.loc.clone(),
+                    message,
+                )]);
             }
             for (&a, &b) in exit.emits.iter().zip(&last.emits) {
                 let (a, b) = (module.value_type(a), module.value_type(b));
@@ -206,7 +240,11 @@ impl Spec {
 
 /// The names of all numbers that a policy takes.
 fn schema_numbers() -> Vec<&'static str> {
-    let mut all: Vec<&str> = policies::ALL.iter().flat_map(|p| p.numbers).copied().collect();
+    let mut all: Vec<&str> = policies::ALL
+        .iter()
+        .flat_map(|p| p.numbers)
+        .copied()
+        .collect();
     all.sort_unstable();
     all.dedup();
     all

@@ -11,7 +11,11 @@ use super::apply::no_output;
 
 /// Puts the main functions of all models into the first one, on inputs of the same names, and lets
 /// it return the outputs of all exits, one exit after the other.
-pub fn merge(spec: &Spec, models: Vec<(Module, Op)>, of_exits: &[usize]) -> Result<(Module, Op), Diagnostics> {
+pub fn merge(
+    spec: &Spec,
+    models: Vec<(Module, Op)>,
+    of_exits: &[usize],
+) -> Result<(Module, Op), Diagnostics> {
     let mut models = models.into_iter();
     let Some((mut module, func)) = models.next() else {
         lepid_ir::bug!("a spec without a model was read");
@@ -19,8 +23,12 @@ pub fn merge(spec: &Spec, models: Vec<(Module, Op)>, of_exits: &[usize]) -> Resu
     let view = module.view(func);
     let names = Func::output_names(view);
     // By model, the outputs by name.
-    let mut outputs: Vec<Vec<(String, Value)>> =
-        vec![names.into_iter().zip(Func::returned(view).to_vec()).collect()];
+    let mut outputs: Vec<Vec<(String, Value)>> = vec![
+        names
+            .into_iter()
+            .zip(Func::returned(view).to_vec())
+            .collect(),
+    ];
     let block = Func::block(module.view(func));
     let Some(end) = module.terminator(block) else {
         lepid_ir::bug!("a function without a return passed the verifier");
@@ -31,7 +39,10 @@ pub fn merge(spec: &Spec, models: Vec<(Module, Op)>, of_exits: &[usize]) -> Resu
             .map_err(|message| vec![spec.of_model(number + 1, of_exits, message)])?;
         let mut b = Builder::before(&mut module, end);
         let other_end = other.terminator(Func::block(view));
-        for op in other.ops_in(Func::block(view)).filter(|&op| Some(op) != other_end) {
+        for op in other
+            .ops_in(Func::block(view))
+            .filter(|&op| Some(op) != other_end)
+        {
             let loc = other.loc(op).clone();
             copy_from(&mut b, &other, op, &mut map).map_err(|error| vec![error.at(loc)])?;
         }
@@ -74,11 +85,15 @@ fn inputs(
         let only = args.len() == 1 && others.len() == 1;
         let found = names.iter().position(|n| n == name).or(only.then_some(0));
         let Some(found) = found else {
-            return Err(format!("input `{name}` of this model is none of the first one"));
+            return Err(format!(
+                "input `{name}` of this model is none of the first one"
+            ));
         };
         let (ty, wanted) = (other.value_type(arg), module.value_type(args[found]));
         if ty != wanted {
-            return Err(format!("input `{name}` is `{ty}` here, but `{wanted}` in the first model"));
+            return Err(format!(
+                "input `{name}` is `{ty}` here, but `{wanted}` in the first model"
+            ));
         }
         map.insert(arg, args[found]);
     }

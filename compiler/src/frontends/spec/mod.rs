@@ -60,6 +60,7 @@ struct Exit {
     last: Option<Spanned<i64>>,
     weight: Option<Spanned<f64>>,
     horizon: Option<Spanned<f64>>,
+    temperature: Option<Spanned<f64>>,
 }
 
 /// A number, or the name of the input that it is.
@@ -116,9 +117,9 @@ impl Spec {
             let Some(model) = model else {
                 let message = "it is not said which model this exit is an output of";
                 let error = self.error(exit.span(), message);
-                return Err(vec![
-                    error.with_help("write `model = \"FILE.onnx\"` at the top, or in the exit"),
-                ]);
+                return Err(vec![error.with_help(
+                    "write `model = \"FILE.onnx\"` at the top, or in the exit",
+                )]);
             };
             let number = models.iter().position(|m| m == model.get_ref());
             of_exits.push(number.unwrap_or_else(|| {

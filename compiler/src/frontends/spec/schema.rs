@@ -79,13 +79,41 @@ pub const SECTIONS: &[Section] = &[
                 "a name of `lepid list policies`",
                 "Who leaves. Not for the last exit, unless the fallback asks for its score.",
             ),
-            key("threshold", "a number, or the name of an input", "See the policy."),
-            key("pixel", "a number, or the name of an input", "See `pixels`."),
-            key("patience", "a number, or the name of an input", "See `patience`."),
-            key("step", "a number, or the name of an input", "See `decaying`."),
-            key("elapsed", "a number, or the name of an input", "See `deadline`."),
-            key("next", "a number, or the name of an input", "See `deadline`."),
-            key("deadline", "a number, or the name of an input", "See `deadline`."),
+            key(
+                "threshold",
+                "a number, or the name of an input",
+                "See the policy.",
+            ),
+            key(
+                "pixel",
+                "a number, or the name of an input",
+                "See `pixels`.",
+            ),
+            key(
+                "patience",
+                "a number, or the name of an input",
+                "See `patience`.",
+            ),
+            key(
+                "step",
+                "a number, or the name of an input",
+                "See `decaying`.",
+            ),
+            key(
+                "elapsed",
+                "a number, or the name of an input",
+                "See `deadline`.",
+            ),
+            key(
+                "next",
+                "a number, or the name of an input",
+                "See `deadline`.",
+            ),
+            key(
+                "deadline",
+                "a number, or the name of an input",
+                "See `deadline`.",
+            ),
             key("first", "a whole number; default 1", "M of `gbvsb`."),
             key("last", "a whole number; default 2", "N of `gbvsb`."),
             key(
@@ -93,7 +121,16 @@ pub const SECTIONS: &[Section] = &[
                 "a number; default 1 by the number of exits so far",
                 "What the sum of an `ensemble`'s outputs is multiplied by.",
             ),
-            key("horizon", "a number; default 1", "The steps over which a threshold decays."),
+            key(
+                "horizon",
+                "a number; default 1",
+                "The steps over which a threshold decays.",
+            ),
+            key(
+                "temperature",
+                "a number; default 1",
+                "The policy sees the outputs divided by it, so that their probabilities can be believed.",
+            ),
         ],
     },
 ];
@@ -122,7 +159,10 @@ mod tests {
     #[test]
     fn the_example_is_a_spec() {
         let spec = Spec::parse(EXAMPLE, "example.toml").unwrap();
-        assert_eq!(spec.models().unwrap(), (vec!["network.onnx".to_string()], vec![0, 0]));
+        assert_eq!(
+            spec.models().unwrap(),
+            (vec!["network.onnx".to_string()], vec![0, 0])
+        );
     }
 
     #[test]
@@ -138,7 +178,11 @@ mod tests {
                     heading => format!("[[exit]]\noutputs = []\n{heading}\n{line}"),
                 };
                 let errors = Spec::parse(&text, "spec.toml").unwrap_err();
-                assert!(!errors[0].message.contains("unknown field"), "{}", errors[0].message);
+                assert!(
+                    !errors[0].message.contains("unknown field"),
+                    "{}",
+                    errors[0].message
+                );
             }
         }
         assert!(refused("modell = \"x\"\n[[exit]]\noutputs = []"));

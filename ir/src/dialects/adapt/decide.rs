@@ -4,7 +4,7 @@ use crate::core::{
     Builder, Cost, Dim, Elem, EvalCx, Op, OpDef, OpError, OpInfo, OpResult, OpView, Tensor,
     TensorType, Type, Value,
 };
-use crate::dialects::tensor::build;
+use crate::dialects::tensor::{self as t, build};
 use crate::op;
 
 use super::policies::{self, Kept, Lowered, Output, Policy, Settings};
@@ -12,10 +12,11 @@ use super::policies::{self, Kept, Lowered, Output, Policy, Settings};
 op! {
     /// Whether each sample leaves, by a policy (`lepid list policies`), and its score: the greater,
     /// the surer. `outputs` is `[N, classes, …]`; behind it come the policy's numbers, as scalars of
-    /// f32, and what it kept at the exit before, which it gives again as further results.
+    /// f32, and what it kept at the exit before, which it gives again as further results. The policy sees
+    /// the outputs divided by `temperature`, which makes probabilities of them that can be believed.
     "adapt.decide" => Decide {
         operands: [outputs: FLOAT_TENSOR; inputs: TENSOR],
-        attributes: [policy: Str, first: Int = 1, last: Int = 2, weight: Float = 1.0, horizon: Float = 1.0],
+        attributes: [policy: Str, first: Int = 1, last: Int = 2, weight: Float = 1.0, horizon: Float = 1.0, temperature: Float = 1.0],
         results: [leaves, score; kept],
         traits: [Pure],
     }
@@ -64,6 +65,9 @@ impl OpDef for Decide {
                 op.operand_type(0)
             )));
         }
+        if !(Decide::temperature(op) > 0.0) {
+            return Err(OpError::new("`temperature` must be above 0"));
+        }
         policies::check(policy, &Decide::settings(op), outputs.dims[1])?;
         let inputs = Decide::inputs(op);
         let (numbers, all) = (
@@ -106,7 +110,8 @@ impl OpDef for Decide {
     fn eval(&self, op: OpView<'_>, x: &[Tensor], _: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
         let (policy, settings) = (Decide::asked(op)?, Decide::settings(op));
         let (samples, classes) = (x[0].shape()[0], x[0].shape()[1]);
-        let values = x[0].to_f64s();
+        let temperature = Decide::temperature(op);
+        let values: Vec<f64> = x[0].to_f64s().iter().map(|z| z / temperature).collect();
         let row = values.len() / samples.max(1);
         let (numbers, before) = x[1..].split_at(policy.numbers.len());
         let numbers: Vec<f64> = numbers.iter().map(|n| n.num(0).as_f64()).collect();
@@ -150,8 +155,14 @@ impl OpDef for Decide {
         let (policy, settings) = (Decide::asked(view)?, Decide::settings(view));
         let (outputs, inputs) = (view.operand(0), Decide::inputs(view).to_vec());
         let (numbers, kept) = inputs.split_at(policy.numbers.len());
+        let temperature = Decide::temperature(b.view(op));
+        let outputs = build::cast(b, outputs, Elem::F32)?;
+        let outputs = match temperature == 1.0 {
+            true => outputs,
+            false => build::with_scalar(b, &t::Mul, outputs, 1.0 / temperature)?,
+        };
         let lowered = Lowered {
-            outputs: build::cast(b, outputs, Elem::F32)?,
+            outputs,
             numbers,
             kept,
         };

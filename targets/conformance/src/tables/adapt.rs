@@ -11,6 +11,7 @@ pub(super) fn adapt() -> Vec<Row> {
         Decide ["40x3xf32", "const f32 = 0.6"] {policy: "top1"};
         Decide ["4x3xf16", "f32 = 0.6"] {policy: "top1"};
         Decide ["5x7xf32", "f32 = 0.2"] {policy: "margin"};
+        Decide ["5x7xf32", "f32 = 0.4"] {policy: "top1", temperature: 1.7};
         Decide ["5x7xf32", "f32 = 0.2"] {policy: "gbvsb", first: 2, last: 5};
         Decide ["5x7xf32", "f32 = 1.5"] {policy: "entropy"};
         Decide ["2x3xf32 = 100 -100 -100 1 2 3", "f32 = 0.5"] {policy: "entropy"};
