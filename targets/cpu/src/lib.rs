@@ -72,6 +72,12 @@ static INFO: TargetInfo = TargetInfo {
     summary: "Machine code by Cranelift around precompiled microkernels (AVX2, or portable).",
     options: &[
         TargetOption {
+            name: "compaction",
+            default: "auto",
+            portable: None,
+            help: "rows of samples that go on behind an exit move together: off, or auto where that is faster",
+        },
+        TargetOption {
             name: "cost-model",
             default: cost::AUTO,
             portable: Some(cost::SHIPPED),
@@ -190,7 +196,17 @@ impl Target for Cpu {
         })?;
         let listing = what == "asm";
         let costs = cost::KernelCosts::of(&INFO, cx.options)?;
-        let seconds = |op: OpView<'_>| costs.seconds(op, 1);
+        // Without compaction leaving a row out saves nothing.
+        let compaction = match cx.options.get(&INFO, "compaction").unwrap_or("auto") {
+            "auto" => 1.0,
+            "off" => 0.0,
+            other => {
+                let message = format!("`{other}` is nothing that `compaction` can be");
+                let error = Diagnostic::error(Code::ARGUMENT, Loc::Unknown, message);
+                return Err(vec![error.with_help("it is auto or off")]);
+            }
+        };
+        let seconds = |op: OpView<'_>| compaction * costs.seconds(op, 1);
         let code = codegen::program::generate(module, cx.func, samples, &target, listing, &seconds)
             .map_err(|error| {
                 let loc = module.loc(error.op).clone();

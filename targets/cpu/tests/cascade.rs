@@ -231,6 +231,29 @@ fn samples_leave_where_the_interpreter_says_whatever_the_batch() {
 }
 
 #[test]
+fn rows_that_stay_where_they_are_give_the_same() {
+    let policy = policies::policy("top1").unwrap();
+    for fallback in ["last", "most-confident"] {
+        let module = opened(|n| network(n, policy, fallback), 16).unwrap();
+        let package = |compaction: &str| {
+            let mut options = CompileOptions::default();
+            let values = &mut options.target.values;
+            values.insert("compaction".to_string(), compaction.to_string());
+            support::package(&module, &options)
+        };
+        let [mut together, mut apart] = ["auto", "off"].map(|c| session(&package(c), 2));
+        for n in [1, 2, 7, 16, 40] {
+            let given = inputs(n, &[0.7], n as u64);
+            let found = together.run(&given).unwrap();
+            assert!(
+                apart.run(&given).unwrap() == found,
+                "{fallback}, {n} samples"
+            );
+        }
+    }
+}
+
+#[test]
 fn one_sample_is_a_branch() {
     let policy = policies::policy("top1").unwrap();
     let module = network(1, policy, "last");
