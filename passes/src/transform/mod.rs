@@ -17,6 +17,7 @@ pub mod layout;
 pub mod lower;
 mod matching;
 pub mod memory_plan;
+pub mod raise_exits;
 pub mod refine;
 pub mod states;
 
@@ -38,6 +39,7 @@ const PASSES: &[&PassDef] = &[
     &layout::PASS,
     &lower::nn_to_kernel::PASS,
     &memory_plan::PASS,
+    &raise_exits::PASS,
     &refine::PASS,
 ];
 

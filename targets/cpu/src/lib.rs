@@ -152,7 +152,7 @@ impl Target for Cpu {
     }
 
     fn pipeline(&self) -> &str {
-        "inline{drop=true},flatten-cascades,refine,canonicalize,fold,cse,dead-ops,eqsat{rules=$eqsat},fold-batch-norm,canonicalize,fold,layout,\
+        "inline{drop=true},flatten-cascades,refine,raise-exits,flatten-cascades,canonicalize,fold,cse,dead-ops,eqsat{rules=$eqsat},fold-batch-norm,canonicalize,fold,layout,\
          canonicalize,fold,cse,dead-ops,expand,nn-to-kernel,canonicalize,fold,cse,dead-ops,\
          expand,fold-shuffles,fuse-epilogues,winograd{use=$winograd,error=$winograd-error},keep-eight-bits{use=$quantised},\
          pad-thin-inputs,fuse-strips,fuse-nests,fuse-prologues,dead-ops,memory-plan"
