@@ -18,11 +18,11 @@ use lepid_ir::core::{
     Type, Value,
 };
 use lepid_ir::dialects::adapt::policies::{Kept, Policy};
-use lepid_ir::dialects::adapt::{Cascade, Decide, Emit, Fallback, Leave};
+use lepid_ir::dialects::adapt::{Cascade, Decide, Emit, Fallback, Leave, Stage, stages};
 use lepid_ir::dialects::core::{Func, Return, constant};
 use lepid_ir::dialects::tensor::{self as t, build};
 
-use crate::core::rewrite::copy_whole;
+use crate::core::rewrite::{copy_from, copy_whole, is};
 
 /// How a function becomes a cascade.
 #[derive(Clone, Debug)]
@@ -326,4 +326,109 @@ impl Made<'_> {
         let op = b.create(&Decide, &operands, &attrs)?;
         Ok(b.module.results(op).to_vec())
     }
+}
+
+/// The stages of a function that is one cascade, as functions `main` of modules of their own. Each
+/// takes what is handed on to its stage, and behind that the arguments of the function that are no
+/// samples; all but the last give who leaves, what is emitted and what is handed on, the last what is
+/// emitted.
+pub fn split(module: &Module, func: Op) -> Result<Vec<Module>, Diagnostic> {
+    let view = module.view(func);
+    let refuse = |message: &str| {
+        let error = Diagnostic::error(Code::SPEC, view.loc().clone(), message);
+        error.with_help("a spec makes a cascade that can be served: `lepid explain-spec`")
+    };
+    let block = Func::block(view);
+    let mut cascades = module.ops_in(block).filter(|&op| is(module, op, &Cascade));
+    let (Some(cascade), None) = (cascades.next(), cascades.next()) else {
+        return Err(refuse("the function is not one cascade"));
+    };
+    let op = module.view(cascade);
+    let all = stages(op).map_err(|error| error.at(op.loc().clone()))?;
+    if Func::returned(view) != op.results()
+        || !op.operands().iter().all(|v| Func::args(view).contains(v))
+    {
+        return Err(refuse("the function does more than one cascade"));
+    }
+    if Cascade::mode(op) != "input-dependent" || Cascade::fallback(op) != "last" {
+        return Err(refuse(
+            "only cascades in which each exit decides for itself are served",
+        ));
+    }
+    let shared: Vec<Value> = Func::args(view)
+        .iter()
+        .copied()
+        .filter(|v| !op.operands().contains(v))
+        .collect();
+    let built =
+        (0..all.len()).map(|number| stage_module(module, func, cascade, &all[number], &shared));
+    built
+        .collect::<OpResult<Vec<Module>>>()
+        .map_err(|error| error.at(op.loc().clone()))
+}
+
+fn stage_module(
+    module: &Module,
+    func: Op,
+    cascade: Op,
+    stage: &Stage,
+    shared: &[Value],
+) -> OpResult<Module> {
+    let view = module.view(func);
+    let takes = module.block_args(stage.block);
+    let values = takes.iter().chain(shared);
+    let types: Vec<Type> = values.map(|&v| module.value_type(v)).collect();
+    let names = Func::input_names(view);
+    let name_of = |v: &Value| {
+        Func::args(view)
+            .iter()
+            .position(|arg| arg == v)
+            .map(|i| names[i].as_str())
+    };
+    let mut inputs: Vec<String> = (0..takes.len()).map(|i| format!("given{i}")).collect();
+    inputs.extend(
+        shared
+            .iter()
+            .map(|v| name_of(v).unwrap_or("shared").to_string()),
+    );
+    let listed = |names: &[String]| Attr::List(names.iter().map(|n| n.as_str().into()).collect());
+    let mut made = Module::new();
+    let main = Func::create(&mut made, "main", &types, &[("inputs", listed(&inputs))])?;
+    let block = Func::block(made.view(main));
+    let args = made.block_args(block).to_vec();
+    let mut map: HashMap<Value, Value> = takes.iter().chain(shared).copied().zip(args).collect();
+    let mut b = Builder::at_end(&mut made, block);
+    let outside = module
+        .ops_in(Func::block(view))
+        .take_while(|&op| op != cascade);
+    for op in outside.chain(module.ops_in(stage.block).filter(|&op| op != stage.end)) {
+        if reads(module, op)
+            .iter()
+            .all(|v| map.contains_key(v) || is_inside(module, *v, op))
+        {
+            copy_from(&mut b, module, op, &mut map)?;
+        }
+    }
+    let results = stage
+        .leaves
+        .iter()
+        .chain(&stage.emits)
+        .chain(&stage.hands_on);
+    let results: Vec<Value> = results.map(|v| map[v]).collect();
+    Return::build(&mut b, &results, &[])?;
+    Ok(made)
+}
+
+/// Whether a value is defined in a region of the op.
+fn is_inside(module: &Module, value: Value, op: Op) -> bool {
+    module
+        .walk_inside(op)
+        .iter()
+        .any(|&inner| module.results(inner).contains(&value))
+        || module.regions(op).iter().any(|&region| {
+            let blocks = module.region_blocks(region).iter();
+            blocks
+                .copied()
+                .any(|block| module.block_args(block).contains(&value))
+        })
 }

@@ -21,6 +21,7 @@ mod package;
 mod profile;
 mod reduce;
 mod run;
+mod serve_sim;
 mod states;
 mod tune;
 mod worker;
@@ -93,6 +94,7 @@ enum Command {
     Reduce(reduce::Args),
     Accuracy(accuracy::Args),
     Tune(tune::Args),
+    ServeSim(serve_sim::Args),
     List(list::Args),
     Explain(explain::Args),
     ExplainSpec(explain_spec::Args),
@@ -193,6 +195,7 @@ pub(crate) fn main(driver: &Driver) -> ExitCode {
         Command::Opt(args) => opt::run(&args, &mut cx),
         Command::List(args) => list::run(&args, &mut cx),
         Command::Explain(args) => explain::run(&args, &mut cx),
+        Command::ServeSim(args) => serve_sim::run(&args, &mut cx),
         Command::Tune(args) => tune::run(&args, &mut cx),
         Command::ExplainSpec(_) => explain_spec::run(&mut cx),
     };

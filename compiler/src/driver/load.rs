@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use lepid_ir::core::{Bytes, Code, Diagnostic, Diagnostics, Loc, Module, Op, Tensor};
 use lepid_ir::text::{self, Weights};
-use lepid_passes::batch;
 use lepid_passes::core::{PassEnv, PassManager, Pipeline, Silent};
+use lepid_passes::{batch, stages};
 use lepid_target_api::{Batch, Package, Source, looks_like_package, main_function};
 use sha2::{Digest, Sha256};
 
@@ -98,6 +98,33 @@ impl Driver {
         let func = main_function(&module, options.func.as_deref())?;
         spec.apply(&mut module, func)?;
         Ok(module)
+    }
+
+    /// The stages of a cascade, each as a module of its own for any number of samples of `batch`.
+    pub fn load_stages(
+        &self,
+        path: &Path,
+        options: &ModelOptions,
+        batch: &Batch,
+        session: &mut Session,
+    ) -> Result<Vec<Module>, Diagnostics> {
+        let of_samples = |samples: u64, session: &mut Session| {
+            let mut options = options.clone();
+            options.bindings.dims.insert(batch.name.clone(), samples);
+            let module = self.load_bound(path, &options, session)?;
+            let func = main_function(&module, options.func.as_deref())?;
+            stages::split(&module, func).map_err(|error| vec![error])
+        };
+        let stages = of_samples(batch.most, session)?;
+        let mut silent = Session::within(session.limits);
+        let others = of_samples(batch.most + 1, &mut silent)?;
+        let mut opened = Vec::new();
+        for (mut stage, other) in stages.into_iter().zip(others) {
+            let (func, other_func) = (main_function(&stage, None)?, main_function(&other, None)?);
+            self.open_batch(&mut stage, func, (other, other_func), batch)?;
+            opened.push(stage);
+        }
+        Ok(opened)
     }
 
     /// Reads a spec, and the function that gives the outputs of all its exits, one exit after the
