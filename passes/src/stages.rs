@@ -14,8 +14,8 @@
 use std::collections::{HashMap, HashSet};
 
 use lepid_ir::core::{
-    Attr, Builder, Code, Diagnostic, Dim, Elem, Loc, Module, Num, Op, OpResult, Region, Tensor,
-    Type, Value,
+    Attr, Block, Builder, Code, Diagnostic, Dim, Elem, Loc, Module, Num, Op, OpResult, Region,
+    Tensor, Type, Value,
 };
 use lepid_ir::dialects::adapt::policies::{Kept, Policy};
 use lepid_ir::dialects::adapt::{Cascade, Decide, Emit, Fallback, Leave, Stage, stages};
@@ -331,7 +331,7 @@ impl Made<'_> {
 /// The stages of a function that is one cascade, as functions `main` of modules of their own. Each
 /// takes what is handed on to its stage, and behind that the arguments of the function that are no
 /// samples; all but the last give who leaves, what is emitted and what is handed on, the last what is
-/// emitted.
+/// emitted. Images are handed on with their channels last.
 pub fn split(module: &Module, func: Op) -> Result<Vec<Module>, Diagnostic> {
     let view = module.view(func);
     let refuse = |message: &str| {
@@ -360,8 +360,8 @@ pub fn split(module: &Module, func: Op) -> Result<Vec<Module>, Diagnostic> {
         .copied()
         .filter(|v| !op.operands().contains(v))
         .collect();
-    let built =
-        (0..all.len()).map(|number| stage_module(module, func, cascade, &all[number], &shared));
+    let built = (0..all.len())
+        .map(|number| stage_module(module, func, cascade, (&all[number], all[0].block), &shared));
     built
         .collect::<OpResult<Vec<Module>>>()
         .map_err(|error| error.at(op.loc().clone()))
@@ -371,13 +371,19 @@ fn stage_module(
     module: &Module,
     func: Op,
     cascade: Op,
-    stage: &Stage,
+    (stage, first): (&Stage, Block),
     shared: &[Value],
 ) -> OpResult<Module> {
     let view = module.view(func);
     let takes = module.block_args(stage.block);
-    let values = takes.iter().chain(shared);
-    let types: Vec<Type> = values.map(|&v| module.value_type(v)).collect();
+    // The first stage takes what the function does.
+    let is_first = stage.block == first;
+    let types = takes.iter().map(|&v| match is_first {
+        true => module.value_type(v),
+        false => handed_type(module.value_type(v)),
+    });
+    let types = types.chain(shared.iter().map(|&v| module.value_type(v)));
+    let types: Vec<Type> = types.collect();
     let names = Func::input_names(view);
     let name_of = |v: &Value| {
         Func::args(view)
@@ -398,6 +404,12 @@ fn stage_module(
     let args = made.block_args(block).to_vec();
     let mut map: HashMap<Value, Value> = takes.iter().chain(shared).copied().zip(args).collect();
     let mut b = Builder::at_end(&mut made, block);
+    for take in takes.iter().filter(|_| !is_first) {
+        if is_image(module.value_type(*take)) {
+            let arg = build::transpose(&mut b, map[take], &[0, 3, 1, 2])?;
+            map.insert(*take, arg);
+        }
+    }
     let outside = module
         .ops_in(Func::block(view))
         .take_while(|&op| op != cascade);
@@ -409,14 +421,31 @@ fn stage_module(
             copy_from(&mut b, module, op, &mut map)?;
         }
     }
-    let results = stage
-        .leaves
-        .iter()
-        .chain(&stage.emits)
-        .chain(&stage.hands_on);
-    let results: Vec<Value> = results.map(|v| map[v]).collect();
+    let results = stage.leaves.iter().chain(&stage.emits);
+    let mut results: Vec<Value> = results.map(|v| map[v]).collect();
+    for value in &stage.hands_on {
+        results.push(match is_image(module.value_type(*value)) {
+            true => build::transpose(&mut b, map[value], &[0, 2, 3, 1])?,
+            false => map[value],
+        });
+    }
     Return::build(&mut b, &results, &[])?;
     Ok(made)
+}
+
+/// Whether values of a type are handed on with their channels last, as targets compute them.
+fn is_image(ty: Type) -> bool {
+    ty.as_tensor().is_some_and(|ty| ty.rank() == 4)
+}
+
+fn handed_type(ty: Type) -> Type {
+    match ty.as_tensor() {
+        Some(tensor) if is_image(ty) => {
+            let dims = [0, 2, 3, 1].map(|axis| tensor.dims[axis]);
+            Type::tensor(tensor.elem, dims)
+        }
+        _ => ty,
+    }
 }
 
 /// Whether a value is defined in a region of the op.

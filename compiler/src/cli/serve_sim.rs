@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use indicatif::ProgressBar;
 use lepid_ir::core::{Code, Diagnostic, Diagnostics, Dim, Loc, Module, Tensor};
 use lepid_runtime::trace::Arrivals;
-use lepid_runtime::{Computes, Counters, Done, Refill, Request, Scheduler, Stages, Window, serve};
+use lepid_runtime::{Counters, Refill, Request, Sample, Stages, Window, serve};
 use lepid_target_api::{Batch, Executable, LoadOptions, Signature, main_function};
 use serde_json::json;
 
@@ -91,27 +91,6 @@ impl Kind {
     }
 }
 
-/// The whole cascade as one stage.
-struct Whole {
-    program: Stages,
-}
-
-impl Computes<Vec<Tensor>> for Whole {
-    type Error = Diagnostic;
-
-    fn stages(&self) -> usize {
-        1
-    }
-
-    fn compute(
-        &mut self,
-        stage: usize,
-        values: Vec<Vec<Tensor>>,
-    ) -> Result<(Vec<Done<Vec<Tensor>>>, f64), Diagnostic> {
-        self.program.compute(stage, values)
-    }
-}
-
 pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let arrivals = arrivals(&args.arrivals)?;
     let options = args.file.options()?;
@@ -130,33 +109,32 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
             .map(|module| executable(args, module, cx));
         let programs = programs.collect::<Result<Vec<_>, Failure>>()?;
         // What each exit emits; behind it stands the number of the exit.
-        Stages::new(programs, signature.outputs.len() - 1, shared.clone())
+        Stages::new(programs, signature.outputs.len() - 1, shared.clone())?
     };
-    let mut whole = Whole {
-        program: {
-            let options = ModelOptions {
-                bindings: crate::driver::Bindings {
-                    batch: Some(batch),
-                    ..options.bindings.clone()
-                },
-                ..options
-            };
-            let module = cx
-                .driver
-                .load(&args.file.model, &options, &mut cx.session)?;
-            let program = executable(args, module, cx)?;
-            Stages::new(vec![program], signature.outputs.len(), shared)
-        },
+    // The whole cascade as one stage.
+    let mut whole = {
+        let options = ModelOptions {
+            bindings: crate::driver::Bindings {
+                batch: Some(batch),
+                ..options.bindings.clone()
+            },
+            ..options
+        };
+        let module = cx
+            .driver
+            .load(&args.file.model, &options, &mut cx.session)?;
+        let program = executable(args, module, cx)?;
+        Stages::new(vec![program], signature.outputs.len(), shared)?
     };
     let times = arrivals.times(args.requests, args.seed);
-    let requests = || -> Vec<Request<Vec<Tensor>>> {
+    let requests = || -> Vec<Request<Sample>> {
         let requests = times.iter().enumerate();
         requests
             .map(|(number, &arrived)| Request {
                 number,
                 arrived,
                 deadline: arrived + args.slo / 1e3,
-                values: samples[number % samples.len()].clone(),
+                values: Sample::Given(samples[number % samples.len()].clone()),
             })
             .collect()
     };
@@ -190,12 +168,17 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
                     )?
                 }
                 Kind::Window => {
-                    let mut scheduler: Box<dyn Scheduler> = Box::new(Window { most, window });
-                    let answered = |number: usize, _: usize, values: Vec<Tensor>| {
-                        let exit = values.last().map_or(-1, |exit| exit.to_i64s()[0]);
-                        left_by[number] = exit;
+                    let answered = |number: usize, _: usize, sample: Sample| {
+                        if let Sample::Left(values) = sample {
+                            left_by[number] = values.last().map_or(-1, |exit| exit.to_i64s()[0]);
+                        }
                     };
-                    serve(requests(), scheduler.as_mut(), &mut whole, answered)?
+                    serve(
+                        requests(),
+                        &mut Window { most, window },
+                        &mut whole,
+                        answered,
+                    )?
                 }
             };
             rounds.entry(kind.name()).or_default().push(counters);

@@ -271,6 +271,50 @@ fn one_sample_is_a_branch() {
 }
 
 #[test]
+fn cascades_may_follow_each_other_but_not_interleave() {
+    let gate = |name: &str, value: &str| {
+        format!(
+            "%e{name}, %t{name}, %h{name} = adapt.gate(%go, %none, {value}, {value}, %x) {{stage = 0, emits = 1}} : tensor<1xi32>, tensor<1x4xf32>, tensor<1x4xf32>\n"
+        )
+    };
+    let join = |name: &str| {
+        format!(
+            "%z{name} = nn.relu(%h{name}) : tensor<1x4xf32>\n%f{name}, %y{name} = adapt.join(%e{name}, %t{name}, %z{name}) {{stage = 1, emits = 1}} : tensor<1xi32>, tensor<1x4xf32>\n"
+        )
+    };
+    let compiled = |steps: [String; 4]| {
+        let source = format!(
+            "func @main(%x: tensor<1x4xf32>, %go: tensor<1xi1>) -> (tensor<1x4xf32>, tensor<1x4xf32>) {{
+               %none = core.constant() {{value = dense<1xi32>[-1]}} : tensor<1xi32>
+               %a = tensor.neg(%x) : tensor<1x4xf32>
+               {}
+               return %ya, %yb
+             }}",
+            steps.concat()
+        );
+        let (module, problems) = text::parse(&source, "gates.lir", &dialects::registry(), None);
+        assert!(problems.is_empty(), "{problems:?}");
+        (
+            support::try_package(&module, &CompileOptions::default()),
+            module,
+        )
+    };
+    let (package, module) = compiled([gate("a", "%a"), join("a"), gate("b", "%x"), join("b")]);
+    let package = package.unwrap();
+    for go in [0, 1] {
+        let go = Tensor::from_nums(Elem::Bool, [1], [Num::Int(go)]);
+        let given = [Random::new(1).tensor(Elem::F32, &[1, 4]), go];
+        assert_eq!(
+            session(&package, 1).run(&given).unwrap(),
+            interpreted(&module, &given)
+        );
+    }
+    let (package, _) = compiled([gate("a", "%a"), gate("b", "%x"), join("a"), join("b")]);
+    let errors = package.err().unwrap();
+    assert!(errors[0].message.contains("another cascade"), "{errors:?}");
+}
+
+#[test]
 fn a_fixed_batch_computes_all_rows() {
     let policy = policies::policy("margin").unwrap();
     let module = network(4, policy, "most-confident");

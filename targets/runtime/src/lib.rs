@@ -17,4 +17,4 @@ pub use counters::{Counters, Percentiles};
 pub use queues::{Queues, Request};
 pub use scheduler::{Choice, Refill, Scheduler, Window};
 pub use serve::{Computes, Done, serve};
-pub use stages::{Answer, Stages};
+pub use stages::{Answer, Sample, Stages};

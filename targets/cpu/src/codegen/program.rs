@@ -122,6 +122,7 @@ impl<'m> Emitter<'m> {
         let mut steps = Vec::new();
         // What stands before each gate that no join has ended.
         let mut before: Vec<Vec<Step>> = Vec::new();
+        let mut last_gate: Option<Op> = None;
         for op in self.module.ops_in(block).collect::<Vec<Op>>() {
             let view = self.module.view(op);
             let computed = view
@@ -136,10 +137,12 @@ impl<'m> Emitter<'m> {
                 _ if is_open_op(view) => self.open_op(op, &mut steps)?,
                 "tensor.reshape" => {}
                 "adapt.gate" => {
+                    self.follows(op, last_gate.replace(op))?;
                     self.gate(op, &mut steps)?;
                     before.push(std::mem::take(&mut steps));
                 }
                 "adapt.join" => {
+                    self.follows(op, last_gate.take())?;
                     self.gate(op, &mut steps)?;
                     steps = rejoined(&mut before, steps);
                 }
@@ -349,6 +352,24 @@ impl<'m> Emitter<'m> {
                 | Place::Scratch(_) => None,
             },
             port,
+        }
+    }
+
+    /// A cascade must end before another one begins: what stands behind a gate is done only for who
+    /// goes on there.
+    fn follows(&self, op: Op, before: Option<Op>) -> Result<(), EmitError> {
+        let view = self.module.view(op);
+        let exit = match GateParts::of(view, view.operands()) {
+            Ok(parts) => parts.exit,
+            Err(error) => lepid_ir::bug!("a gate passed the verifier: {error}"),
+        };
+        let found = self.module.defining_op(exit);
+        match before.is_none() || found == before {
+            true => Ok(()),
+            false => Err(EmitError {
+                op,
+                message: "another cascade begins before this one has ended".to_string(),
+            }),
         }
     }
 

@@ -4,7 +4,8 @@
 //! between runs (thresholds above all), and what it kept from the exits before. It has two
 //! meanings that must agree: [`Policy::judge`] in the plainest words, for the interpreter and for
 //! simulators, and [`Policy::lower`] in ops for every target, without divisions where the comparison
-//! allows that. A NaN or an infinite output never leaves.
+//! allows that. A NaN or an infinite output
+//! never leaves, unless time is up.
 //!
 //! A new policy is a file with a [`Policy`] and a line in [`ALL`].
 
