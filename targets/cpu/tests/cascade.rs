@@ -44,9 +44,9 @@ fn network(n: usize, policy: &Policy, fallback: &str) -> Module {
         .map(|t| format!(", {t}: tensor<f32>"))
         .collect();
     let exit = format!("tensor<{n}xi32>");
-    write!(
+    writeln!(
         out,
-        "func @main(%x: {image}{args}) -> ({emitted}, {exit}) {{\n"
+        "func @main(%x: {image}{args}) -> ({emitted}, {exit}) {{"
     )
     .unwrap();
     let mut constant = |out: &mut String, name: &str, shape: &[usize], scale: f64| {

@@ -3,7 +3,7 @@
 //! A cascade is served stage by stage: each stage is a program of its own for any number of samples,
 //! and between two stages stands a queue. So a batch is made anew at each exit, of whoever waits
 //! there, and a request is answered by the exit that it leaves by, without waiting for the others.
-//! Begin with [`Stages`], which computes; then [`Scheduler`], which chooses; then [`serve`], the loop
+//! Begin with [`Stages`], which computes; then [`Scheduler`], which chooses; then [`serve()`], the loop
 //! that both simulation and measurement use. It may not know of front ends, passes or single targets.
 
 mod counters;

@@ -65,7 +65,8 @@ impl OpDef for Decide {
                 op.operand_type(0)
             )));
         }
-        if !(Decide::temperature(op) > 0.0) {
+        let temperature = Decide::temperature(op);
+        if temperature.is_nan() || temperature <= 0.0 {
             return Err(OpError::new("`temperature` must be above 0"));
         }
         policies::check(policy, &Decide::settings(op), outputs.dims[1])?;

@@ -264,9 +264,10 @@ impl Taken {
         let stage = stage as i64;
         self.choose(emitted, score, |sample, exit, score| match exit {
             0.. => None,
-            ..=-2 if fallback == Fallback::MostConfident && !(score > best[sample]) => {
-                Some((false, -2 - exit))
-            }
+            ..=-2 if fallback == Fallback::MostConfident => match score > best[sample] {
+                true => Some((true, stage)),
+                false => Some((false, -2 - exit)),
+            },
             _ => Some((true, stage)),
         })
     }

@@ -332,22 +332,6 @@ fn shuffle(b: &mut Builder<'_>, op: Op) -> Rewrite {
     Ok(Some(vec![back(b, y)?]))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::to_first;
-    use super::*;
-
-    #[test]
-    fn renaming_agrees_with_the_orders() {
-        for rank in 3..6 {
-            for (place, axis) in to_last(rank).into_iter().enumerate() {
-                assert_eq!(renamed(axis as i64, rank), place as i64);
-                assert_eq!(to_first(rank)[axis], place);
-            }
-        }
-    }
-}
-
 /// What a gate hands on may have its axes in any order behind that of samples.
 fn gate(b: &mut Builder<'_>, op: Op) -> Rewrite {
     let pairs = Pairs::of(b.module, op);
@@ -372,4 +356,20 @@ fn gate(b: &mut Builder<'_>, op: Op) -> Rewrite {
         }
     }
     Ok(Some(results))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::to_first;
+    use super::*;
+
+    #[test]
+    fn renaming_agrees_with_the_orders() {
+        for rank in 3..6 {
+            for (place, axis) in to_last(rank).into_iter().enumerate() {
+                assert_eq!(renamed(axis as i64, rank), place as i64);
+                assert_eq!(to_first(rank)[axis], place);
+            }
+        }
+    }
 }

@@ -33,6 +33,9 @@ pub const ALL: &[&Policy] = &[
     &confidence::TOP1,
 ];
 
+/// Judges one sample by its numbers, and brings what it kept up to date.
+pub type Judge = fn(&Settings, &Output<'_>, &[f64], &mut [Vec<f64>]) -> Verdict;
+
 /// How it is decided whether a sample leaves.
 pub struct Policy {
     pub name: &'static str,
@@ -45,7 +48,7 @@ pub struct Policy {
     /// The number of axes behind that of the classes: 0, or more for outputs at several places.
     pub places: bool,
     /// Whether the sample leaves, and its score: the greater, the surer.
-    pub judge: fn(&Settings, &Output<'_>, &[f64], &mut [Vec<f64>]) -> Verdict,
+    pub judge: Judge,
     /// The same for all samples, in ops.
     pub lower: fn(&mut Builder<'_>, &Settings, &Lowered<'_>) -> OpResult<LoweredVerdict>,
 }

@@ -1,29 +1,28 @@
 //! `lepid tune`: chooses exits, policies and thresholds on labelled samples.
 
+mod report;
+mod tried;
+
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use indicatif::ProgressBar;
 use lepid_ir::core::{Code, Diagnostic, Diagnostics, Dim, Loc, Module, Tensor};
 use lepid_ir::dialects::adapt::policies::{self, Settings};
-use lepid_ir::dialects::core::Func;
 use lepid_target_api::{Executable, LoadOptions, Signature, main_function};
-use serde_json::json;
 
-use super::accuracy::{classes, rows};
-use super::args::{FileArgs, TargetArgs, load_package, thread_count, threads};
-use super::output::Table;
-use super::{Cx, Failure, Outcome};
+use crate::cli::accuracy::{classes, rows};
+use crate::cli::args::{FileArgs, TargetArgs, load_package, thread_count, threads};
+use crate::cli::{Cx, Failure, Outcome};
 use crate::driver::{ModelOptions, arrays, files};
 use crate::frontends::spec::Spec;
 use crate::tune::calibration::{self, Logits};
 use crate::tune::candidates::{self, Candidate, Rule};
 use crate::tune::measure::{Paths, multiply_adds};
-use crate::tune::page::{self, ChosenRow, ExitRow, Page};
-use crate::tune::search::{self, Bits, Choice, Exit, Goal, Problem};
-use crate::tune::write::{self, WrittenExit};
+use crate::tune::search::{self, Bits, Exit, Goal, Problem};
+use report::Report;
+use tried::Tried;
 
 /// Choose exits, policies and thresholds for a model with several exits.
 ///
@@ -36,7 +35,7 @@ Examples:
   lepid tune exits.toml --data calibration.npz -o tuned.toml
   lepid tune exits.toml --data calibration.npz --max-macs 2e6 -o tuned.toml
   lepid tune exits.toml --data calibration.npz --test test.npz --html tuned.html -o tuned.toml")]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     #[command(flatten)]
     file: FileArgs,
     #[command(flatten)]
@@ -109,7 +108,7 @@ impl Unit {
 /// Samples in one run of the calibration.
 const BATCH: usize = 32;
 
-pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
+pub(in crate::cli) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     args.file.check_output(&args.output, cx)?;
     let rules = rules(&args.policy)?;
     let loaded = Loaded::new(args, cx)?;
@@ -460,360 +459,4 @@ fn front(problem: &Problem<'_>, exits: &[Exit], nodes: usize) -> Vec<[f64; 2]> {
         }
     }
     found
-}
-
-/// The choice on samples that it was not made by, one at a time.
-struct Tried {
-    accuracy: f64,
-    full_accuracy: f64,
-    exits: Vec<usize>,
-    /// Means over samples.
-    milliseconds: f64,
-    full_milliseconds: f64,
-}
-
-impl Tried {
-    fn new(
-        args: &Args,
-        loaded: &Loaded,
-        data: &Data,
-        choice: &Choice,
-        cx: &mut Cx<'_>,
-    ) -> Result<Tried, Failure> {
-        let mut full = loaded.of_samples(args, 1, cx)?;
-        keep_last_exit(&mut full, loaded.names.last().map_or(0, Vec::len))?;
-        let mut full = executable(args, full, cx)?;
-        let mut options = loaded.options.clone();
-        let ty = loaded
-            .signature
-            .inputs
-            .first()
-            .and_then(|port| port.ty.as_tensor());
-        if let Some(Dim::Sym(name)) = ty.and_then(|ty| ty.dims.first()) {
-            options.bindings.dims.insert(name.as_str().to_string(), 1);
-        }
-        let tuned = cx.driver.load(&args.output, &options, &mut cx.session)?;
-        let mut tuned = executable(args, tuned, cx)?;
-        let samples = data.labels.len();
-        let mut exits = vec![0; choice.exits.len()];
-        let (mut right, mut full_right) = (0, 0);
-        let mut seconds = [Vec::new(), Vec::new()];
-        let progress = ProgressBar::new(samples as u64);
-        for (i, &label) in data.labels.iter().enumerate() {
-            let one: Vec<Tensor> = data.inputs.iter().map(|t| rows(t, i, 1)).collect();
-            // Each twice, so that both find their weights where they left them.
-            full.run(&one)?;
-            let start = Instant::now();
-            let wanted = full.run(&one)?;
-            seconds[1].push(start.elapsed().as_secs_f64());
-            tuned.run(&one)?;
-            let start = Instant::now();
-            let found = tuned.run(&one)?;
-            seconds[0].push(start.elapsed().as_secs_f64());
-            right += usize::from(classes(&found[0]) == [label as i64]);
-            full_right += usize::from(classes(&wanted[0]) == [label as i64]);
-            let exit = found.last().map_or(0, |exit| exit.to_i64s()[0]);
-            if let Some(count) = exits.get_mut(exit as usize) {
-                *count += 1;
-            }
-            progress.inc(1);
-        }
-        progress.finish_and_clear();
-        let mean = |s: &[f64]| 1e3 * s.iter().sum::<f64>() / samples as f64;
-        Ok(Tried {
-            accuracy: right as f64 / samples as f64,
-            full_accuracy: full_right as f64 / samples as f64,
-            exits,
-            milliseconds: mean(&seconds[0]),
-            full_milliseconds: mean(&seconds[1]),
-        })
-    }
-}
-
-/// Lets a function of all exits give the last one only.
-fn keep_last_exit(module: &mut Module, outputs: usize) -> Result<(), Diagnostics> {
-    let func = main_function(module, None)?;
-    let view = module.view(func);
-    let all = Func::returned(view).len();
-    let kept = Func::returned(view)[all - outputs..].to_vec();
-    let names = Func::output_names(view)[all - outputs..].to_vec();
-    let names: Vec<lepid_ir::core::Attr> = names.iter().map(|n| n.as_str().into()).collect();
-    let Some(end) = module.terminator(Func::block(view)) else {
-        lepid_ir::bug!("a function without a return passed the verifier");
-    };
-    module.set_attr(func, "outputs", lepid_ir::core::Attr::List(Vec::new()));
-    let mut b = lepid_ir::core::Builder::before(module, end);
-    lepid_ir::dialects::core::Return::build(&mut b, &kept, &[])
-        .map_err(|error| vec![error.at(Loc::Unknown)])?;
-    module.erase(end);
-    module.set_attr(func, "outputs", lepid_ir::core::Attr::List(names));
-    Ok(())
-}
-
-/// What there is to say of a choice.
-struct Report<'a> {
-    args: &'a Args,
-    unit: Unit,
-    rules: &'a [Rule],
-    exits: &'a [Tuned],
-    names: &'a [Vec<String>],
-    samples: usize,
-    choice: &'a Choice,
-    /// Cost and accuracy of the last exit alone.
-    full: [f64; 2],
-}
-
-impl Report<'_> {
-    fn accuracy(&self) -> f64 {
-        self.choice.right as f64 / self.samples as f64
-    }
-
-    /// The text of the tuned spec.
-    fn spec(&self, loaded: &Loaded) -> Result<String, Diagnostics> {
-        let (models, _) = loaded.spec.models()?;
-        let [model] = &models[..] else {
-            let message = "the exits are of several models, and a tuned spec is of one";
-            return Err(vec![Diagnostic::error(Code::SPEC, Loc::Unknown, message)]);
-        };
-        let folder = |path: &Path| match path.parent() {
-            Some(parent) if parent != Path::new("") => parent.to_path_buf(),
-            _ => PathBuf::from("."),
-        };
-        let (from, to) = (folder(&self.args.file.model), folder(&self.args.output));
-        let model = match files::is_same(&from, &to) {
-            true => PathBuf::from(model),
-            false => {
-                let path = from.join(model);
-                path.canonicalize().unwrap_or(path)
-            }
-        };
-        let exits: Vec<WrittenExit<'_>> = self
-            .choice
-            .exits
-            .iter()
-            .map(|&(exit, candidate)| WrittenExit {
-                outputs: &self.names[exit],
-                decision: candidate.map(|c| {
-                    let candidate = &self.exits[exit].candidates[c];
-                    (
-                        &self.rules[candidate.rule],
-                        candidate,
-                        self.exits[exit].temperature,
-                    )
-                }),
-            })
-            .collect();
-        let comment = format!(
-            "Chosen by `lepid tune` on {} samples: {:.2} % right (the last exit alone {:.2} %),\n\
-             {:.4} {} for a sample in the mean (alone {:.4}).",
-            self.samples,
-            100.0 * self.accuracy(),
-            100.0 * self.full[1],
-            self.choice.cost,
-            self.unit.name(),
-            self.full[0]
-        );
-        let outputs = self.names.last().cloned().unwrap_or_default();
-        Ok(write::spec(
-            &model.display().to_string(),
-            &exits,
-            &outputs,
-            &comment,
-        ))
-    }
-
-    fn chosen(&self) -> Vec<ChosenRow> {
-        let exits = self.choice.exits.iter().zip(&self.choice.leave);
-        exits
-            .map(|(&(exit, candidate), &leave)| ChosenRow {
-                name: self.names[exit].join(", "),
-                rule: match candidate.map(|c| &self.exits[exit].candidates[c]) {
-                    None => "it comes here".to_string(),
-                    Some(c) => {
-                        let rule = &self.rules[c.rule];
-                        let name = match rule.policy.name {
-                            "gbvsb" => {
-                                format!("gbvsb⟨{},{}⟩", rule.settings.first, rule.settings.last)
-                            }
-                            name => name.to_string(),
-                        };
-                        let sign = if rule.policy.name == "entropy" {
-                            '<'
-                        } else {
-                            '≥'
-                        };
-                        format!("{name} {sign} {:.4}", c.threshold)
-                    }
-                },
-                leave,
-            })
-            .collect()
-    }
-
-    fn tell(
-        &self,
-        front: &[[f64; 2]],
-        path: &dyn Fn(&[usize]) -> f64,
-        tried: Option<&Tried>,
-        cx: &mut Cx<'_>,
-    ) -> Outcome {
-        let chosen = self.chosen();
-        let exits: Vec<ExitRow> = self
-            .exits
-            .iter()
-            .enumerate()
-            .map(|(i, exit)| ExitRow {
-                name: self.names[i].join(", "),
-                accuracy: exit.right.count() as f64 / self.samples as f64,
-                cost: path(&[i]),
-                temperature: exit.temperature,
-                errors: exit.bins.each_ref().map(|bins| calibration::error(bins)),
-                bins: exit.bins,
-            })
-            .collect();
-        let kept: Vec<usize> = self.choice.exits.iter().map(|(exit, _)| *exit).collect();
-        let mut held_out = Vec::new();
-        if let Some(tried) = tried {
-            let samples: usize = tried.exits.iter().sum();
-            let costs = (1..=kept.len()).map(|n| path(&kept[..n]));
-            let cost: f64 = costs
-                .zip(&tried.exits)
-                .map(|(c, &n)| c * n as f64)
-                .sum::<f64>()
-                / samples as f64;
-            held_out.push(format!(
-                "accuracy {:.4} (the last exit alone {:.4})",
-                tried.accuracy, tried.full_accuracy
-            ));
-            held_out.push(format!(
-                "{cost:.4} {} for a sample in the mean (alone {:.4}: {:.2} times), {:+.1} % from what the calibration set said",
-                self.unit.name(),
-                self.full[0],
-                self.full[0] / cost,
-                100.0 * (cost / self.choice.cost - 1.0)
-            ));
-            held_out.push(format!(
-                "{:.4} ms for a sample in the mean (alone {:.4}: {:.2} times)",
-                tried.milliseconds,
-                tried.full_milliseconds,
-                tried.full_milliseconds / tried.milliseconds
-            ));
-            let shares: Vec<String> = tried
-                .exits
-                .iter()
-                .map(|n| format!("{:.1} %", 100.0 * *n as f64 / samples as f64))
-                .collect();
-            held_out.push(format!("samples leave by {}", shares.join(", ")));
-            cx.report(
-                "test",
-                json!({
-                    "accuracy": tried.accuracy,
-                    "full_accuracy": tried.full_accuracy,
-                    "exits": tried.exits,
-                    "cost": cost,
-                    "milliseconds": tried.milliseconds,
-                    "full_milliseconds": tried.full_milliseconds,
-                }),
-            );
-        }
-        cx.report("unit", self.unit.name());
-        cx.report("samples", self.samples);
-        cx.report("accuracy", self.accuracy());
-        cx.report("cost", self.choice.cost);
-        cx.report(
-            "full",
-            json!({"accuracy": self.full[1], "cost": self.full[0]}),
-        );
-        cx.report("proved", self.choice.proved);
-        cx.report("front", json!(front));
-        let rows = chosen.iter().zip(&self.choice.exits);
-        let rows: Vec<_> = rows
-            .map(|(row, (exit, candidate))| {
-                let candidate = candidate.map(|c| &self.exits[*exit].candidates[c]);
-                json!({
-                    "outputs": self.names[*exit],
-                    "leave": row.leave,
-                    "policy": candidate.map(|c| self.rules[c.rule].policy.name),
-                    "threshold": candidate.map(|c| c.threshold),
-                    "temperature": self.exits[*exit].temperature,
-                })
-            })
-            .collect();
-        cx.report("chosen", rows);
-        let rows = exits.iter().map(|exit| {
-            json!({
-                "outputs": exit.name,
-                "accuracy": exit.accuracy,
-                "cost": exit.cost,
-                "temperature": exit.temperature,
-                "ece": exit.errors[0],
-                "ece_with_temperature": exit.errors[1],
-            })
-        });
-        cx.report("exits", rows.collect::<Vec<_>>());
-        if let Some(html) = &self.args.html {
-            let title = format!("Tuning of {}", self.args.file.model.display());
-            let text = page::html(&Page {
-                title: &title,
-                unit: self.unit.name(),
-                samples: self.samples,
-                exits: &exits,
-                chosen: &chosen,
-                choice: [self.choice.cost, self.accuracy()],
-                front,
-                held_out: &held_out,
-            });
-            files::write_atomic(html, |file| file.write_all(text.as_bytes()))?;
-        }
-        if cx.json {
-            return Ok(());
-        }
-        let mut out = io::stdout().lock();
-        let mut table = Table::new(
-            &["exit", "accuracy", "cost", "temperature", "ECE", "tempered"],
-            &[1, 2, 3, 4, 5],
-        );
-        for exit in &exits {
-            table.row(vec![
-                exit.name.clone(),
-                format!("{:.4}", exit.accuracy),
-                format!("{:.4}", exit.cost),
-                format!("{:.3}", exit.temperature),
-                format!("{:.4}", exit.errors[0]),
-                format!("{:.4}", exit.errors[1]),
-            ]);
-        }
-        writeln!(out, "{}\n", table.text().trim_end())?;
-        let mut table = Table::new(&["leaves by", "if", "samples"], &[2]);
-        for row in &chosen {
-            table.row(vec![
-                row.name.clone(),
-                row.rule.clone(),
-                row.leave.to_string(),
-            ]);
-        }
-        writeln!(out, "{}\n", table.text().trim_end())?;
-        writeln!(
-            out,
-            "accuracy {:.4} (the last exit alone {:.4})\n{:.4} {} for a sample in the mean (alone {:.4}: {:.2} times)",
-            self.accuracy(),
-            self.full[1],
-            self.choice.cost,
-            self.unit.name(),
-            self.full[0],
-            self.full[0] / self.choice.cost
-        )?;
-        if !self.choice.proved {
-            writeln!(out, "not proved the best: `--nodes` limits the search")?;
-        }
-        if !held_out.is_empty() {
-            writeln!(out, "\nheld-out samples")?;
-            for line in &held_out {
-                writeln!(out, "  {line}")?;
-            }
-        }
-        drop(out);
-        cx.say(format_args!("wrote {}", self.args.output.display()));
-        Ok(())
-    }
 }
