@@ -10,7 +10,7 @@
 
 use std::str::FromStr;
 
-use lepid_ir::core::{Dim, Module, Op, OpView, Tensor, Value};
+use lepid_ir::core::{Module, Op, OpView, Tensor, Value};
 use lepid_ir::dialects::kernel::{self, PANEL};
 use lepid_ir::interp;
 use lepid_passes::core::{Changed, PassCx, PassDef, PassOption, PassResult, Values};
@@ -289,13 +289,6 @@ pub(crate) fn fill(
     }
     weights.pack(block, to);
     Ok(())
-}
-
-/// The rows of a product, if they are known.
-pub(crate) fn rows(linear: OpView<'_>) -> Option<u64> {
-    let dims = linear.operand_dims(0);
-    let rows = &dims[..dims.len() - 1];
-    rows.iter().try_fold(1, |n, d: &Dim| Some(n * d.known()?))
 }
 
 #[cfg(test)]

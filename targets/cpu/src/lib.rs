@@ -37,6 +37,7 @@ mod routines;
 mod run;
 mod slots;
 mod states;
+mod strassen;
 mod strips;
 mod support;
 mod thin_inputs;
@@ -117,6 +118,18 @@ static INFO: TargetInfo = TargetInfo {
             help: "quantised weights of products in eight bits: off, on, or auto where that is faster",
         },
         TargetOption {
+            name: "strassen",
+            default: "auto",
+            portable: None,
+            help: "Strassen's product for linear layers: off, on, or auto where it is faster; its weights take 1.75 times the memory",
+        },
+        TargetOption {
+            name: "strassen-error",
+            default: "1e-4",
+            portable: None,
+            help: "bounds the errors of Strassen's products, relative to the root mean square of a layer",
+        },
+        TargetOption {
             name: "winograd",
             default: "auto",
             portable: None,
@@ -155,6 +168,7 @@ impl Target for Cpu {
         "inline{drop=true},flatten-cascades,refine,raise-exits,flatten-cascades,canonicalize,fold,cse,dead-ops,eqsat{rules=$eqsat},fold-batch-norm,canonicalize,fold,layout,\
          canonicalize,fold,cse,dead-ops,expand,nn-to-kernel,canonicalize,fold,cse,dead-ops,\
          expand,fold-shuffles,fuse-epilogues,winograd{use=$winograd,error=$winograd-error},keep-eight-bits{use=$quantised},\
+         strassen{use=$strassen,error=$strassen-error},\
          pad-thin-inputs,fuse-strips,fuse-nests,fuse-prologues,dead-ops,memory-plan"
     }
 
@@ -170,6 +184,7 @@ impl Target for Cpu {
         passes.add(&[
             &eight_bits::PASS,
             &prologues::PASS,
+            &strassen::PASS,
             &strips::PASS,
             &thin_inputs::PASS,
             &winograd::PASS,

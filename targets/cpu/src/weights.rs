@@ -12,6 +12,7 @@ use lepid_ir::dialects::kernel::PANEL;
 use lepid_ir::dialects::tensor;
 use lepid_ir::interp;
 use lepid_ukernels::args::PackRecurrentArgs;
+use lepid_ukernels::strassen;
 use lepid_ukernels::winograd::{Packing, Scheme};
 use lepid_ukernels::{AlignedBuf, Isa, Table};
 
@@ -24,6 +25,8 @@ pub(crate) enum Layout {
     Raw,
     /// A matrix [K, N], or [N, K] if `transpose`, in panels of 16 columns.
     Panels { transpose: bool },
+    /// A matrix as for `Panels`, as sums of its quadrants.
+    Strassen { transpose: bool },
     /// Convolution weights [O, I / groups, kh, kw]: per group, panels of rows (tap, channel).
     Conv { groups: usize },
     /// Convolution weights [O, I, 3, 3], transformed.
@@ -79,6 +82,10 @@ impl Weights {
                 let (k, n) = depth_and_columns(&shape, *transpose);
                 4 * k * n.next_multiple_of(PANEL)
             }
+            Layout::Strassen { transpose } => {
+                let (k, n) = depth_and_columns(&shape, *transpose);
+                4 * strassen::packed_len(k, n)
+            }
             Layout::Conv { groups } => {
                 let k: usize = shape[1..].iter().product();
                 4 * groups * k * (shape[0] / groups).next_multiple_of(PANEL)
@@ -96,6 +103,7 @@ impl Weights {
             }
             Layout::Raw
             | Layout::Panels { .. }
+            | Layout::Strassen { .. }
             | Layout::Offsets { .. }
             | Layout::EightBits { .. }
             | Layout::Recurrent { .. } => (value, None),
@@ -210,15 +218,26 @@ fn fill(kernels: &Table, tensor: &Tensor, scale: Option<&Tensor>, layout: &Layou
         }
         _ => {}
     }
+    // Those of linear layers neither.
+    match layout {
+        Layout::Strassen { transpose } => {
+            return pack_strassen(tensor.bytes(), shape, *transpose, to);
+        }
+        Layout::Panels { transpose: false } => {
+            return pack_panels(tensor.bytes(), shape[0], shape[1], to);
+        }
+        _ => {}
+    }
     let from = slices.read(0..shape[0]);
     match layout {
         Layout::Raw
         | Layout::Offsets { .. }
         | Layout::Conv { .. }
         | Layout::Winograd(_)
+        | Layout::Strassen { .. }
+        | Layout::Panels { transpose: false }
         | Layout::EightBits { .. }
         | Layout::Recurrent { .. } => {}
-        Layout::Panels { transpose: false } => pack_panels(&from, shape[0], shape[1], to),
         Layout::Panels { transpose: true } => {
             for (rows, panel) in from
                 .chunks((PANEL * shape[1]).max(1))
@@ -234,6 +253,23 @@ fn fill(kernels: &Table, tensor: &Tensor, scale: Option<&Tensor>, layout: &Layou
                     to[tap * shape[0] + c] = w;
                 }
             }
+        }
+    }
+}
+
+/// A matrix [K, N], or [N, K] if `transpose`, as sums of its quadrants.
+fn pack_strassen(from: &[u8], shape: &[usize], transpose: bool, to: &mut [f32]) {
+    let (k, n) = depth_and_columns(shape, transpose);
+    for panel in 0..n / 2 / PANEL {
+        match transpose {
+            true => strassen::pack_panel(k, n, panel, to, |i, column, row| {
+                for (lane, x) in row.iter_mut().enumerate() {
+                    read_floats(from, (column + lane) * k + i, std::slice::from_mut(x));
+                }
+            }),
+            false => strassen::pack_panel(k, n, panel, to, |i, column, row| {
+                read_floats(from, i * n + column, row);
+            }),
         }
     }
 }
@@ -307,13 +343,19 @@ fn depth_and_columns(shape: &[usize], transpose: bool) -> (usize, usize) {
     }
 }
 
-fn pack_panels(from: &[f32], k: usize, n: usize, to: &mut [f32]) {
+fn pack_panels(from: &[u8], k: usize, n: usize, to: &mut [f32]) {
     for (p, panel) in to.chunks_exact_mut(k * PANEL).enumerate() {
         let columns = (n - p * PANEL).min(PANEL);
         for (l, row) in panel.chunks_exact_mut(PANEL).enumerate() {
-            row[..columns].copy_from_slice(&from[l * n + p * PANEL..][..columns]);
+            read_floats(from, l * n + p * PANEL, &mut row[..columns]);
         }
     }
+}
+
+/// Floats from element `at` on, which need not lie where `f32` may.
+fn read_floats(from: &[u8], at: usize, to: &mut [f32]) {
+    let bytes: &mut [u8] = bytemuck::cast_slice_mut(to);
+    bytes.copy_from_slice(&from[4 * at..][..bytes.len()]);
 }
 
 /// Packed panels of 16 columns and `k` rows.

@@ -116,7 +116,7 @@ impl FromStr for Use {
 }
 
 /// A positive number.
-struct Positive(f64);
+pub(crate) struct Positive(pub(crate) f64);
 
 impl FromStr for Positive {
     type Err = ();

@@ -59,10 +59,11 @@ op! {
 op! {
     /// `act(x · w + bias + residual)`: `x` is [..., K], `w` [K, N], the result [..., N]; `extras`
     /// as in `kernel.conv`. With `quantised` above 0 a target keeps `w` as integers of eight bits,
-    /// with one scale for each column of so many rows, and rounds otherwise.
+    /// with one scale for each column of so many rows, and rounds otherwise. `algorithm` is as in
+    /// `kernel.conv`; Strassen's is for an even number of rows and even extents of `w`.
     "kernel.linear" => Linear {
         operands: [x: FLOAT_TENSOR, w: FLOAT_TENSOR; extras: FLOAT_TENSOR],
-        attributes: [quantised: Int = 0, bias: Bool = false, residual: Bool = false, act: Str = "none", low: Float = f64::NEG_INFINITY, high: Float = f64::INFINITY],
+        attributes: [quantised: Int = 0, algorithm: Str = "direct", bias: Bool = false, residual: Bool = false, act: Str = "none", low: Float = f64::NEG_INFINITY, high: Float = f64::INFINITY],
         results: [y],
         traits: [Pure],
     }
@@ -133,12 +134,26 @@ pub fn suits_winograd(op: OpView<'_>) -> bool {
         && channels(op).is_none()
 }
 
+/// How a `kernel.linear` may be computed: directly, or with one level of Strassen's quadrants.
+pub const LINEAR_ALGORITHMS: &[&str] = &["direct", "strassen"];
+
+/// Rows of a `kernel.linear`, if they are known: the product of all extents of `x` but the last.
+pub fn linear_rows(op: OpView<'_>) -> Option<u64> {
+    let (_, rows) = op.operand_dims(0).split_last()?;
+    rows.iter().try_fold(1, |n, d| Some(n * d.known()?))
+}
+
+fn verify_algorithm(algorithm: &str, all: &[&str]) -> OpResult<()> {
+    match all.contains(&algorithm) {
+        true => Ok(()),
+        false => Err(OpError::new(format!("unknown algorithm \"{algorithm}\""))
+            .help(format!("it is {}", all.join(", ")))),
+    }
+}
+
 fn verify_conv(op: OpView<'_>) -> OpResult<()> {
     let algorithm = Conv::algorithm(op);
-    if !ALGORITHMS.contains(&algorithm) {
-        let message = format!("unknown algorithm \"{algorithm}\"");
-        return Err(OpError::new(message).help(format!("it is {}", ALGORITHMS.join(", "))));
-    }
+    verify_algorithm(algorithm, ALGORITHMS)?;
     if algorithm != "direct" && !suits_winograd(op) {
         return Err(OpError::new(format!(
             "\"{algorithm}\" is for windows of 3 x 3 at stride, dilation and groups 1, with no \
@@ -191,8 +206,21 @@ fn gathered_type(x: &TensorType, channels: &TensorType) -> OpResult<TensorType> 
 }
 
 fn verify_linear(op: OpView<'_>) -> OpResult<()> {
+    let algorithm = Linear::algorithm(op);
+    verify_algorithm(algorithm, LINEAR_ALGORITHMS)?;
+    let even = |n: Option<u64>| n.is_some_and(|n| n.is_multiple_of(2));
+    let weights = op.operand_dims(1).iter();
+    if algorithm != "direct" && !(even(linear_rows(op)) && weights.map(|d| d.known()).all(even)) {
+        return Err(OpError::new(format!(
+            "\"{algorithm}\" is for an even number of rows and weights of even extents"
+        )));
+    }
     match Linear::quantised(op) {
-        0.. => verify_epilogue(op),
+        0 => verify_epilogue(op),
+        1.. if algorithm == "direct" => verify_epilogue(op),
+        1.. => Err(OpError::new(format!(
+            "\"{algorithm}\" is for weights that are not `quantised`"
+        ))),
         _ => Err(OpError::new("`quantised` must be 0 or more")),
     }
 }

@@ -14,7 +14,8 @@ mod regions;
 
 pub use self::attention::{Attention, AttentionExtents, HEADS_FIRST, Heads, POSITIONS_FIRST};
 pub use self::layers::{
-    ACTIVATIONS, ALGORITHMS, Activation, Conv, Extras, Linear, extras, is_depthwise, suits_winograd,
+    ACTIVATIONS, ALGORITHMS, Activation, Conv, Extras, LINEAR_ALGORITHMS, Linear, extras,
+    is_depthwise, linear_rows, suits_winograd,
 };
 pub use self::product::{Matmul, PANEL, Pack};
 pub use self::recurrent::{Gru, Lstm};

@@ -20,11 +20,12 @@ use crate::codegen::open::OpenTask;
 use crate::codegen::product::{Product, Rows};
 use crate::codegen::recurrence::{Cell, Recurrence};
 use crate::codegen::routine::RoutineCall;
+use crate::codegen::strassen::Strassen;
 use crate::codegen::strips::{Kernel, Stage, Strips};
 use crate::codegen::winograd::Winograd;
-use crate::eight_bits;
 use crate::places::{Place, Places};
 use crate::routines::measure;
+use crate::strassen;
 use crate::strips;
 use crate::weights::{Layout, Weights};
 use crate::winograd;
@@ -34,6 +35,7 @@ pub(crate) enum Task {
     Product(Product),
     EightBits(EightBitProduct),
     Winograd(Winograd),
+    Strassen(Strassen),
     Depthwise(Depthwise),
     Strips(Strips),
     Pooling(Pooling),
@@ -62,6 +64,7 @@ impl Task {
             Task::Product(p) => p.flops() / (8.0 * SERIAL_WORK),
             Task::EightBits(p) => p.flops() / (8.0 * SERIAL_WORK),
             Task::Winograd(w) => w.flops() / (8.0 * SERIAL_WORK),
+            Task::Strassen(s) => s.flops() / (8.0 * SERIAL_WORK),
             Task::Recurrence(r) => (r.batch * r.hidden * r.hidden) as f64 / SERIAL_WORK,
             Task::Routine(_) if is_in_place(view.module, view.op) => {
                 view.operand_elements(2) / SERIAL_WORK
@@ -86,6 +89,7 @@ impl Task {
         match self {
             Task::Product(p) => p.scratch_bytes(),
             Task::Winograd(w) => w.scratch_bytes(),
+            Task::Strassen(s) => s.scratch_bytes(),
             Task::Strips(s) => s.scratch_bytes(),
             Task::Attention(a) => a.scratch_bytes(),
             _ => 0,
@@ -383,6 +387,20 @@ impl Lowering<'_, '_> {
             }
             _ => (view.operand(1), false),
         };
+        if strassen::chosen(view) {
+            let Some(m) = kernel::linear_rows(view) else {
+                lepid_ir::bug!("Strassen's product of rows that are not known");
+            };
+            return Task::Strassen(Strassen {
+                m: m as usize,
+                k: w[0],
+                n: w[1],
+                a: self.place(view.operand(0)),
+                weights: self.packed(weight, Layout::Strassen { transpose }),
+                c: self.place(view.result(0)),
+                tail,
+            });
+        }
         Task::Product(Product {
             rows: Rows::Matrix { lda: w[0] },
             m: self.rows(view.operand(0), rank - 1),
@@ -401,7 +419,7 @@ impl Lowering<'_, '_> {
     }
 
     fn eight_bits(&mut self, view: OpView<'_>) -> Result<Task, String> {
-        let Some(m) = eight_bits::rows(view) else {
+        let Some(m) = kernel::linear_rows(view) else {
             return Err("weights in eight bits ask for known extents".into());
         };
         let w = self.dims(view.operand(1));

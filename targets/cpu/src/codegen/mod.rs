@@ -20,5 +20,6 @@ pub(crate) mod routine;
 pub(crate) mod rules;
 pub(crate) mod scalar;
 pub(crate) mod steps;
+pub(crate) mod strassen;
 pub(crate) mod strips;
 pub(crate) mod winograd;

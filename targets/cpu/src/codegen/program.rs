@@ -228,6 +228,7 @@ impl<'m> Emitter<'m> {
                 Task::Product(t) => t.emit(g),
                 Task::EightBits(t) => t.emit(g),
                 Task::Winograd(t) => t.emit(g),
+                Task::Strassen(t) => t.emit(g),
                 Task::Depthwise(t) => t.emit(g),
                 Task::Strips(t) => t.emit(g, module)?,
                 Task::Pooling(t) => t.emit(g),

@@ -16,14 +16,16 @@ use lepid_target_api::{
 
 use self::table::Table;
 pub(crate) use self::table::{AUTO, SHIPPED};
-use self::work::{Work, direct, tiled};
+use self::work::{Work, by_quadrants, direct, tiled};
 use crate::eight_bits::{self, EightBits, Scaled, Use};
+use crate::strassen;
 use crate::winograd::{self, Selection};
 
 /// The kernels' costs on one machine, and what the options say of the choice among them.
 pub(crate) struct KernelCosts {
     table: Table,
     selection: Selection,
+    strassen: strassen::Selection,
     quantised: Use,
 }
 
@@ -36,6 +38,7 @@ impl KernelCosts {
         Ok(KernelCosts {
             table: Table::named(name)?,
             selection: Selection::of(info, options),
+            strassen: strassen::Selection::of(info, options),
             quantised: Use::of(info, options),
         })
     }
@@ -61,6 +64,9 @@ impl CostModel for KernelCosts {
                     let tiled = tiled(op, scheme).map(|work| self.table.seconds(&work, threads));
                     best.min(tiled.unwrap_or(f64::INFINITY))
                 }),
+            "nn.linear" if self.strassen.refusal(op).is_none() => {
+                own.min(self.table.seconds(&by_quadrants(op), threads))
+            }
             _ => own,
         }
     }
@@ -89,6 +95,9 @@ impl CostModel for KernelCosts {
         };
         if op.name() == "kernel.linear" && Scaled::of(op).is_some() {
             return self.quantised_choices(op);
+        }
+        if op.name() == "kernel.linear" {
+            return self.linear_choices(op);
         }
         let conv = op.name() == "kernel.conv";
         let refused = conv.then(|| winograd::refusal(op)).flatten();
@@ -134,12 +143,44 @@ impl CostModel for KernelCosts {
 }
 
 impl KernelCosts {
+    /// Products with weights in floats: whole, or by quadrants.
+    fn linear_choices(&self, op: OpView<'_>) -> Vec<Choice> {
+        let (whole, quadrants) = (work::in_floats(op), by_quadrants(op));
+        let seconds = [&whole, &quadrants].map(|work| self.table.seconds(work, 1));
+        let chosen = strassen::chosen(op);
+        let refused = self.strassen.refusal(op).filter(|_| !chosen);
+        let of_whole = Choice {
+            kernel: whole.kernel,
+            seconds: Some(seconds[0]),
+            reason: match chosen {
+                true => format!("{:.2} times the time", seconds[0] / seconds[1]),
+                false => reason(whole.kernel).to_string(),
+            },
+        };
+        let of_quadrants = Choice {
+            kernel: quadrants.kernel,
+            seconds: refused.is_none().then_some(seconds[1]),
+            reason: match (chosen, refused) {
+                (true, _) => format!(
+                    "the least predicted time; error at most {:.1e} of the layer's root mean square",
+                    strassen::error_bound(op)
+                ),
+                (false, Some(reason)) => reason,
+                (false, None) => format!("{:.2} times the time", seconds[1] / seconds[0]),
+            },
+        };
+        match chosen {
+            true => vec![of_quadrants, of_whole],
+            false => vec![of_whole, of_quadrants],
+        }
+    }
+
     /// Products with quantised weights: floats are made of them, or not.
     fn quantised_choices(&self, op: OpView<'_>) -> Vec<Choice> {
         let floats = work::in_floats(op);
         let bits = work::eight_bits(op);
         let [in_floats, in_bits] = [&floats, &bits].map(|work| self.table.seconds(work, 1));
-        let rows = match eight_bits::rows(op) {
+        let rows = match kernel::linear_rows(op) {
             Some(1) => "1 row".to_string(),
             Some(rows) => format!("{rows} rows"),
             None => "unknown rows".to_string(),

@@ -36,6 +36,16 @@ pub(super) fn all() -> Vec<Probe> {
         plain(network(&[16, 1, 256], |n, x| n.gru(x, 256))),
         plain(network(&[24, 2, 128], |n, x| n.gru(x, 128))),
     ];
+    for strassen in ["off", "on"] {
+        for rows in [64, 128] {
+            probes.push(Probe {
+                module: network(&[rows, 512], |n, x| {
+                    n.perceptron(x, &[512, 2048, 512, 1024, 768], Network::linear)
+                }),
+                options: vec![("strassen", strassen)],
+            });
+        }
+    }
     for rows in [1, 4] {
         probes.push(Probe {
             module: network(&[rows, 768], |n, x| {

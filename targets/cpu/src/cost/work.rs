@@ -12,6 +12,7 @@ use lepid_ukernels::winograd::Scheme;
 use serde::{Deserialize, Serialize};
 
 use crate::routines;
+use crate::strassen;
 use crate::winograd;
 
 /// Amounts of work, or what one unit of each takes in nanoseconds.
@@ -24,7 +25,8 @@ pub(crate) struct Amounts {
     pub(crate) multiply_add: f64,
     /// Sums of products that are begun and finished: an output, or an entry of a Winograd tile.
     pub(crate) sum: f64,
-    /// Other operations, by the ops' own estimate; for Winograd, entries of transformed inputs.
+    /// Other operations, by the ops' own estimate; for Winograd, entries of transformed inputs, for
+    /// Strassen those of sums of quadrants.
     pub(crate) element: f64,
     /// Bytes of weights, which are out of the caches when their turn comes.
     pub(crate) weight_byte: f64,
@@ -84,6 +86,7 @@ pub(crate) const KERNELS: &[&str] = &[
     "eight_bits",
     "gru",
     "linear",
+    "linear.strassen",
     "lstm",
     "map",
     "matmul",
@@ -351,9 +354,28 @@ pub(crate) fn tiled(op: OpView<'_>, scheme: Scheme) -> Option<Work> {
 }
 
 fn linear(op: OpView<'_>) -> Work {
-    match op.name() == "kernel.linear" && kernel::Linear::quantised(op) > 0 {
-        true => eight_bits(op),
-        false => in_floats(op),
+    match op.name() == "kernel.linear" {
+        true if kernel::Linear::quantised(op) > 0 => eight_bits(op),
+        true if strassen::chosen(op) => by_quadrants(op),
+        _ => in_floats(op),
+    }
+}
+
+/// Strassen's product: seven of quadrants, twelve times added to quadrants of the result.
+pub(crate) fn by_quadrants(op: OpView<'_>) -> Work {
+    let w = extents(op.operand_tensor(1));
+    let (depth, columns) = (w[0] / 2.0, w[1] / 2.0);
+    let rows = op.result_elements(0) / w[1].max(1.0) / 2.0;
+    Work {
+        kernel: "linear.strassen",
+        amounts: Amounts {
+            start: 1.0,
+            multiply_add: 7.0 * round_up(rows, TILE_ROWS) * columns * depth,
+            sum: 12.0 * rows * columns,
+            element: 5.0 * rows * depth,
+            weight_byte: 4.0 * 7.0 * depth * columns,
+            byte: activation_bytes(op),
+        },
     }
 }
 

@@ -8,12 +8,12 @@ use std::time::Instant;
 
 use lepid_ukernels::args::{
     ConvGeom, ConvRowsArgs, DwconvArgs, Epilogue, GemmRowsArgs, GemvArgs, IgemmArgs, LstmCellArgs,
-    NormArgs, PackBArgs, PoolArgs, PoolKind, RowsArgs, WinogradArgs,
+    NormArgs, PackBArgs, PoolArgs, PoolKind, RowsArgs, StrassenArgs, WinogradArgs,
 };
 use lepid_ukernels::measure::{best_of, measure_fma_peak, measure_read_bandwidth};
 use lepid_ukernels::winograd::Scheme;
 use lepid_ukernels::{
-    AlignedBuf, Isa, Pool, Table, Unary, packed_len, recurrent_packed_len, table,
+    AlignedBuf, Isa, Pool, Table, Unary, packed_len, recurrent_packed_len, strassen, table,
 };
 
 /// Rows of one igemm call: their inputs stay in the second-level cache while all panels pass by.
@@ -68,6 +68,7 @@ fn main() {
         (1024, 1024, 1024),
     ] {
         bench.gemm(m, n, k);
+        bench.strassen(m, n, k);
     }
     for (m, n, k) in [
         (1, 1024, 1024),
@@ -201,6 +202,38 @@ impl Bench {
                     });
                 }
             }
+        });
+    }
+
+    fn strassen(&mut self, m: usize, n: usize, k: usize) {
+        if !strassen::suits(m, k, n) {
+            return;
+        }
+        let (a, b) = (floats(m * k), floats(strassen::packed_len(k, n)));
+        let (mut c, mut scratch) = (floats(m * n), floats(m * k / 4));
+        let args = StrassenArgs {
+            rows: m / 2,
+            k: k / 2,
+            panels: n / 32,
+            a: a.as_f32().as_ptr(),
+            lda: k,
+            b: b.as_f32().as_ptr(),
+            c: c.as_f32_mut().as_mut_ptr(),
+            ldc: n,
+            row_begin: 0,
+            row_end: m / 2,
+            panel_begin: 0,
+            panel_end: n / 32,
+            block: 96,
+            scratch: scratch.as_f32_mut().as_mut_ptr(),
+            epilogue: Epilogue::NONE,
+        };
+        let flops = 2.0 * (m * n * k) as f64;
+        let bytes = 4.0 * (m * k + k * n + m * n) as f64;
+        let t = self.t;
+        // SAFETY: all buffers have the sizes the arguments say.
+        self.report(&format!("strassen {m}x{n}x{k}"), flops, bytes, || unsafe {
+            (t.strassen_f32)(&args);
         });
     }
 

@@ -421,6 +421,43 @@ pub struct WinogradBlock {
     pub panels: usize,
 }
 
+/// Strassen's product of a matrix with packed weights, for some rows of both of its halves and some panels of columns of
+/// both halves of the weights. Cutting rows or panels into several calls keeps every bit.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct StrassenArgs {
+    /// Rows of a half: row `r` of the lower half is row `rows + r`.
+    pub rows: usize,
+    /// Half the length of the sums, a multiple of 16.
+    pub k: usize,
+    /// Panels of 16 columns of a half.
+    pub panels: usize,
+    /// First row.
+    pub a: *const f32,
+    /// Elements between two rows.
+    pub lda: usize,
+    /// Weights as [`crate::strassen::pack_panel`] makes them.
+    pub b: *const f32,
+    /// Row 0, column 0 of the output, which does not overlap the input.
+    pub c: *mut f32,
+    /// Elements between two output rows.
+    pub ldc: usize,
+    /// First row of a half to compute.
+    pub row_begin: usize,
+    /// One past the last row of a half to compute.
+    pub row_end: usize,
+    /// First panel of a half to compute.
+    pub panel_begin: usize,
+    /// One past the last panel of a half to compute.
+    pub panel_end: usize,
+    /// Rows of a half that are worked on together: all weights stream once for them.
+    pub block: usize,
+    /// `block * k` floats.
+    pub scratch: *mut f32,
+    /// Bias and residual begin at row 0, column 0.
+    pub epilogue: Epilogue,
+}
+
 /// What a [`PoolArgs`] computes.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

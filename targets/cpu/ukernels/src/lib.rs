@@ -23,6 +23,7 @@ mod math;
 pub mod measure;
 pub mod memory;
 pub mod pool;
+pub mod strassen;
 mod table;
 mod vector;
 pub mod winograd;

@@ -248,7 +248,7 @@ impl Packing {
 const NEAR_BYTES: usize = 1 << 20;
 
 /// Deviations from its mean that the largest error of a layer may have.
-const DEVIATIONS: f64 = 6.0;
+pub(crate) const DEVIATIONS: f64 = 6.0;
 
 /// The coefficients of the monic polynomial with these roots, the lowest first.
 fn with_roots(roots: &[f64]) -> Vec<f64> {

@@ -7,7 +7,7 @@ use crate::args::IgemmArgs;
 use crate::vector::Vector;
 
 /// Rows of a whole tile.
-const TILE: usize = 6;
+pub(crate) const TILE: usize = 6;
 
 /// # Safety
 /// The arguments describe memory that is there, as [`IgemmArgs`] says.
@@ -43,14 +43,13 @@ unsafe fn panels<V: Vector, const GATHER: bool, const COLD: bool>(args: &IgemmAr
                     b,
                     ahead: b.wrapping_add(panel_len + done),
                     stride,
-                    row,
-                    column,
                 };
+                let at = (row, column);
                 // A panel at most half full needs one vector of it.
                 if args.n - column > V::LANES {
-                    heights::<V, 2, GATHER, COLD>(args, &finish, tile, size);
+                    heights::<V, 2, GATHER, COLD>(args, &finish, &tile, at, size);
                 } else {
-                    heights::<V, 1, GATHER, COLD>(args, &finish, tile, size);
+                    heights::<V, 1, GATHER, COLD>(args, &finish, &tile, at, size);
                 }
             }
             row += size;
@@ -58,38 +57,47 @@ unsafe fn panels<V: Vector, const GATHER: bool, const COLD: bool>(args: &IgemmAr
     }
 }
 
-#[derive(Clone, Copy)]
-struct Tile {
-    a: *const *const f32,
-    b: *const f32,
+/// What a tile reads.
+pub(crate) struct Tile {
+    /// Pointers to `k` elements of each row, tap by tap.
+    pub(crate) a: *const *const f32,
+    pub(crate) b: *const f32,
     /// What this tile asks for of the panel behind, and by how much per step.
-    ahead: *const f32,
-    stride: usize,
-    row: usize,
-    column: usize,
+    pub(crate) ahead: *const f32,
+    pub(crate) stride: usize,
+}
+
+/// What a sum runs over, as [`IgemmArgs`] says.
+#[derive(Clone, Copy)]
+pub(crate) struct Depth {
+    pub(crate) taps: usize,
+    pub(crate) k: usize,
+    pub(crate) skip: usize,
+    pub(crate) gather: *const u32,
 }
 
 #[inline(always)]
 unsafe fn heights<V: Vector, const VECTORS: usize, const GATHER: bool, const COLD: bool>(
     args: &IgemmArgs,
     finish: &Finish<V>,
-    tile: Tile,
+    tile: &Tile,
+    at: (usize, usize),
     rows: usize,
 ) {
     // SAFETY: passed on from the caller.
     unsafe {
         match rows {
-            6 => compute::<V, 6, VECTORS, GATHER, COLD>(args, finish, tile),
-            5 => compute::<V, 5, VECTORS, GATHER, COLD>(args, finish, tile),
-            4 => compute::<V, 4, VECTORS, GATHER, COLD>(args, finish, tile),
-            3 => compute::<V, 3, VECTORS, GATHER, COLD>(args, finish, tile),
-            2 => compute::<V, 2, VECTORS, GATHER, COLD>(args, finish, tile),
-            _ => compute::<V, 1, VECTORS, GATHER, COLD>(args, finish, tile),
+            6 => compute::<V, 6, VECTORS, GATHER, COLD>(args, finish, tile, at),
+            5 => compute::<V, 5, VECTORS, GATHER, COLD>(args, finish, tile, at),
+            4 => compute::<V, 4, VECTORS, GATHER, COLD>(args, finish, tile, at),
+            3 => compute::<V, 3, VECTORS, GATHER, COLD>(args, finish, tile, at),
+            2 => compute::<V, 2, VECTORS, GATHER, COLD>(args, finish, tile, at),
+            _ => compute::<V, 1, VECTORS, GATHER, COLD>(args, finish, tile, at),
         }
     }
 }
 
-/// One tile: sums start from the bias and run over taps and `k` in order, whatever the tile's height.
+/// One tile: sums start from the bias.
 #[inline(always)]
 unsafe fn compute<
     V: Vector,
@@ -100,23 +108,59 @@ unsafe fn compute<
 >(
     args: &IgemmArgs,
     finish: &Finish<V>,
-    tile: Tile,
+    tile: &Tile,
+    (row, column): (usize, usize),
 ) {
-    let columns = (args.n - tile.column).min(PANEL);
+    let columns = (args.n - column).min(PANEL);
     let bias = args.epilogue.bias;
+    let depth = Depth {
+        taps: args.taps,
+        k: args.k,
+        skip: args.skip,
+        gather: args.gather,
+    };
     // SAFETY: the caller vouches for the tables and the panel behind `tile`.
     unsafe {
         let bias = if bias.is_null() {
             [V::splat(0.0); VECTORS]
         } else {
-            load_columns(bias.add(tile.column), columns)
+            load_columns(bias.add(column), columns)
         };
-        let mut acc = [bias; ROWS];
-        let mut b = tile.b;
-        let mut ahead = tile.ahead;
-        for tap in 0..args.taps {
+        let acc = sums::<V, ROWS, VECTORS, GATHER, COLD>(depth, tile, [bias; ROWS]);
+        let place = Place {
+            c: args.c,
+            ldc: args.ldc,
+            row,
+            column,
+            columns,
+        };
+        store_tile(&args.epilogue, finish, &place, acc);
+    }
+}
+
+/// The products of a tile added to `acc`, over taps and `k` in order, whatever the tile's height.
+///
+/// # Safety
+/// The tables and the panel behind `tile` are there.
+#[inline(always)]
+pub(crate) unsafe fn sums<
+    V: Vector,
+    const ROWS: usize,
+    const VECTORS: usize,
+    const GATHER: bool,
+    const COLD: bool,
+>(
+    depth: Depth,
+    tile: &Tile,
+    mut acc: [[V; VECTORS]; ROWS],
+) -> [[V; VECTORS]; ROWS] {
+    let mut b = tile.b;
+    let mut ahead = tile.ahead;
+    // SAFETY: passed on from the caller.
+    unsafe {
+        for tap in 0..depth.taps {
             let rows = *tile.a.add(tap * ROWS).cast::<[*const f32; ROWS]>();
-            for i in 0..args.k {
+            for i in 0..depth.k {
                 let mut weights = [V::splat(0.0); VECTORS];
                 for v in 0..VECTORS {
                     weights[v] = V::load(b.add(v * V::LANES));
@@ -127,9 +171,9 @@ unsafe fn compute<
                     ahead = ahead.wrapping_add(tile.stride);
                 }
                 let i = if GATHER {
-                    *args.gather.add(i) as usize
+                    *depth.gather.add(i) as usize
                 } else {
-                    args.skip + i
+                    depth.skip + i
                 };
                 for r in 0..ROWS {
                     let x = V::splat(*rows[r].add(i));
@@ -139,13 +183,6 @@ unsafe fn compute<
                 }
             }
         }
-        let place = Place {
-            c: args.c,
-            ldc: args.ldc,
-            row: tile.row,
-            column: tile.column,
-            columns,
-        };
-        store_tile(&args.epilogue, finish, &place, acc);
     }
+    acc
 }

@@ -19,6 +19,7 @@ pub(crate) mod pointers;
 pub(crate) mod pool;
 pub(crate) mod recurrent;
 pub(crate) mod reduce;
+pub(crate) mod strassen;
 pub(crate) mod streams;
 pub(crate) mod transpose;
 pub(crate) mod winograd;

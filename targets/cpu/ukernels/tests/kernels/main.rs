@@ -8,6 +8,7 @@ mod math;
 mod matrix;
 mod recurrent;
 mod rows;
+mod strassen;
 mod winograd;
 
 use lepid_ukernels::args::{Activation, Epilogue};
