@@ -1,4 +1,4 @@
-//! `lepid accuracy`: how often a classifier is right on labelled data.
+//! `lepid accuracy`: how good a classifier is on labelled data.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -12,14 +12,20 @@ use super::args::{Job, ModelArgs, TargetArgs, load_package, thread_count, thread
 use super::output::json_number;
 use super::{Cx, Outcome};
 use crate::driver::arrays;
+use crate::tune::outputs::answers;
+use crate::tune::quality::{Metric, Truth};
 
-/// Measure how often the greatest output of a classifier is the label.
+/// Measure how often the greatest output of a classifier is the label, and by which exits samples
+/// leave.
 ///
 /// Inputs and labels are arrays of one archive: inputs by their names, labels as `labels`, samples
-/// along the first axis; an input that decides shapes has one value for all. The class is the place of the greatest value along the last axis of the
-/// first output.
+/// along the first axis; an input that decides shapes has one value for all. Classes are along the
+/// last axis of the first output, or along its second one, if labels have all axes but that.
 #[derive(clap::Args)]
-#[command(after_help = "Example: lepid accuracy model.onnx --data test.npz")]
+#[command(after_help = "\
+Examples:
+  lepid accuracy model.onnx --data test.npz
+  lepid accuracy tuned.toml --data scenes.npz --metric mean-iou")]
 pub(super) struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -34,12 +40,36 @@ pub(super) struct Args {
     /// Samples in one run, where the model leaves that open.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..))]
     batch: u64,
-    /// Fail if the accuracy is less.
+    /// What answers are measured by.
+    #[arg(long, value_name = "METRIC", value_enum, default_value_t = Measured::Accuracy)]
+    metric: Measured,
+    /// The output that says by which exit a sample has left, if there is one of this name.
+    #[arg(long, value_name = "NAME", default_value = "exit")]
+    exits: String,
+    /// Fail if what is measured is less.
     #[arg(long, value_name = "SHARE")]
     at_least: Option<f64>,
     /// Threads that a run may use [default: all cores].
     #[arg(long, value_name = "N", value_parser = thread_count)]
     threads: Option<usize>,
+}
+
+/// What answers are measured by.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(super) enum Measured {
+    /// The share of labels that are given.
+    Accuracy,
+    /// The mean over classes of intersection over union.
+    MeanIou,
+}
+
+impl Measured {
+    pub(super) fn metric(self) -> Metric {
+        match self {
+            Measured::Accuracy => Metric::Accuracy,
+            Measured::MeanIou => Metric::MeanIou,
+        }
+    }
 }
 
 pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
@@ -73,41 +103,88 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
         ..LoadOptions::default()
     };
     let mut executable = load_package(target, &compiled.package, &options)?;
-    let labels = labels.to_i64s();
-    let per_sample = labels.len() / samples.max(1);
-    let mut right = 0;
+    let places = labels.len() / samples.max(1);
+    let rest = labels.shape()[1..].to_vec();
+    let labels = labels.to_i64s().into_iter();
+    let labels: Vec<usize> = labels.map(|label| label.max(0) as usize).collect();
+    let truth = Truth::new(args.metric.metric(), &labels, samples);
+    let mut sums = truth.none();
+    let outputs = signature.outputs.iter();
+    let exit = outputs.clone().position(|port| port.name == args.exits);
+    let mut exits: Vec<usize> = Vec::new();
     let progress = ProgressBar::new(samples as u64);
     for start in (0..samples).step_by(batch) {
         let chunk: Vec<Tensor> = inputs.iter().map(|t| rows(t, start, batch)).collect();
         let outputs = executable.run(&chunk)?;
-        let classes = outputs.first().map(classes).unwrap_or_default();
-        if classes.len() != batch * per_sample {
+        let answers = outputs.first().map(|output| classes(output, &rest));
+        let answers = answers.unwrap_or_default();
+        if answers.len() != batch * places {
             let message = format!(
-                "the first output gives {} classes for {batch} samples of {per_sample} labels",
-                classes.len()
+                "the first output gives {} classes for {batch} samples of {places} labels",
+                answers.len()
             );
             return Err(Diagnostic::error(Code::INPUT, Loc::Unknown, message).into());
         }
         // The last batch may be padded.
-        let expected = labels[start * per_sample..].iter();
-        right += expected.zip(&classes).filter(|(a, b)| a == b).count();
+        let count = batch.min(samples - start);
+        for (i, answers) in answers.chunks(places.max(1)).take(count).enumerate() {
+            for (sum, more) in sums.iter_mut().zip(truth.sums(start + i, answers)) {
+                *sum += more;
+            }
+        }
+        let left = exit.and_then(|exit| outputs.get(exit)).map(Tensor::to_i64s);
+        for exit in left.iter().flatten().take(count) {
+            let exit = usize::try_from(*exit).unwrap_or(0);
+            exits.resize(exits.len().max(exit + 1), 0);
+            exits[exit] += 1;
+        }
         progress.inc(batch as u64);
     }
     progress.finish_and_clear();
-    report(args, right, labels.len(), cx)
+    report(
+        args,
+        truth.score(&sums),
+        (sums[0], labels.len()),
+        &exits,
+        cx,
+    )
 }
 
-fn report(args: &Args, right: usize, total: usize, cx: &mut Cx<'_>) -> Outcome {
-    let accuracy = right as f64 / total as f64;
-    cx.report("accuracy", json_number(accuracy));
-    cx.report("right", right);
+fn report(
+    args: &Args,
+    score: f64,
+    (right, total): (i64, usize),
+    exits: &[usize],
+    cx: &mut Cx<'_>,
+) -> Outcome {
+    let name = args.metric.metric().name();
     cx.report("labels", total);
+    match args.metric {
+        Measured::Accuracy => {
+            cx.report("accuracy", json_number(score));
+            cx.report("right", right);
+        }
+        Measured::MeanIou => cx.report("mean_iou", json_number(score)),
+    }
+    if !exits.is_empty() {
+        cx.report("exits", exits);
+    }
     if !cx.json {
-        writeln!(io::stdout(), "accuracy {accuracy:.4} ({right} of {total})")?;
+        let mut out = io::stdout().lock();
+        match args.metric {
+            Measured::Accuracy => writeln!(out, "{name} {score:.4} ({right} of {total})")?,
+            Measured::MeanIou => writeln!(out, "{name} {score:.4} ({total} labels)")?,
+        }
+        if !exits.is_empty() {
+            let samples: usize = exits.iter().sum();
+            let share = |n: &usize| format!("{:.1} %", 100.0 * *n as f64 / samples as f64);
+            let shares: Vec<String> = exits.iter().map(share).collect();
+            writeln!(out, "samples leave by {}", shares.join(", "))?;
+        }
     }
     match args.at_least {
-        Some(least) if accuracy < least => {
-            let message = format!("the accuracy is {accuracy:.4}, at least {least} is asked for");
+        Some(least) if score < least => {
+            let message = format!("the {name} is {score:.4}, at least {least} is asked for");
             Err(Diagnostic::error(Code::MISMATCH, Loc::Unknown, message).into())
         }
         _ => Ok(()),
@@ -124,7 +201,10 @@ fn inputs(
     let mut found = Vec::new();
     for port in &signature.inputs {
         match arrays.get(&port.name) {
-            Some(array) if array.shape().first() == Some(&samples) => found.push(array.clone()),
+            Some(array) if array.shape().first() == Some(&samples) => {
+                let elem = port.ty.as_tensor().map_or(array.elem(), |ty| ty.elem);
+                found.push(array.cast(elem));
+            }
             Some(array) => {
                 let shape = array.ty();
                 let message = format!(
@@ -177,22 +257,21 @@ pub(super) fn rows(tensor: &Tensor, start: usize, count: usize) -> Tensor {
     Tensor::new(tensor.elem(), shape, Bytes::from_vec(bytes))
 }
 
-/// The place of the greatest value in each row of the last axis; the first of equal ones.
-pub(super) fn classes(scores: &Tensor) -> Vec<i64> {
+/// The class at each label of a batch: the place of the greatest value, the first of equal ones.
+/// `rest` are the extents of a sample's labels.
+fn classes(scores: &Tensor, rest: &[usize]) -> Vec<usize> {
     let values = scores.to_f64s();
-    let width = scores.shape().last().copied().unwrap_or(1).max(1);
-    values
-        .chunks(width)
-        .map(|row| {
-            let mut best = 0;
-            for (i, &x) in row.iter().enumerate() {
-                if x > row[best] {
-                    best = i;
-                }
-            }
-            best as i64
-        })
-        .collect()
+    let shape = scores.shape();
+    let last = shape.last().copied().unwrap_or(1).max(1);
+    let places: usize = rest.iter().product();
+    let (size, places) = match shape.get(1..) {
+        Some([first, behind @ ..]) if behind == rest && rest != &shape[1..shape.len() - 1] => {
+            (first * places, places)
+        }
+        _ => (last, 1),
+    };
+    let chunks = values.chunks(size.max(1));
+    chunks.flat_map(|chunk| answers(chunk, places)).collect()
 }
 
 #[cfg(test)]
@@ -207,6 +286,10 @@ mod tests {
         let got = rows(&tensor, 2, 2);
         assert_eq!(got.shape(), [2, 2]);
         assert_eq!(got.to_f64s(), [4.0, 5.0, 4.0, 5.0]);
-        assert_eq!(classes(&tensor), [1, 1, 1]);
+        assert_eq!(classes(&tensor, &[]), [1, 1, 1]);
+        // Classes behind the places, and before them.
+        let tensor = Tensor::from_f64s(Elem::F32, [1, 2, 3], [0., 1., 2., 3., 2., 1.]);
+        assert_eq!(classes(&tensor, &[2]), [2, 0]);
+        assert_eq!(classes(&tensor, &[3]), [1, 1, 0]);
     }
 }

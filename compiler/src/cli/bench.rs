@@ -165,6 +165,7 @@ fn prepare<'d>(model: &ModelArgs, args: &Args, cx: &mut Cx<'d>) -> Result<Ready<
         threads: threads(args.threads),
         profile: false,
         dynamic_bytes: cx.session.limits.memory,
+        workers: None,
     };
     let mut executable = load_package(prepared.target, &prepared.package, &options)?;
     states::begin(executable.as_mut(), &prepared.states)?;

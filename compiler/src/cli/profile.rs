@@ -44,6 +44,7 @@ pub(super) fn gather(
         threads,
         profile: true,
         dynamic_bytes: cx.session.limits.memory,
+        workers: None,
     };
     let mut executable = load_package(ready.target, package, &options)?;
     executable.run(&ready.inputs)?;

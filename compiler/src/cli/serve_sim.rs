@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use lepid_ir::core::{Code, Diagnostic, Diagnostics, Dim, Loc, Module, Tensor};
 use lepid_runtime::trace::Arrivals;
 use lepid_runtime::{Counters, Refill, Request, Sample, Stages, Window, serve};
-use lepid_target_api::{Batch, Executable, LoadOptions, Signature, main_function};
+use lepid_target_api::{Batch, Executable, LoadOptions, Signature, Workers, main_function};
 use serde_json::json;
 
 use super::accuracy::rows;
@@ -52,16 +52,12 @@ pub(super) struct Args {
     /// Samples in a batch at most.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u64).range(Batch::LEAST..=Batch::GREATEST))]
     batch: u64,
-    /// How long the first request of a batch waits for others, in milliseconds.
+    /// Under `window`, how long the first request of a batch waits for others, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 2.0)]
     window: f64,
     /// By when a request is to be answered, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 50.0)]
     slo: f64,
-    /// Under `refill`, who has waited so long since arrival goes first, in milliseconds [default: a
-    /// quarter of `--slo`].
-    #[arg(long, value_name = "MS")]
-    patience: Option<f64>,
     /// Rounds of each scheduler, in turns; the medians over rounds are told.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     rounds: u64,
@@ -100,13 +96,15 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let signature = Signature::of(&plain, main_function(&plain, None)?);
     let batch = batch(&signature, args.batch)?;
     let (samples, shared) = inputs(args, &signature, &batch)?;
+    // All programs run by turns.
+    let workers = Workers::default();
     let mut stages = {
         let modules = cx
             .driver
             .load_stages(&args.file.model, &options, &batch, &mut cx.session)?;
         let programs = modules
             .into_iter()
-            .map(|module| executable(args, module, cx));
+            .map(|module| executable(args, module, &workers, cx));
         let programs = programs.collect::<Result<Vec<_>, Failure>>()?;
         // What each exit emits; behind it stands the number of the exit.
         Stages::new(programs, signature.outputs.len() - 1, shared.clone())?
@@ -123,7 +121,7 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
         let module = cx
             .driver
             .load(&args.file.model, &options, &mut cx.session)?;
-        let program = executable(args, module, cx)?;
+        let program = executable(args, module, &workers, cx)?;
         Stages::new(vec![program], signature.outputs.len(), shared)?
     };
     let times = arrivals.times(args.requests, args.seed);
@@ -139,7 +137,9 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
             .collect()
     };
     // Everything is where it will be before anything counts.
-    let mut warm = Refill::new(args.batch as usize, 0.0, f64::INFINITY);
+    let mut warm = Refill {
+        most: args.batch as usize,
+    };
     let few: Vec<_> = requests()
         .into_iter()
         .take(4 * args.batch as usize)
@@ -156,8 +156,7 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
             let most = args.batch as usize;
             let counters = match kind {
                 Kind::Refill => {
-                    let patience = args.patience.unwrap_or(args.slo / 4.0) / 1e3;
-                    let mut scheduler = Refill::new(most, window, patience);
+                    let mut scheduler = Refill { most };
                     serve(
                         requests(),
                         &mut scheduler,
@@ -349,12 +348,14 @@ fn inputs(
 fn executable(
     args: &Args,
     module: Module,
+    workers: &Workers,
     cx: &mut Cx<'_>,
 ) -> Result<Box<dyn Executable>, Failure> {
     let target = args.target.target(cx)?;
     let compiled = args.target.compile(module, None, &[], cx)?;
     let options = LoadOptions {
         threads: threads(args.threads),
+        workers: Some(workers.clone()),
         dynamic_bytes: cx.session.limits.memory,
         ..LoadOptions::default()
     };

@@ -2,6 +2,7 @@
 
 use lepid_ir::dialects::adapt::policies::{Output, Policy, Settings};
 
+use super::outputs::Outputs;
 use super::search::Bits;
 
 /// A policy with its settings, as a spec states them.
@@ -9,6 +10,23 @@ use super::search::Bits;
 pub struct Rule {
     pub policy: &'static Policy,
     pub settings: Settings,
+    /// The numbers of the policy before its threshold.
+    pub numbers: Vec<f64>,
+}
+
+impl Rule {
+    /// As reports name it.
+    pub fn name(&self) -> String {
+        let Settings { first, last, .. } = self.settings;
+        match (self.policy.name, &self.numbers[..]) {
+            ("gbvsb", _) => format!("gbvsb⟨{first},{last}⟩"),
+            (name, []) => name.to_string(),
+            (name, numbers) => {
+                let numbers: Vec<String> = numbers.iter().map(f64::to_string).collect();
+                format!("{name}⟨{}⟩", numbers.join(","))
+            }
+        }
+    }
 }
 
 /// A policy and a threshold at one exit.
@@ -33,19 +51,20 @@ pub fn threshold(scores: &[f64], leave: usize) -> Option<f64> {
     Some(next.map_or(last, |next| (last + next) / 2.0))
 }
 
-/// The scores of a rule on the logits of an exit, divided by its temperature.
-pub fn scores(rule: &Rule, values: &[f64], classes: usize, temperature: f64) -> Vec<f64> {
-    let rows = values.chunks_exact(classes);
-    rows.map(|row| {
-        let row: Vec<f64> = row.iter().map(|z| z / temperature).collect();
+/// The scores of a rule on the outputs of an exit, divided by its temperature.
+pub fn scores(rule: &Rule, outputs: &Outputs, temperature: f64) -> Vec<f64> {
+    // The score depends on no threshold.
+    let numbers = [&rule.numbers[..], &[0.0]].concat();
+    let samples = (0..outputs.samples()).map(|sample| {
+        let values = outputs.sample(sample).iter();
+        let values: Vec<f64> = values.map(|&z| f64::from(z) / temperature).collect();
         let output = Output {
-            values: &row,
-            classes,
+            values: &values,
+            classes: outputs.classes,
         };
-        // The score depends on no threshold.
-        (rule.policy.judge)(&rule.settings, &output, &[0.0], &mut []).score
-    })
-    .collect()
+        (rule.policy.judge)(&rule.settings, &output, &numbers, &mut []).score
+    });
+    samples.collect()
 }
 
 /// Candidates of a rule at an exit: one for each of `steps` equal shares of the samples that leave.

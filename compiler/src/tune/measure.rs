@@ -1,6 +1,7 @@
 //! What the exits of a model cost, and what they say to a set of samples.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use lepid_ir::core::{Module, Op, OpView, Value};
 use lepid_ir::dialects::core::Func;
@@ -10,6 +11,8 @@ pub struct Paths {
     /// For each exit the ops that it needs.
     needs: Vec<BTreeSet<Op>>,
     costs: BTreeMap<Op, f64>,
+    /// What was asked for: a search asks for the same again and again.
+    known: RefCell<HashMap<Vec<usize>, f64>>,
 }
 
 impl Paths {
@@ -38,16 +41,25 @@ impl Paths {
             }
             needs.push(ops);
         }
-        Paths { needs, costs }
+        Paths {
+            needs,
+            costs,
+            known: RefCell::default(),
+        }
     }
 
     /// What a sample costs that goes through these exits and leaves by the last.
     pub fn cost(&self, exits: &[usize]) -> f64 {
+        if let Some(&cost) = self.known.borrow().get(exits) {
+            return cost;
+        }
         let mut all: BTreeSet<Op> = BTreeSet::new();
         for &exit in exits {
             all.extend(&self.needs[exit]);
         }
-        all.iter().map(|op| self.costs[op]).sum()
+        let cost = all.iter().map(|op| self.costs[op]).sum();
+        self.known.borrow_mut().insert(exits.to_vec(), cost);
+        cost
     }
 }
 

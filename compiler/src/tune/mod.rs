@@ -9,6 +9,8 @@
 pub mod calibration;
 pub mod candidates;
 pub mod measure;
+pub mod outputs;
 pub mod page;
+pub mod quality;
 pub mod search;
 pub mod write;

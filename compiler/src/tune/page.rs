@@ -8,7 +8,7 @@ use crate::report::escape::escape;
 /// An exit of the model.
 pub struct ExitRow {
     pub name: String,
-    pub accuracy: f64,
+    pub score: f64,
     /// Of a sample that leaves there, in a model without other exits.
     pub cost: f64,
     pub temperature: f64,
@@ -28,12 +28,14 @@ pub struct ChosenRow {
 pub struct Page<'a> {
     pub title: &'a str,
     pub unit: &'a str,
+    /// What the answers are measured by.
+    pub metric: &'a str,
     pub samples: usize,
     pub exits: &'a [ExitRow],
     pub chosen: &'a [ChosenRow],
-    /// Cost and accuracy of the choice.
+    /// Cost and score of the choice.
     pub choice: [f64; 2],
-    /// Cost and accuracy of the best choices.
+    /// Cost and score of the best choices.
     pub front: &'a [[f64; 2]],
     /// Lines about held-out samples.
     pub held_out: &'a [String],
@@ -57,10 +59,11 @@ pub fn html(page: &Page<'_>) -> String {
     // Writing to a string cannot fail.
     let _ = writeln!(
         out,
-        "<p>{} calibration samples. The choice costs {:.4} {} in the mean and is right on {:.2} %.</p>",
+        "<p>{} calibration samples. The choice costs {:.4} {} in the mean and has {} {:.2} %.</p>",
         page.samples,
         page.choice[0],
         escape(page.unit),
+        escape(page.metric),
         100.0 * page.choice[1]
     );
     chosen(page, &mut out);
@@ -99,7 +102,7 @@ fn chosen(page: &Page<'_>, out: &mut String) {
     let _ = writeln!(out, "</table>");
 }
 
-/// A plot of accuracy over cost.
+/// A plot of quality over cost.
 fn front(page: &Page<'_>, out: &mut String) {
     let points = || page.front.iter().chain([&page.choice]);
     let range = |axis: usize| {
@@ -108,6 +111,7 @@ fn front(page: &Page<'_>, out: &mut String) {
         let room = 0.05 * (high - low).max(1e-9);
         [low - room, high + room]
     };
+    let metric = escape(page.metric);
     let (xs, ys) = (range(0), range(1));
     let at = |p: &[f64; 2]| {
         let x = 60.0 + 520.0 * (p[0] - xs[0]) / (xs[1] - xs[0]);
@@ -116,7 +120,7 @@ fn front(page: &Page<'_>, out: &mut String) {
     };
     let _ = writeln!(
         out,
-        "<h2>Accuracy and cost</h2>\n<svg viewBox=\"0 0 600 300\" width=\"600\" role=\"img\" aria-label=\"accuracy over cost\">\n\
+        "<h2>{metric} and cost</h2>\n<svg viewBox=\"0 0 600 300\" width=\"600\" role=\"img\" aria-label=\"{metric} over cost\">\n\
          <path class=\"axis\" d=\"M60 20V260H580\"/>"
     );
     let path: Vec<String> = page
@@ -154,8 +158,9 @@ fn front(page: &Page<'_>, out: &mut String) {
 fn exits(page: &Page<'_>, out: &mut String) {
     let _ = writeln!(
         out,
-        "<h2>Exits</h2>\n<table>\n<tr><th>exit</th><th>accuracy</th><th>{}</th><th>temperature</th>\
+        "<h2>Exits</h2>\n<table>\n<tr><th>exit</th><th>{}</th><th>{}</th><th>temperature</th>\
          <th>calibration error</th><th>with the temperature</th></tr>",
+        escape(page.metric),
         escape(page.unit)
     );
     for exit in page.exits {
@@ -163,7 +168,7 @@ fn exits(page: &Page<'_>, out: &mut String) {
             out,
             "<tr><td>{}</td><td>{:.2} %</td><td>{:.4}</td><td>{:.3}</td><td>{:.4}</td><td>{:.4}</td></tr>",
             escape(&exit.name),
-            100.0 * exit.accuracy,
+            100.0 * exit.score,
             exit.cost,
             exit.temperature,
             exit.errors[0],

@@ -28,6 +28,9 @@ pub fn spec(model: &str, exits: &[WrittenExit<'_>], outputs: &[String], comment:
         let _ = write!(out, "\n[[exit]]\noutputs = {}\n", list(exit.outputs));
         if let Some((rule, candidate, temperature)) = exit.decision {
             let _ = writeln!(out, "policy = {}", quoted(rule.policy.name));
+            for (name, number) in rule.policy.numbers.iter().zip(&rule.numbers) {
+                let _ = writeln!(out, "{name} = {number:?}");
+            }
             if rule.policy.name == "gbvsb" {
                 let _ = writeln!(
                     out,

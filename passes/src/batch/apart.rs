@@ -301,6 +301,10 @@ impl Samples {
             "nn.layer_norm" if rest_is_fixed => self.beside(x, nn::LayerNorm::axis(view)),
             "nn.rms_norm" if rest_is_fixed => self.beside(x, nn::RmsNorm::axis(view)),
             "nn.lrn" | "nn.max_pool" | "nn.avg_pool" => Ok(x),
+            "nn.resize" => match nn::Resize::scales(view).first() {
+                None | Some(1.0) if extent(view.operand_dims(0)) == result => Ok(x),
+                _ => lost("resizes the axis of samples"),
+            },
             "tensor.contract" => contract(view, operands),
             "tensor.gather" => match (operands, tensor::Gather::axis(view)) {
                 (&[x, Fixed], 1..) => Ok(x),

@@ -80,6 +80,7 @@ struct Pair<'m> {
 
 /// Attributes that state extents which the type of the result repeats.
 const EXTENTS: &[(&str, &str)] = &[
+    ("nn.resize", "sizes"),
     ("tensor.broadcast", "shape"),
     ("tensor.iota", "shape"),
     ("tensor.reshape", "shape"),

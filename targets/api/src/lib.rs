@@ -10,6 +10,7 @@ mod package;
 mod target;
 mod turns;
 mod view;
+mod workers;
 
 pub use compile::{
     CompileEnv, CompileOptions, Compiled, OpenExtent, compile, main_function, pipeline,
@@ -32,3 +33,4 @@ pub use target::{
 };
 pub use turns::in_turns;
 pub use view::{Scalar, TensorView, TensorViewMut};
+pub use workers::Workers;

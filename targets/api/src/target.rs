@@ -9,7 +9,9 @@ use lepid_ir::core::{
 };
 use lepid_passes::core::{Legality, PassRegistry};
 
-use crate::{Calibration, CostModel, Estimate, Package, Signature, TensorView, TensorViewMut};
+use crate::{
+    Calibration, CostModel, Estimate, Package, Signature, TensorView, TensorViewMut, Workers,
+};
 
 /// An option of a target, as `lepid list targets` shows it.
 #[derive(Copy, Clone, Debug)]
@@ -99,10 +101,13 @@ pub struct EmitCx<'a> {
 }
 
 /// How to load a package.
-#[derive(Copy, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub struct LoadOptions {
     /// Threads that one run may use, the caller's among them.
     pub threads: usize,
+    /// Threads that are shared with other programs, in place of own ones; `threads` says how many are
+    /// started, if none are yet.
+    pub workers: Option<Workers>,
     /// Whether `Executable::profile` will be asked.
     pub profile: bool,
     /// Bytes that values may take together whose extents depend on data. A run that needs more
@@ -117,6 +122,7 @@ impl Default for LoadOptions {
     fn default() -> LoadOptions {
         LoadOptions {
             threads: 1,
+            workers: None,
             profile: false,
             dynamic_bytes: DYNAMIC_BYTES,
         }

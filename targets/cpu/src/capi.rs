@@ -7,8 +7,9 @@ mod states;
 
 use std::ffi::{CString, c_char, c_void};
 use std::io::ErrorKind;
+use std::sync::Arc;
 
-use lepid_ukernels::AlignedBuf;
+use lepid_ukernels::{AlignedBuf, Pool};
 
 use crate::engine::{CodePlace, Image, Instance, InstanceOptions, Meta, Refusal};
 use crate::interface::INTERFACE;
@@ -178,7 +179,7 @@ impl Session {
             .map_err(|error| argument(format!("the program is damaged: {error}")))?;
         let image = Image::new(meta, CodePlace::Linked(code))?;
         let instance = InstanceOptions {
-            threads,
+            pool: Arc::new(Pool::new(threads)),
             profile: false,
             dynamic_bytes: DYNAMIC_BYTES,
         };

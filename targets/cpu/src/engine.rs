@@ -4,6 +4,7 @@
 //! linked with is this and the kernels.
 
 use std::ffi::c_void;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lepid_ukernels::{AlignedBuf, Isa, Pool};
@@ -172,7 +173,7 @@ pub(crate) struct Instance {
     arena: AlignedBuf,
     scratch: AlignedBuf,
     scratch_stride: usize,
-    pool: Box<Pool>,
+    pool: Arc<Pool>,
     profiler: Option<Box<Profiler>>,
     cells: Vec<i64>,
     slots: Slots,
@@ -188,9 +189,8 @@ pub(crate) struct Instance {
 unsafe impl Send for Instance {}
 
 /// What an instance is made for.
-#[derive(Copy, Clone)]
 pub(crate) struct InstanceOptions {
-    pub(crate) threads: usize,
+    pub(crate) pool: Arc<Pool>,
     pub(crate) profile: bool,
     /// What values of unknown extents may take together.
     pub(crate) dynamic_bytes: u64,
@@ -199,11 +199,10 @@ pub(crate) struct InstanceOptions {
 impl Instance {
     pub(crate) fn new(image: &Image, options: InstanceOptions) -> Result<Instance, Refusal> {
         let InstanceOptions {
-            threads,
+            pool,
             profile,
             dynamic_bytes,
         } = options;
-        let pool = Box::new(Pool::new(threads));
         let scratch_stride = image.meta.scratch_bytes.max(64);
         let scratch_bytes = scratch_stride.saturating_mul(pool.threads());
         Ok(Instance {
@@ -434,12 +433,6 @@ mod tests {
         }
     }
 
-    const PLAIN: InstanceOptions = InstanceOptions {
-        threads: 1,
-        profile: false,
-        dynamic_bytes: 0,
-    };
-
     fn refusal(meta: Meta) -> Refusal {
         match Image::new(meta, CodePlace::Bytes(&[0xcc; 64])) {
             Ok(_) => panic!("it is not refused"),
@@ -486,7 +479,12 @@ mod tests {
             },
             CodePlace::Bytes(&[0xcc; 64]),
         );
-        let instance = image.and_then(|image| Instance::new(&image, PLAIN));
+        let options = InstanceOptions {
+            pool: Arc::new(Pool::new(1)),
+            profile: false,
+            dynamic_bytes: 0,
+        };
+        let instance = image.and_then(|image| Instance::new(&image, options));
         assert!(matches!(instance.map(drop), Err(Refusal::Memory(_))));
     }
 }

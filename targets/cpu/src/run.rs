@@ -7,7 +7,7 @@ use lepid_target_api::{
     Executable, LoadError, LoadOptions, OpTime, Package, Port, Program, Signature, TensorView,
     TensorViewMut, check_outputs, no_state,
 };
-use lepid_ukernels::AlignedBuf;
+use lepid_ukernels::{AlignedBuf, Pool};
 
 use crate::engine::{Batch, CodePlace, Image, Instance, InstanceOptions, Meta, Refusal};
 
@@ -148,8 +148,11 @@ impl Program for Loaded {
     }
 
     fn session(self: Arc<Self>, options: &LoadOptions) -> Result<Box<dyn Executable>, LoadError> {
+        let start = || Arc::new(Pool::new(options.threads));
+        let shared = options.workers.as_ref();
+        let shared = shared.and_then(|workers| workers.get_or_start(start));
         let instance = InstanceOptions {
-            threads: options.threads,
+            pool: shared.unwrap_or_else(start),
             profile: options.profile,
             dynamic_bytes: options.dynamic_bytes,
         };

@@ -80,11 +80,9 @@ pub fn serve<T, C: Computes<T>>(
         counters.busy += seconds;
         counters.batches[stage] += 1;
         counters.samples[stage] += count as u64;
-        let mut left = 0;
         for ((number, arrived, deadline), done) in heads.into_iter().zip(done) {
             match done {
                 Done::Left(values) => {
-                    left += 1;
                     counters.answered += 1;
                     counters.exits[stage] += 1;
                     counters.late += u64::from(now > deadline);
@@ -102,7 +100,6 @@ pub fn serve<T, C: Computes<T>>(
                 ),
             }
         }
-        scheduler.learn(stage, count, left, seconds);
     }
     counters.span = now - first;
     Ok(counters)
@@ -213,7 +210,7 @@ mod tests {
                 most: 32,
                 window: 0.002,
             };
-            let mut refill = Refill::new(32, 0.002, 1.0);
+            let mut refill = Refill { most: 32 };
             for scheduler in [&mut window as &mut dyn Scheduler, &mut refill] {
                 let (counters, exits) = run(scheduler, &arrivals);
                 assert_eq!(counters.answered, 3000);
@@ -245,7 +242,7 @@ mod tests {
             |_, _, _| (),
         );
         let Ok(before) = before;
-        let after = run(&mut Refill::new(32, 0.002, 0.02), &arrivals).0;
+        let after = run(&mut Refill { most: 32 }, &arrivals).0;
         let (before, after) = (before.percentiles(), after.percentiles());
         assert!(after.mean < 0.9 * before.mean, "{after:?} {before:?}");
         assert!(after.p99 < before.p99, "{after:?} {before:?}");

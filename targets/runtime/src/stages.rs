@@ -1,5 +1,6 @@
 //! The stages of a cascade as programs.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use lepid_ir::core::{Bytes, Code, Diagnostic, Elem, Loc, Tensor};
@@ -11,8 +12,9 @@ use crate::serve::{Computes, Done};
 /// inputs of the cascade behind that; all but the last give who leaves, what is emitted, and what is
 /// handed on; the last gives what is emitted.
 ///
-/// What waits before a stage lies in one memory, a row per sample, so that nothing is allocated for a
-/// sample on its way.
+/// What waits before a stage lies in one memory, a row per sample, in the order in which it came there,
+/// which is that in which it goes on. So a stage reads its batch where it waits, and the stage before
+/// has written it there: nobody copies but for the gaps that samples leave who left.
 pub struct Stages {
     stages: Vec<Stage>,
     /// How many values an exit emits.
@@ -29,18 +31,24 @@ pub type Answer = Vec<Tensor>;
 pub enum Sample {
     /// The inputs of one sample.
     Given(Vec<Tensor>),
-    /// A row of what waits before the stage.
-    Waits(usize),
+    /// One that waits before the stage, behind those that came there before.
+    Waits,
     Left(Answer),
 }
 
 struct Stage {
     program: Box<dyn Executable>,
     inputs: Vec<Column>,
+    /// What it gives, but for what it hands on: that lies before the next stage.
     outputs: Vec<Column>,
-    /// What waits before the stage, and the rows of it that are free.
-    waiting: Vec<Column>,
-    free: Vec<usize>,
+    waiting: Waiting,
+}
+
+/// What waits before a stage.
+struct Waiting {
+    columns: Vec<Column>,
+    /// The rows in which it lies.
+    rows: Range<usize>,
 }
 
 /// A value of many samples, one after the other.
@@ -88,21 +96,25 @@ impl Column {
         }
     }
 
-    fn all(&self, samples: usize) -> &[u8] {
-        &bytes_of(&self.data)[..samples * self.bytes]
+    fn rows(&self, rows: Range<usize>) -> &[u8] {
+        &bytes_of(&self.data)[rows.start * self.bytes..rows.end * self.bytes]
     }
 
-    fn all_mut(&mut self, samples: usize) -> &mut [u8] {
-        &mut bytes_of_mut(&mut self.data)[..samples * self.bytes]
+    fn rows_mut(&mut self, rows: Range<usize>) -> &mut [u8] {
+        &mut bytes_of_mut(&mut self.data)[rows.start * self.bytes..rows.end * self.bytes]
     }
 
     fn sample(&self, i: usize) -> &[u8] {
-        &bytes_of(&self.data)[i * self.bytes..(i + 1) * self.bytes]
+        self.rows(i..i + 1)
     }
 
-    fn put(&mut self, i: usize, value: &[u8]) {
-        let place = i * self.bytes..(i + 1) * self.bytes;
-        bytes_of_mut(&mut self.data)[place].copy_from_slice(value);
+    /// Moves rows to others.
+    fn shift(&mut self, rows: Range<usize>, to: usize) {
+        let (from, to) = (
+            rows.start * self.bytes..rows.end * self.bytes,
+            to * self.bytes,
+        );
+        bytes_of_mut(&mut self.data).copy_within(from, to);
     }
 
     fn shape(&self, samples: usize) -> Vec<usize> {
@@ -134,9 +146,11 @@ impl Stages {
             let of_samples = signature.inputs.len() - shared.len();
             Ok(Stage {
                 inputs: columns(&signature.inputs[..of_samples])?,
-                waiting: columns(&signature.inputs[..of_samples])?,
+                waiting: Waiting {
+                    columns: columns(&signature.inputs[..of_samples])?,
+                    rows: 0..0,
+                },
                 outputs: columns(&signature.outputs)?,
-                free: Vec::new(),
                 program,
             })
         });
@@ -148,72 +162,107 @@ impl Stages {
     }
 }
 
-impl Stage {
-    /// Brings the values of a batch together.
-    fn gather(&mut self, batch: &[Sample]) -> Result<(), Diagnostic> {
-        for (i, sample) in batch.iter().enumerate() {
-            for (number, column) in self.inputs.iter_mut().enumerate() {
-                column.grow(batch.len());
-                match sample {
-                    Sample::Given(values) => {
-                        let fits = values
-                            .get(number)
-                            .filter(|v| v.bytes().len() == column.bytes);
-                        let Some(value) = fits else {
-                            let message = format!("input {number} of a request is not one sample");
-                            return Err(Diagnostic::error(Code::INPUT, Loc::Unknown, message));
-                        };
-                        column.put(i, value.bytes());
-                    }
-                    Sample::Waits(row) => column.put(i, self.waiting[number].sample(*row)),
-                    Sample::Left(_) => lepid_ir::bug!("who has left comes back"),
+impl Waiting {
+    /// Makes room for more samples behind those that are there: their rows.
+    fn make_room(&mut self, more: usize) -> Range<usize> {
+        let room = self.columns.first().map_or(usize::MAX, |c| c.samples);
+        if self.rows.end + more > room {
+            let (rows, count) = (self.rows.clone(), self.rows.len());
+            for column in &mut self.columns {
+                column.shift(rows.clone(), 0);
+                // Rows move seldom if there is as much room as they take.
+                column.grow(2 * (count + more));
+            }
+            self.rows = 0..count;
+        }
+        self.rows.end..self.rows.end + more
+    }
+
+    /// Takes those in of the samples in `rows`, the next ones, that `stay`.
+    fn take_in(&mut self, rows: Range<usize>, stay: impl Fn(usize) -> bool) {
+        let (first, count) = (rows.start, rows.len());
+        let mut from = 0;
+        while from < count {
+            // Runs of samples that stay move together.
+            let skipped = (from..count).find(|&i| stay(i)).unwrap_or(count);
+            let end = (skipped..count).find(|&i| !stay(i)).unwrap_or(count);
+            let to = self.rows.end;
+            if first + skipped != to && end > skipped {
+                for column in &mut self.columns {
+                    column.shift(first + skipped..first + end, to);
                 }
             }
+            self.rows.end += end - skipped;
+            from = end;
         }
-        let rows = batch.iter().filter_map(|sample| match sample {
-            Sample::Waits(row) => Some(*row),
-            Sample::Given(_) | Sample::Left(_) => None,
-        });
-        self.free.extend(rows);
+    }
+}
+
+/// What a run reads.
+type Batch<'a> = (&'a [Column], Range<usize>);
+
+impl Stage {
+    /// Brings the inputs of requests together.
+    fn gather(&mut self, batch: &[Sample]) -> Result<(), Diagnostic> {
+        for (number, column) in self.inputs.iter_mut().enumerate() {
+            column.grow(batch.len());
+            for (i, sample) in batch.iter().enumerate() {
+                let Sample::Given(values) = sample else {
+                    lepid_ir::bug!("a sample that waits elsewhere");
+                };
+                let fits = values
+                    .get(number)
+                    .filter(|v| v.bytes().len() == column.bytes);
+                let Some(value) = fits else {
+                    let message = format!("input {number} of a request is not one sample");
+                    return Err(Diagnostic::error(Code::INPUT, Loc::Unknown, message));
+                };
+                column.rows_mut(i..i + 1).copy_from_slice(value.bytes());
+            }
+        }
         Ok(())
     }
 
-    fn run(&mut self, count: usize, shared: &[Tensor]) -> Result<(), Diagnostic> {
-        let shapes: Vec<Vec<usize>> = self.inputs.iter().map(|c| c.shape(count)).collect();
-        let columns = self.inputs.iter().zip(&shapes);
-        let mut inputs: Vec<TensorView<'_>> = columns
-            .filter_map(|(c, shape)| TensorView::raw(c.elem, shape, c.all(count)))
+    /// Runs on a batch; what is handed on goes to the `rows` of `next`.
+    fn run(
+        &mut self,
+        waiting: bool,
+        count: usize,
+        shared: &[Tensor],
+        next: Option<(&mut [Column], Range<usize>)>,
+    ) -> Result<(), Diagnostic> {
+        let (columns, rows): Batch<'_> = match waiting {
+            true => {
+                let first = self.waiting.rows.start;
+                (&self.waiting.columns, first..first + count)
+            }
+            false => (&self.inputs, 0..count),
+        };
+        let shapes: Vec<Vec<usize>> = columns.iter().map(|c| c.shape(count)).collect();
+        let pairs = columns.iter().zip(&shapes);
+        let mut inputs: Vec<TensorView<'_>> = pairs
+            .filter_map(|(c, shape)| TensorView::raw(c.elem, shape, c.rows(rows.clone())))
             .collect();
         inputs.extend(
             shared
                 .iter()
                 .filter_map(|t| TensorView::raw(t.elem(), t.shape(), t.bytes())),
         );
+        let (handed_on, rows) = next.unwrap_or((&mut [], 0..0));
+        let own = self.outputs.len() - handed_on.len();
         let shapes: Vec<Vec<usize>> = self.outputs.iter().map(|c| c.shape(count)).collect();
-        let columns = self.outputs.iter_mut().zip(&shapes);
+        let columns = self.outputs[..own].iter_mut().map(|c| (c, 0..count));
+        let behind = handed_on.iter_mut().map(|c| (c, rows.clone()));
         let mut outputs: Vec<TensorViewMut<'_>> = columns
-            .filter_map(|(c, shape)| {
-                c.grow(count);
+            .chain(behind)
+            .zip(&shapes)
+            .filter_map(|((c, rows), shape)| {
+                c.grow(rows.end);
                 let elem = c.elem;
-                TensorViewMut::raw(elem, shape, c.all_mut(count))
+                TensorViewMut::raw(elem, shape, c.rows_mut(rows))
             })
             .collect();
         self.program.run_into(&inputs, &mut outputs)
-    }
-
-    /// Takes a sample in that waits from now on: its row.
-    fn take_in<'a>(&mut self, values: impl Iterator<Item = &'a [u8]>) -> usize {
-        let row = self.free.pop().unwrap_or_else(|| {
-            let rows = self.waiting.first().map_or(0, |c| c.samples);
-            let more = (2 * rows).max(64);
-            self.waiting.iter_mut().for_each(|c| c.grow(more));
-            self.free.extend((rows + 1..more).rev());
-            rows
-        });
-        for (column, value) in self.waiting.iter_mut().zip(values) {
-            column.put(row, value);
-        }
-        row
     }
 }
 
@@ -233,22 +282,35 @@ impl Computes<Sample> for Stages {
         let (count, last) = (batch.len(), number + 1 == self.stages.len());
         let (here, behind) = self.stages.split_at_mut(number + 1);
         let stage = &mut here[number];
-        stage.gather(&batch)?;
-        stage.run(count, &self.shared)?;
+        let waiting = matches!(batch.first(), Some(Sample::Waits));
+        if !waiting {
+            stage.gather(&batch)?;
+        }
+        let next = behind.first_mut().map(|stage| {
+            let rows = stage.waiting.make_room(count);
+            (&mut stage.waiting, rows)
+        });
+        let rows = next.as_ref().map(|(_, rows)| rows.clone());
+        let next = next.map(|(waiting, rows)| (&mut waiting.columns[..], rows));
+        stage.run(waiting, count, &self.shared, next)?;
+        if waiting {
+            stage.waiting.rows.start += count;
+        }
+        let leaves = |i: usize| last || stage.outputs[0].sample(i)[0] != 0;
+        if let (Some(next), Some(rows)) = (behind.first_mut(), rows) {
+            next.waiting.take_in(rows, |i| !leaves(i));
+        }
         let first = usize::from(!last);
         let emits = &stage.outputs[first..first + self.emits];
-        let handed_on = &stage.outputs[first + self.emits..];
-        let done = (0..count).map(|i| {
-            if last || stage.outputs[0].sample(i)[0] != 0 {
+        let done = (0..count).map(|i| match leaves(i) {
+            true => {
                 let values = emits.iter().map(|c| {
                     let bytes = Bytes::from_vec(c.sample(i).to_vec());
                     Tensor::new(c.elem, c.shape(1), bytes)
                 });
-                return Done::Left(Sample::Left(values.collect()));
+                Done::Left(Sample::Left(values.collect()))
             }
-            Done::GoesOn(Sample::Waits(
-                behind[0].take_in(handed_on.iter().map(|c| c.sample(i))),
-            ))
+            false => Done::GoesOn(Sample::Waits),
         });
         let done = done.collect();
         Ok((done, start.elapsed().as_secs_f64()))

@@ -1,40 +1,44 @@
 //! `lepid tune`: chooses exits, policies and thresholds on labelled samples.
 
+mod data;
 mod report;
 mod tried;
 
-use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use indicatif::ProgressBar;
 use lepid_ir::core::{Code, Diagnostic, Diagnostics, Dim, Loc, Module, Tensor};
 use lepid_ir::dialects::adapt::policies::{self, Settings};
 use lepid_target_api::{Executable, LoadOptions, Signature, main_function};
 
-use crate::cli::accuracy::{classes, rows};
+use crate::cli::accuracy::{Measured, rows};
 use crate::cli::args::{FileArgs, TargetArgs, load_package, thread_count, threads};
 use crate::cli::{Cx, Failure, Outcome};
-use crate::driver::{ModelOptions, arrays, files};
+use crate::driver::{ModelOptions, files};
 use crate::frontends::spec::Spec;
-use crate::tune::calibration::{self, Logits};
+use crate::tune::calibration;
 use crate::tune::candidates::{self, Candidate, Rule};
 use crate::tune::measure::{Paths, multiply_adds};
-use crate::tune::search::{self, Bits, Exit, Goal, Problem};
+use crate::tune::outputs::{self, Outputs};
+use crate::tune::quality::{Metric, Quality, Sums, Truth};
+use crate::tune::search::{self, Exit, Goal, Problem};
+use data::Data;
 use report::Report;
 use tried::Tried;
 
-/// Choose exits, policies and thresholds for a model with several exits.
+/// Choose exits, heads, policies and thresholds for a model with several exits.
 ///
-/// The spec names the exits; its policies are not read. The model runs once over the calibration set
-/// with all exits. Temperatures are fitted, and then the best choice is searched without running
-/// anything.
+/// The spec names the exits; its policies are not read, and of exits at one point one is kept at
+/// most. The model runs once over the calibration set with all exits. Temperatures are fitted, and
+/// then the best choice is searched without running anything.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   lepid tune exits.toml --data calibration.npz -o tuned.toml
   lepid tune exits.toml --data calibration.npz --max-macs 2e6 -o tuned.toml
-  lepid tune exits.toml --data calibration.npz --test test.npz --html tuned.html -o tuned.toml")]
+  lepid tune exits.toml --data calibration.npz --test test.npz --html tuned.html -o tuned.toml
+  lepid tune heads.toml --data scenes.npz --metric mean-iou --policy pixels:0.8 -o tuned.toml")]
 pub(in crate::cli) struct Args {
     #[command(flatten)]
     file: FileArgs,
@@ -49,8 +53,11 @@ pub(in crate::cli) struct Args {
     /// The name of the array of labels.
     #[arg(long, value_name = "NAME", default_value = "labels")]
     labels: String,
-    /// How much less often than the last exit alone the choice may be right, as a share
-    /// [default: 0.01].
+    /// What answers are measured by [default: accuracy, or mean-iou for exits that label places].
+    #[arg(long, value_name = "METRIC", value_enum)]
+    metric: Option<Measured>,
+    /// How much worse than those of the last exit alone the answers may be, as a share [default:
+    /// 0.01].
     #[arg(long, value_name = "SHARE", conflicts_with_all = ["max_macs", "max_latency"])]
     max_accuracy_drop: Option<f64>,
     /// The mean of multiply-adds that a sample may take; then the best accuracy is sought.
@@ -62,8 +69,9 @@ pub(in crate::cli) struct Args {
     /// What is to be small: multiply-adds, or the milliseconds that the target predicts.
     #[arg(long, value_name = "UNIT", value_enum, default_value_t = Unit::Macs)]
     cost: Unit,
-    /// Policies that exits may have; `gbvsb:2,5` sets M and N.
-    #[arg(long, value_name = "NAME", default_values_t = ["top1", "margin", "entropy", "gbvsb:1,3"].map(String::from))]
+    /// Policies that exits may have; `gbvsb:2,5` sets M and N, `pixels:0.9` how sure a pixel is to be
+    /// [default: top1, margin, entropy, gbvsb:1,3; of places pixels:0.7, pixels:0.9].
+    #[arg(long, value_name = "NAME")]
     policy: Vec<String>,
     /// Thresholds that are tried for each policy at each exit.
     #[arg(long, value_name = "N", default_value_t = 40)]
@@ -110,35 +118,57 @@ const BATCH: usize = 32;
 
 pub(in crate::cli) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     args.file.check_output(&args.output, cx)?;
-    let rules = rules(&args.policy)?;
     let loaded = Loaded::new(args, cx)?;
     let data = Data::read(&args.data, &args.labels, &loaded.signature)?;
     let outputs = loaded.outputs(args, &data, cx)?;
+    let places = outputs.iter().map(|exit| exit.places).max().unwrap_or(1);
+    let rules = rules(&args.policy, places)?;
+    let metric = match args.metric {
+        Some(metric) => metric.metric(),
+        None if places > 1 => Metric::MeanIou,
+        None => Metric::Accuracy,
+    };
     let unit = match (args.max_latency, args.max_macs) {
         (Some(_), _) => Unit::Latency,
         (_, Some(_)) => Unit::Macs,
         _ => args.cost,
     };
     let paths = loaded.paths(args, unit, cx)?;
-    let exits: Vec<Tuned> = outputs
-        .iter()
-        .map(|logits| Tuned::new(logits, &data.labels, &rules, args.steps))
-        .collect();
-    let searched: Vec<Exit> = exits
-        .iter()
-        .map(|exit| Exit {
-            right: exit.right.clone(),
-            candidates: exit.candidates.iter().map(|c| c.leaves.clone()).collect(),
-        })
-        .collect();
+    let truth = Truth::new(metric, &data.labels, data.samples);
+    let answers = outputs.iter().map(|exit| -> Vec<Sums> {
+        let samples = 0..data.samples;
+        samples
+            .map(|sample| truth.sums(sample, &exit.answers(sample)))
+            .collect()
+    });
+    let answers = answers.collect();
+    let quality = Quality::new(truth, answers);
+    let progress = ProgressBar::new(outputs.len() as u64);
+    let exits = outputs.iter().enumerate().map(|(number, outputs)| {
+        let tuned = Tuned::new(outputs, &data.labels, &rules, args.steps);
+        progress.inc(1);
+        Tuned {
+            score: quality.alone(number),
+            ..tuned
+        }
+    });
+    let exits: Vec<Tuned> = exits.collect();
+    progress.finish_and_clear();
+    let points = loaded.spec.points()?;
+    let searched = exits.iter().zip(points).map(|(exit, point)| Exit {
+        point,
+        candidates: exit.candidates.iter().map(|c| c.leaves.clone()).collect(),
+    });
+    let searched: Vec<Exit> = searched.collect();
     let path = |exits: &[usize]| paths.cost(exits) * unit.scale();
     let problem = Problem {
-        samples: data.labels.len(),
+        samples: data.samples,
         exits: &searched,
+        quality: &quality,
         path: &path,
     };
-    let alone = searched.last().map_or(0, |exit| exit.right.count());
-    let goal = args.goal(alone, data.labels.len());
+    let alone = exits.last().map_or(0.0, |exit| exit.score);
+    let goal = args.goal(alone);
     let Some(choice) = search::search(&problem, goal, args.nodes) else {
         let cheapest = (0..searched.len())
             .map(|e| path(&[e]))
@@ -149,19 +179,17 @@ pub(in crate::cli) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
         );
         return Err(Diagnostic::error(Code::ARGUMENT, Loc::Unknown, message).into());
     };
-    let front = front(&problem, &searched, args.nodes);
+    let front = front(&problem, &exits, args.nodes);
     let report = Report {
         args,
         unit,
         rules: &rules,
         exits: &exits,
         names: &loaded.names,
-        samples: data.labels.len(),
+        samples: data.samples,
+        metric,
         choice: &choice,
-        full: [
-            path(&[searched.len() - 1]),
-            alone as f64 / data.labels.len() as f64,
-        ],
+        full: [path(&[searched.len() - 1]), alone],
     };
     let text = report.spec(&loaded)?;
     files::write_atomic(&args.output, |file| file.write_all(text.as_bytes()))?;
@@ -169,7 +197,7 @@ pub(in crate::cli) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let held_out = match &args.test {
         Some(test) => {
             let data = Data::read(test, &args.labels, &loaded.signature)?;
-            let tried = Tried::new(args, &loaded, &data, &choice, cx)?;
+            let tried = Tried::new(args, &loaded, (&data, metric), &choice, cx)?;
             Some(tried)
         }
         None => None,
@@ -178,7 +206,7 @@ pub(in crate::cli) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
 }
 
 impl Args {
-    fn goal(&self, alone: usize, samples: usize) -> Goal {
+    fn goal(&self, alone: f64) -> Goal {
         if let Some(macs) = self.max_macs {
             return Goal::Best {
                 cost: macs * Unit::Macs.scale(),
@@ -188,50 +216,86 @@ impl Args {
             return Goal::Best { cost };
         }
         let drop = self.max_accuracy_drop.unwrap_or(0.01);
-        let least = alone as f64 - drop * samples as f64;
         Goal::Cheapest {
-            right: (least - 1e-9).ceil().max(0.0) as usize,
+            score: alone - drop - 1e-9,
         }
     }
 }
 
-/// Reads `top1` or `gbvsb:2,5`.
-fn rules(names: &[String]) -> Result<Vec<Rule>, Failure> {
-    let mut rules = Vec::new();
-    for written in names {
-        let fail = |message: String, help: &str| {
-            Diagnostic::error(Code::ARGUMENT, Loc::Unknown, message).with_help(help)
-        };
-        let (name, numbers) = match written.split_once(':') {
-            Some((name, numbers)) => (name, Some(numbers)),
-            None => (written.as_str(), None),
-        };
-        let policy = policies::policy(name)
-            .map_err(|error| fail(error.message, "`lepid list policies` names all"))?;
-        if policy.numbers != ["threshold"] || !policy.kept.is_empty() {
+/// Policies of exits that label one place or several, if none are asked for.
+const USUAL: [&[&str]; 2] = [
+    &["top1", "margin", "entropy", "gbvsb:1,3"],
+    &["pixels:0.7", "pixels:0.9"],
+];
+
+/// Reads `top1`, `gbvsb:2,5` or `pixels:0.9`.
+fn rules(asked: &[String], places: usize) -> Result<Vec<Rule>, Failure> {
+    let usual = USUAL[usize::from(places > 1)].iter();
+    let names = match asked.is_empty() {
+        true => usual.map(|name| name.to_string()).collect(),
+        false => asked.to_vec(),
+    };
+    names.iter().map(|name| rule(name, places)).collect()
+}
+
+fn rule(written: &str, places: usize) -> Result<Rule, Failure> {
+    let fail = |message: String, help: &str| {
+        Diagnostic::error(Code::ARGUMENT, Loc::Unknown, message).with_help(help)
+    };
+    let (name, numbers) = written.split_once(':').unwrap_or((written, ""));
+    let policy = policies::policy(name)
+        .map_err(|error| fail(error.message, "`lepid list policies` names all"))?;
+    let before = match policy.numbers.split_last() {
+        Some((&"threshold", before)) if policy.kept.is_empty() => before,
+        _ => {
             let message = format!(
-                "`{name}` cannot be tuned: it has more than a threshold, or keeps something from exit to exit"
+                "`{name}` cannot be tuned: it has no threshold to be found, or keeps something from exit to exit"
             );
-            return Err(fail(message, "top1, margin, entropy and gbvsb can").into());
+            let help = "top1, margin, entropy, gbvsb and pixels can";
+            return Err(fail(message, help).into());
         }
-        let mut settings = Settings {
-            first: 1,
-            last: 2,
-            weight: 1.0,
-            horizon: 1.0,
-        };
-        if let Some(numbers) = numbers {
-            let pair = numbers.split_once(',');
-            let pair = pair.and_then(|(m, n)| Some((m.parse().ok()?, n.parse().ok()?)));
-            let Some((first, last)) = pair.filter(|(m, n)| 1 <= *m && m <= n) else {
-                let message = format!("`{written}` does not say M and N");
-                return Err(fail(message, "write it as `gbvsb:2,5`").into());
-            };
-            (settings.first, settings.last) = (first, last);
-        }
-        rules.push(Rule { policy, settings });
+    };
+    if places > 1 && !policy.places {
+        let message = format!("`{name}` is for exits that label one place, these label {places}");
+        return Err(fail(message, "write `--policy pixels:0.9`").into());
     }
-    Ok(rules)
+    let mut settings = Settings {
+        first: 1,
+        last: 2,
+        weight: 1.0,
+        horizon: 1.0,
+    };
+    if name == "gbvsb" && !numbers.is_empty() {
+        let pair = numbers.split_once(',');
+        let pair = pair.and_then(|(m, n)| Some((m.parse().ok()?, n.parse().ok()?)));
+        let Some((first, last)) = pair.filter(|(m, n)| 1 <= *m && m <= n) else {
+            let message = format!("`{written}` does not say M and N");
+            return Err(fail(message, "write it as `gbvsb:2,5`").into());
+        };
+        (settings.first, settings.last) = (first, last);
+        return Ok(Rule {
+            policy,
+            settings,
+            numbers: Vec::new(),
+        });
+    }
+    let given = numbers.split(',').filter(|text| !text.is_empty());
+    let given: Option<Vec<f64>> = given.map(|text| text.parse().ok()).collect();
+    match given.filter(|given| given.len() == before.len()) {
+        Some(numbers) => Ok(Rule {
+            policy,
+            settings,
+            numbers,
+        }),
+        None => {
+            let message = format!("`{written}` is to say {} numbers", before.len());
+            let help = match before.is_empty() {
+                true => format!("write `{name}`: the threshold is what is searched"),
+                false => format!("write `{name}:{}`", before.join(",").to_uppercase()),
+            };
+            Err(fail(message, &help).into())
+        }
+    }
 }
 
 /// The model with all its exits.
@@ -292,37 +356,42 @@ impl Loaded {
     }
 
     /// What the exits say to the samples: the first output of each.
-    fn outputs(
-        &self,
-        args: &Args,
-        data: &Data,
-        cx: &mut Cx<'_>,
-    ) -> Result<Vec<ExitLogits>, Failure> {
-        let samples = data.labels.len();
+    fn outputs(&self, args: &Args, data: &Data, cx: &mut Cx<'_>) -> Result<Vec<Outputs>, Failure> {
+        let samples = data.samples;
         let batch = BATCH.min(samples);
         let module = self.of_samples(args, batch, cx)?;
         let mut executable = executable(args, module, cx)?;
-        let mut logits: Vec<ExitLogits> = vec![ExitLogits::default(); self.names.len()];
+        let mut all: Vec<Outputs> = vec![Outputs::default(); self.names.len()];
         let progress = ProgressBar::new(samples as u64);
         for start in (0..samples).step_by(batch) {
             let chunk: Vec<Tensor> = data.inputs.iter().map(|t| rows(t, start, batch)).collect();
             let outputs = executable.run(&chunk)?;
             let mut outputs = outputs.iter();
-            for (exit, names) in logits.iter_mut().zip(&self.names) {
+            for (exit, names) in all.iter_mut().zip(&self.names) {
                 let of_exit: Vec<&Tensor> = outputs.by_ref().take(names.len()).collect();
-                let Some(first) = of_exit.first().filter(|t| t.rank() == 2) else {
-                    let message = format!("`{}` is not [N, classes]", names.join(", "));
+                let Some(first) = of_exit.first().filter(|t| t.rank() >= 2) else {
+                    let message = format!("`{}` is not [N, classes, places…]", names.join(", "));
                     return Err(Diagnostic::error(Code::SPEC, Loc::Unknown, message).into());
                 };
                 exit.classes = first.shape()[1];
-                let values = first.to_f64s();
-                let count = batch.min(samples - start) * exit.classes;
-                exit.values.extend(&values[..count]);
+                exit.places = first.shape()[2..].iter().product();
+                if exit.places * samples != data.labels.len() {
+                    let message = format!(
+                        "`{}` is `{}`, but a sample has {} labels",
+                        names.join(", "),
+                        first.ty(),
+                        data.labels.len() / samples
+                    );
+                    return Err(Diagnostic::error(Code::INPUT, Loc::Unknown, message).into());
+                }
+                let values = first.values::<f32>();
+                let count = batch.min(samples - start) * exit.classes * exit.places;
+                exit.values.extend_from_slice(&values[..count]);
             }
             progress.inc(batch as u64);
         }
         progress.finish_and_clear();
-        Ok(logits)
+        Ok(all)
     }
 
     fn paths(&self, args: &Args, unit: Unit, cx: &mut Cx<'_>) -> Result<Paths, Diagnostics> {
@@ -356,84 +425,30 @@ fn executable(
     Ok(load_package(target, &compiled.package, &options)?)
 }
 
-#[derive(Clone, Default)]
-struct ExitLogits {
-    values: Vec<f64>,
-    classes: usize,
-}
-
-/// Labelled samples.
-struct Data {
-    inputs: Vec<Tensor>,
-    labels: Vec<usize>,
-}
-
-impl Data {
-    fn read(path: &Path, name: &str, signature: &Signature) -> Result<Data, Diagnostics> {
-        let mut arrays: BTreeMap<String, Tensor> = arrays::read_npz(path)
-            .map_err(|error| vec![error])?
-            .into_iter()
-            .collect();
-        let fail = |message: String| vec![Diagnostic::error(Code::INPUT, Loc::Unknown, message)];
-        let missing = |what: &str| fail(format!("`{}` has no array `{what}`", path.display()));
-        let labels = arrays.remove(name).ok_or_else(|| missing(name))?;
-        let labels: Vec<usize> = labels
-            .to_i64s()
-            .iter()
-            .map(|&l| l.max(0) as usize)
-            .collect();
-        let mut inputs = Vec::new();
-        for port in &signature.inputs {
-            let array = arrays
-                .remove(&port.name)
-                .ok_or_else(|| missing(&port.name))?;
-            if array.shape().first() != Some(&labels.len()) {
-                let ty = array.ty();
-                return Err(fail(format!(
-                    "`{}` is `{ty}`, but there are {} labels",
-                    port.name,
-                    labels.len()
-                )));
-            }
-            let elem = port.ty.as_tensor().map_or(array.elem(), |ty| ty.elem);
-            inputs.push(array.cast(elem));
-        }
-        match labels.is_empty() {
-            false => Ok(Data { inputs, labels }),
-            true => Err(fail("there are no labels".to_string())),
-        }
-    }
-}
-
 /// An exit with its temperature and what it may do.
 struct Tuned {
-    right: Bits,
+    /// Of its answers to all samples.
+    score: f64,
     temperature: f64,
     bins: [[calibration::Bin; calibration::BINS]; 2],
     candidates: Vec<Candidate>,
 }
 
 impl Tuned {
-    fn new(exit: &ExitLogits, labels: &[usize], rules: &[Rule], steps: usize) -> Tuned {
-        let logits = Logits {
-            values: &exit.values,
-            classes: exit.classes,
-            labels,
-        };
+    fn new(exit: &Outputs, labels: &[usize], rules: &[Rule], steps: usize) -> Tuned {
+        let rows = exit.rows(labels);
+        let logits = outputs::logits(&rows, exit.classes);
         let temperature = calibration::temperature(&logits);
-        let shape = [labels.len(), exit.classes];
-        let values = Tensor::from_f64s(lepid_ir::core::Elem::F64, shape, exit.values.clone());
-        let best = classes(&values);
         let mut all = Vec::new();
         for (number, rule) in rules.iter().enumerate() {
             if rule.settings.last <= exit.classes {
-                let scores = candidates::scores(rule, &exit.values, exit.classes, temperature);
+                let scores = candidates::scores(rule, exit, temperature);
                 let negated = rule.policy.name == "entropy";
                 all.extend(candidates::of_rule(number, &scores, negated, steps));
             }
         }
         Tuned {
-            right: Bits::of(labels.len(), |i| best[i] == labels[i] as i64),
+            score: 0.0,
             temperature,
             bins: [1.0, temperature].map(|t| calibration::reliability(&logits, t)),
             candidates: all,
@@ -441,19 +456,23 @@ impl Tuned {
     }
 }
 
-/// The best choices from the least accuracy of an exit to the most that any choice has.
-fn front(problem: &Problem<'_>, exits: &[Exit], nodes: usize) -> Vec<[f64; 2]> {
+/// The best choices from the least score of an exit to the most that any choice has.
+fn front(problem: &Problem<'_>, exits: &[Tuned], nodes: usize) -> Vec<[f64; 2]> {
     const POINTS: usize = 12;
-    let right: Vec<usize> = exits.iter().map(|exit| exit.right.count()).collect();
-    let (Some(&least), Some(&most)) = (right.iter().min(), right.iter().max()) else {
-        return Vec::new();
-    };
+    let scores = || exits.iter().map(|exit| exit.score);
+    let (least, most) = (
+        scores().fold(f64::INFINITY, f64::min),
+        scores().fold(0.0, f64::max),
+    );
     let mut found: Vec<[f64; 2]> = Vec::new();
     for point in 0..=POINTS {
-        let wanted = least + (most - least) * point / POINTS;
-        let choice = search::search(problem, Goal::Cheapest { right: wanted }, nodes);
+        let wanted = least + (most - least) * point as f64 / POINTS as f64;
+        let goal = Goal::Cheapest {
+            score: wanted - 1e-9,
+        };
+        let choice = search::search(problem, goal, nodes);
         let Some(choice) = choice else { continue };
-        let point = [choice.cost, choice.right as f64 / problem.samples as f64];
+        let point = [choice.cost, choice.score];
         if found.last() != Some(&point) {
             found.push(point);
         }

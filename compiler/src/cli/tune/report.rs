@@ -14,6 +14,7 @@ use crate::driver::files;
 use crate::tune::calibration;
 use crate::tune::candidates::Rule;
 use crate::tune::page::{self, ChosenRow, ExitRow, Page};
+use crate::tune::quality::Metric;
 use crate::tune::search::Choice;
 use crate::tune::write::{self, WrittenExit};
 
@@ -25,16 +26,13 @@ pub(super) struct Report<'a> {
     pub(super) exits: &'a [Tuned],
     pub(super) names: &'a [Vec<String>],
     pub(super) samples: usize,
+    pub(super) metric: Metric,
     pub(super) choice: &'a Choice,
-    /// Cost and accuracy of the last exit alone.
+    /// Cost and score of the last exit alone.
     pub(super) full: [f64; 2],
 }
 
 impl Report<'_> {
-    fn accuracy(&self) -> f64 {
-        self.choice.right as f64 / self.samples as f64
-    }
-
     /// The text of the tuned spec.
     pub(super) fn spec(&self, loaded: &Loaded) -> Result<String, Diagnostics> {
         let (models, _) = loaded.spec.models()?;
@@ -71,16 +69,17 @@ impl Report<'_> {
             })
             .collect();
         let comment = format!(
-            "Chosen by `lepid tune` on {} samples: {:.2} % right (the last exit alone {:.2} %),\n\
+            "Chosen by `lepid tune` on {} samples: {} {:.2} % (the last exit alone {:.2} %),\n\
              {:.4} {} for a sample in the mean (alone {:.4}).",
             self.samples,
-            100.0 * self.accuracy(),
+            self.metric.name(),
+            100.0 * self.choice.score,
             100.0 * self.full[1],
             self.choice.cost,
             self.unit.name(),
             self.full[0]
         );
-        let outputs = self.names.last().cloned().unwrap_or_default();
+        let outputs = loaded.spec.output_names()?;
         Ok(write::spec(
             &model.display().to_string(),
             &exits,
@@ -98,12 +97,7 @@ impl Report<'_> {
                     None => "it comes here".to_string(),
                     Some(c) => {
                         let rule = &self.rules[c.rule];
-                        let name = match rule.policy.name {
-                            "gbvsb" => {
-                                format!("gbvsb⟨{},{}⟩", rule.settings.first, rule.settings.last)
-                            }
-                            name => name.to_string(),
-                        };
+                        let name = rule.name();
                         let sign = if rule.policy.name == "entropy" {
                             '<'
                         } else {
@@ -131,7 +125,7 @@ impl Report<'_> {
             .enumerate()
             .map(|(i, exit)| ExitRow {
                 name: self.names[i].join(", "),
-                accuracy: exit.right.count() as f64 / self.samples as f64,
+                score: exit.score,
                 cost: path(&[i]),
                 temperature: exit.temperature,
                 errors: exit.bins.each_ref().map(|bins| calibration::error(bins)),
@@ -149,8 +143,10 @@ impl Report<'_> {
                 .sum::<f64>()
                 / samples as f64;
             held_out.push(format!(
-                "accuracy {:.4} (the last exit alone {:.4})",
-                tried.accuracy, tried.full_accuracy
+                "{} {:.4} (the last exit alone {:.4})",
+                self.metric.name(),
+                tried.score,
+                tried.full_score
             ));
             held_out.push(format!(
                 "{cost:.4} {} for a sample in the mean (alone {:.4}: {:.2} times), {:+.1} % from what the calibration set said",
@@ -174,8 +170,8 @@ impl Report<'_> {
             cx.report(
                 "test",
                 json!({
-                    "accuracy": tried.accuracy,
-                    "full_accuracy": tried.full_accuracy,
+                    "score": tried.score,
+                    "full_score": tried.full_score,
                     "exits": tried.exits,
                     "cost": cost,
                     "milliseconds": tried.milliseconds,
@@ -185,12 +181,10 @@ impl Report<'_> {
         }
         cx.report("unit", self.unit.name());
         cx.report("samples", self.samples);
-        cx.report("accuracy", self.accuracy());
+        cx.report("metric", self.metric.name());
+        cx.report("score", self.choice.score);
         cx.report("cost", self.choice.cost);
-        cx.report(
-            "full",
-            json!({"accuracy": self.full[1], "cost": self.full[0]}),
-        );
+        cx.report("full", json!({"score": self.full[1], "cost": self.full[0]}));
         cx.report("proved", self.choice.proved);
         cx.report("front", json!(front));
         let rows = chosen.iter().zip(&self.choice.exits);
@@ -210,7 +204,7 @@ impl Report<'_> {
         let rows = exits.iter().map(|exit| {
             json!({
                 "outputs": exit.name,
-                "accuracy": exit.accuracy,
+                "score": exit.score,
                 "cost": exit.cost,
                 "temperature": exit.temperature,
                 "ece": exit.errors[0],
@@ -223,10 +217,11 @@ impl Report<'_> {
             let text = page::html(&Page {
                 title: &title,
                 unit: self.unit.name(),
+                metric: self.metric.name(),
                 samples: self.samples,
                 exits: &exits,
                 chosen: &chosen,
-                choice: [self.choice.cost, self.accuracy()],
+                choice: [self.choice.cost, self.choice.score],
                 front,
                 held_out: &held_out,
             });
@@ -237,13 +232,20 @@ impl Report<'_> {
         }
         let mut out = io::stdout().lock();
         let mut table = Table::new(
-            &["exit", "accuracy", "cost", "temperature", "ECE", "tempered"],
+            &[
+                "exit",
+                self.metric.name(),
+                "cost",
+                "temperature",
+                "ECE",
+                "tempered",
+            ],
             &[1, 2, 3, 4, 5],
         );
         for exit in &exits {
             table.row(vec![
                 exit.name.clone(),
-                format!("{:.4}", exit.accuracy),
+                format!("{:.4}", exit.score),
                 format!("{:.4}", exit.cost),
                 format!("{:.3}", exit.temperature),
                 format!("{:.4}", exit.errors[0]),
@@ -262,8 +264,9 @@ impl Report<'_> {
         writeln!(out, "{}\n", table.text().trim_end())?;
         writeln!(
             out,
-            "accuracy {:.4} (the last exit alone {:.4})\n{:.4} {} for a sample in the mean (alone {:.4}: {:.2} times)",
-            self.accuracy(),
+            "{} {:.4} (the last exit alone {:.4})\n{:.4} {} for a sample in the mean (alone {:.4}: {:.2} times)",
+            self.metric.name(),
+            self.choice.score,
             self.full[1],
             self.choice.cost,
             self.unit.name(),

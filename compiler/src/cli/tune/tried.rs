@@ -7,15 +7,18 @@ use lepid_ir::core::{Attr, Builder, Diagnostics, Dim, Loc, Module, Tensor};
 use lepid_ir::dialects::core::{Func, Return};
 use lepid_target_api::main_function;
 
-use super::{Args, Data, Loaded, executable};
-use crate::cli::accuracy::{classes, rows};
+use super::data::Data;
+use super::{Args, Loaded, executable};
+use crate::cli::accuracy::rows;
 use crate::cli::{Cx, Failure};
+use crate::tune::outputs::answers;
+use crate::tune::quality::{Metric, Truth};
 use crate::tune::search::Choice;
 
 /// The choice on samples that it was not made by, one at a time.
 pub(super) struct Tried {
-    pub(super) accuracy: f64,
-    pub(super) full_accuracy: f64,
+    pub(super) score: f64,
+    pub(super) full_score: f64,
     pub(super) exits: Vec<usize>,
     /// Means over samples.
     pub(super) milliseconds: f64,
@@ -26,7 +29,7 @@ impl Tried {
     pub(super) fn new(
         args: &Args,
         loaded: &Loaded,
-        data: &Data,
+        (data, metric): (&Data, Metric),
         choice: &Choice,
         cx: &mut Cx<'_>,
     ) -> Result<Tried, Failure> {
@@ -44,12 +47,14 @@ impl Tried {
         }
         let tuned = cx.driver.load(&args.output, &options, &mut cx.session)?;
         let mut tuned = executable(args, tuned, cx)?;
-        let samples = data.labels.len();
+        let samples = data.samples;
+        let truth = Truth::new(metric, &data.labels, samples);
+        let places = data.labels.len() / samples;
         let mut exits = vec![0; choice.exits.len()];
-        let (mut right, mut full_right) = (0, 0);
+        let mut sums = [truth.none(), truth.none()];
         let mut seconds = [Vec::new(), Vec::new()];
         let progress = ProgressBar::new(samples as u64);
-        for (i, &label) in data.labels.iter().enumerate() {
+        for i in 0..samples {
             let one: Vec<Tensor> = data.inputs.iter().map(|t| rows(t, i, 1)).collect();
             // Each twice, so that both find their weights where they left them.
             full.run(&one)?;
@@ -60,8 +65,12 @@ impl Tried {
             let start = Instant::now();
             let found = tuned.run(&one)?;
             seconds[0].push(start.elapsed().as_secs_f64());
-            right += usize::from(classes(&found[0]) == [label as i64]);
-            full_right += usize::from(classes(&wanted[0]) == [label as i64]);
+            for (sums, outputs) in sums.iter_mut().zip([&found, &wanted]) {
+                let answers = answers(&outputs[0].values::<f32>(), places);
+                for (sum, more) in sums.iter_mut().zip(truth.sums(i, &answers)) {
+                    *sum += more;
+                }
+            }
             let exit = found.last().map_or(0, |exit| exit.to_i64s()[0]);
             if let Some(count) = exits.get_mut(exit as usize) {
                 *count += 1;
@@ -71,8 +80,8 @@ impl Tried {
         progress.finish_and_clear();
         let mean = |s: &[f64]| 1e3 * s.iter().sum::<f64>() / samples as f64;
         Ok(Tried {
-            accuracy: right as f64 / samples as f64,
-            full_accuracy: full_right as f64 / samples as f64,
+            score: truth.score(&sums[0]),
+            full_score: truth.score(&sums[1]),
             exits,
             milliseconds: mean(&seconds[0]),
             full_milliseconds: mean(&seconds[1]),

@@ -88,7 +88,7 @@ impl Spec {
     }
 
     /// The users' names of what is emitted: those of the last exit, if nothing else is said.
-    fn output_names(&self) -> Result<Vec<String>, Diagnostics> {
+    pub fn output_names(&self) -> Result<Vec<String>, Diagnostics> {
         let Some(last) = self.tree.exit.last() else {
             return Ok(Vec::new());
         };

@@ -48,6 +48,7 @@ struct Cascade {
 struct Exit {
     model: Option<Spanned<String>>,
     outputs: Spanned<Vec<Spanned<String>>>,
+    point: Option<Spanned<String>>,
     policy: Option<Spanned<String>>,
     threshold: Option<Spanned<Number>>,
     pixel: Option<Spanned<Number>>,
@@ -140,6 +141,33 @@ impl Spec {
                 outputs.collect()
             })
             .collect()
+    }
+
+    /// The number of the point that each exit is at: exits of one point stand one after the other.
+    pub fn points(&self) -> Result<Vec<usize>, Diagnostics> {
+        let mut names: Vec<Option<&str>> = Vec::new();
+        let mut points = Vec::new();
+        for exit in &self.tree.exit {
+            let written = exit.get_ref().point.as_ref();
+            let name = written.map(|point| point.get_ref().as_str());
+            match names
+                .iter()
+                .position(|known| known.is_some() && *known == name)
+            {
+                Some(at) if at + 1 == names.len() => {}
+                Some(_) => {
+                    let place = written.map_or(exit.span(), Spanned::span);
+                    let message = "another point stands between this exit and those of its point";
+                    return Err(vec![
+                        self.error(place, message)
+                            .with_help("let exits of one point stand one after the other"),
+                    ]);
+                }
+                None => names.push(name),
+            }
+            points.push(names.len() - 1);
+        }
+        Ok(points)
     }
 
     fn loc(&self, place: Range<usize>) -> Loc {

@@ -75,6 +75,11 @@ pub const SECTIONS: &[Section] = &[
                 "What a sample leaves with. The policy sees the first one, [N, classes] (not softmaxed).",
             ),
             key(
+                "point",
+                "a name",
+                "Exits of one point are alternatives, as several heads are: `lepid tune` keeps one at most.",
+            ),
+            key(
                 "policy",
                 "a name of `lepid list policies`",
                 "Who leaves. Not for the last exit, unless the fallback asks for its score.",
