@@ -3,11 +3,12 @@
 //! What it is: passes as tables ([`core::PassDef`]), pipelines as text ([`core::Pipeline`]), the
 //! manager that runs them, one file per pass in [`transform`], equality saturation in [`eqsat`], and
 //! in [`batch`] whether the samples of a batch keep apart; [`stages`] makes cascades of functions with
-//! several exits. What it may not know of: targets, front ends, the driver; what a pass needs to know of
+//! several exits, [`anytime`] makes LSTMs that get better while there is time. What it may not know of: targets, front ends, the driver; what a pass needs to know of
 //! a target comes in as a hook of [`core::PassEnv`]. Arrows inside the crate: [`core`] knows none of the others.
 //!
 //! Begin with [`core::PassDef`], then `transform/dead_ops.rs`.
 
+pub mod anytime;
 pub mod batch;
 pub mod core;
 pub mod eqsat;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use lepid_ir::core::{Bytes, Code, Diagnostic, Diagnostics, Loc, Module, Op, Tensor};
 use lepid_ir::text::{self, Weights};
 use lepid_passes::core::{PassEnv, PassManager, Pipeline, Silent};
-use lepid_passes::{batch, stages};
+use lepid_passes::{anytime, batch, stages};
 use lepid_target_api::{Batch, Package, Source, looks_like_package, main_function};
 use sha2::{Digest, Sha256};
 
@@ -94,6 +94,14 @@ impl Driver {
         options: &ModelOptions,
         session: &mut Session,
     ) -> Result<Module, Diagnostics> {
+        if let Some((model, plan)) = self.spec(path, session)?.0.anytime()? {
+            let model = path.parent().unwrap_or(Path::new("")).join(model);
+            let module = self.load_bound(&model, options, session)?;
+            let mut module = self.simplified(module)?;
+            let func = main_function(&module, options.func.as_deref())?;
+            anytime::refine(&mut module, func, &plan).map_err(|error| vec![error])?;
+            return Ok(module);
+        }
         let (spec, mut module) = self.load_exits(path, options, session)?;
         let func = main_function(&module, options.func.as_deref())?;
         spec.apply(&mut module, func)?;

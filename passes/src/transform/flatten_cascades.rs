@@ -19,6 +19,7 @@ use lepid_ir::dialects::tensor::build;
 
 use crate::core::rewrite::{At, copy_whole, is, replace};
 use crate::core::{Changed, PassCx, PassDef, PassResult, Values};
+use crate::transform::lower::adapt::seen_from_outside;
 
 pub const PASS: PassDef = PassDef {
     name: "flatten-cascades",
@@ -55,13 +56,6 @@ fn flatten(module: &mut Module, op: Op) -> OpResult<()> {
     let mut b = Builder::before(module, op);
     let results = flat.cascade(&mut b, &all, budget, inputs)?;
     replace(module, op, &results)
-}
-
-/// What the stages see from outside stands for itself.
-fn seen_from_outside(module: &Module, op: Op) -> HashMap<Value, Value> {
-    let inside = module.walk_inside(op);
-    let operands = inside.iter().flat_map(|&op| module.operands(op));
-    operands.map(|&v| (v, v)).collect()
 }
 
 struct Flat {

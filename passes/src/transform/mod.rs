@@ -37,6 +37,7 @@ const PASSES: &[&PassDef] = &[
     &fuse_nests::PASS,
     &inline::PASS,
     &layout::PASS,
+    &lower::adapt::PASS,
     &lower::nn_to_kernel::PASS,
     &memory_plan::PASS,
     &raise_exits::PASS,

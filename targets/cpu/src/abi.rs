@@ -3,6 +3,8 @@
 //! Generated code has no relocations: data, kernels and other functions are all reached through
 //! the context, so a program is one position-independent blob.
 
+use std::time::Instant;
+
 use lepid_ukernels::{Pool, Table};
 
 use crate::engine::Profiler;
@@ -51,6 +53,8 @@ pub(crate) struct Ctx {
     pub(crate) slots: *mut Slots,
     /// What is at fault, if the entry says that something is.
     pub(crate) report: FaultReport,
+    /// When the caller called; read by `Support::elapsed`.
+    pub(crate) called: Instant,
 }
 
 /// The entry of a generated program: runs all tasks in order, as part 0 of 1. Gives 0, or the

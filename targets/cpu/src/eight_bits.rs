@@ -64,6 +64,9 @@ fn choose(module: &mut Module, op: Op, wanted: Use, seconds: &dyn Fn(OpView<'_>)
     }
     let block = EightBits::of(module, weight).map_or(0, |weights| weights.block as i64);
     release(module, weight);
+    if block > 0 {
+        module.set_attr(op, "algorithm", "direct".into());
+    }
     module.set_attr(op, "quantised", block.into());
     block
 }

@@ -270,9 +270,10 @@ impl Instance {
         outputs: &[*mut u8],
         samples: usize,
     ) -> Result<(), FaultReport> {
+        let called = Instant::now();
         let Some(batch) = &image.meta.batch else {
             // SAFETY: as the caller says.
-            return unsafe { self.run_once(image, weights, inputs, outputs, 0) };
+            return unsafe { self.run_once(image, weights, inputs, outputs, (0, called)) };
         };
         let mut inputs = inputs.to_vec();
         let mut outputs = outputs.to_vec();
@@ -280,7 +281,7 @@ impl Instance {
         while left > 0 {
             let now = left.min(batch.most);
             // SAFETY: as the caller says; the places of the samples done so far are stepped over.
-            unsafe { self.run_once(image, weights, &inputs, &outputs, now)? };
+            unsafe { self.run_once(image, weights, &inputs, &outputs, (now, called))? };
             left -= now;
             for (place, bytes) in inputs.iter_mut().zip(&batch.inputs) {
                 *place = place.wrapping_add(now * bytes);
@@ -302,7 +303,7 @@ impl Instance {
         weights: &[u8],
         inputs: &[*const u8],
         outputs: &[*mut u8],
-        samples: usize,
+        (samples, called): (usize, Instant),
     ) -> Result<(), FaultReport> {
         self.states.inputs(inputs, &mut self.inputs);
         self.states.outputs(outputs, &mut self.outputs);
@@ -331,6 +332,7 @@ impl Instance {
             slot_pointers: self.slots.pointers(),
             slots: &mut self.slots,
             report: FaultReport::default(),
+            called,
         };
         // SAFETY: `main` is the program's entry; all memories have the sizes that the program was
         // generated for, and the caller vouches for inputs and outputs.

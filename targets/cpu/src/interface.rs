@@ -32,7 +32,9 @@ pub(crate) const INTERFACE: u64 = {
     hash = add(hash, include_str!("../ukernels/src/attention.rs"));
     hash = add(hash, include_str!("../ukernels/src/table.rs"));
     hash = add(hash, include_str!("../ukernels/src/kernels/pack.rs"));
+    hash = add(hash, include_str!("../ukernels/src/kernels/strassen.rs"));
     hash = add(hash, include_str!("../ukernels/src/kernels/winograd.rs"));
+    hash = add(hash, include_str!("../ukernels/src/strassen.rs"));
     hash = add(hash, include_str!("../ukernels/src/winograd.rs"));
     hash
 };

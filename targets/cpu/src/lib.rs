@@ -165,7 +165,7 @@ impl Target for Cpu {
     }
 
     fn pipeline(&self) -> &str {
-        "inline{drop=true},flatten-cascades,refine,raise-exits,flatten-cascades,canonicalize,fold,cse,dead-ops,eqsat{rules=$eqsat},fold-batch-norm,canonicalize,fold,layout,\
+        "inline{drop=true},flatten-cascades,lower-adapt,refine,raise-exits,flatten-cascades,canonicalize,fold,cse,dead-ops,eqsat{rules=$eqsat},fold-batch-norm,canonicalize,fold,layout,\
          canonicalize,fold,cse,dead-ops,expand,nn-to-kernel,canonicalize,fold,cse,dead-ops,\
          expand,fold-shuffles,fuse-epilogues,winograd{use=$winograd,error=$winograd-error},keep-eight-bits{use=$quantised},\
          strassen{use=$strassen,error=$strassen-error},\
@@ -385,6 +385,10 @@ fn legality(op: OpView<'_>) -> Legality {
         "adapt.cascade" => {
             Legality::Unsupported("the pass `flatten-cascades` puts its stages in a row".into())
         }
+        "adapt.switch" | "adapt.anytime" => {
+            Legality::Unsupported("the pass `lower-adapt` makes branches and loops of it".into())
+        }
+        "adapt.elapsed" => Legality::Native,
         "adapt.gate" | "adapt.join" => native(lets_samples_leave(op)),
         _ if name.starts_with("core.") || name.starts_with("kernel.") => Legality::Native,
         "tensor.if" | "tensor.while" | "tensor.reshape" | "tensor.reduce" | "tensor.contract"

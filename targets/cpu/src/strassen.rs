@@ -11,6 +11,7 @@
 use std::str::FromStr;
 
 use lepid_ir::core::{Module, Op, OpView};
+use lepid_ir::dialects::core::Func;
 use lepid_ir::dialects::kernel;
 use lepid_passes::core::{Changed, PassCx, PassDef, PassOption, PassResult, Values};
 use lepid_target_api::{TargetInfo, TargetOptions};
@@ -69,10 +70,7 @@ fn choose(
         seconds(module.view(op))
     };
     let direct = set(false);
-    let takes = !refused && {
-        let faster = set(true) < WORTH_IT * direct;
-        faster || selection.wanted == Use::On
-    };
+    let takes = !refused && selection.takes(direct, set(true));
     set(takes);
     takes
 }
@@ -83,12 +81,22 @@ pub(crate) fn chosen(linear: OpView<'_>) -> bool {
 }
 
 /// A smaller gain than this is worth neither other rounding nor larger weights.
-pub(crate) const WORTH_IT: f64 = 0.95;
+const WORTH_IT: f64 = 0.95;
+
+/// Whether an op is in a function for any number of samples.
+fn is_of_any_number(op: OpView<'_>) -> bool {
+    let module = op.module;
+    let mut around = std::iter::successors(module.parent_op(op.op), |&op| module.parent_op(op));
+    let func = around.find(|&op| module.op_name(op) == Func::INFO.name);
+    func.is_some_and(|func| Func::batch(module.view(func)) > 0)
+}
 
 /// The bound on the error, relative to the root mean square of the layer.
 pub(crate) fn error_bound(linear: OpView<'_>) -> f64 {
-    let depth = linear.operand_dims(1)[0].known().unwrap_or(0);
-    strassen::error_bound(depth as usize)
+    match linear.operand_dims(1)[0].known() {
+        Some(depth) => strassen::error_bound(depth as usize),
+        None => f64::INFINITY,
+    }
 }
 
 /// What the option `strassen` says.
@@ -129,13 +137,22 @@ impl Selection {
         }
     }
 
+    /// Whether Strassen's product is taken, from the seconds of both.
+    pub(crate) fn takes(self, direct: f64, strassen: f64) -> bool {
+        self.wanted == Use::On || strassen < WORTH_IT * direct
+    }
+
     /// Why a linear layer of `nn` or `kernel` may not be computed so.
     pub(crate) fn refusal(self, linear: OpView<'_>) -> Option<String> {
         let weights = linear.operand_dims(1);
         let known = |at: usize| weights.get(at).and_then(|d| d.known()).map(|n| n as usize);
-        let extents = (kernel::linear_rows(linear), known(0), known(1));
-        let (Some(rows), Some(k), Some(columns)) = extents else {
+        // In a function for any number of samples extents are those of the most.
+        let rows = kernel::linear_rows(linear).filter(|_| !is_of_any_number(linear));
+        let Some(rows) = rows else {
             return Some("its rows are known only at run time".into());
+        };
+        let (Some(k), Some(columns)) = (known(0), known(1)) else {
+            return Some("the extents of its weights are known only at run time".into());
         };
         if !strassen::suits(rows as usize, k, columns) {
             return Some(

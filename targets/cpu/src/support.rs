@@ -28,6 +28,8 @@ pub(crate) struct Support {
     pub(crate) gate: unsafe extern "C" fn(*mut Ctx, *const GateArgs) -> usize,
     /// Brings back the samples that have left.
     pub(crate) rejoin: unsafe extern "C" fn(*mut Ctx),
+    /// The milliseconds since the caller called.
+    pub(crate) elapsed: unsafe extern "C" fn(*const Ctx) -> f32,
     /// In the order of [`MEASURES`].
     pub(crate) measures: [Measure; MEASURES.len()],
     /// In the order of [`routines::ROUTINES`].
@@ -80,6 +82,7 @@ pub(crate) static SUPPORT: Support = Support {
     make_room: crate::slots::make_room,
     gate: gates::gate,
     rejoin: gates::rejoin,
+    elapsed,
     measures: MEASURE_ADDRESSES,
     routines: routines::ADDRESSES,
 };
@@ -129,6 +132,12 @@ extern "C" fn pow_uint(mut base: u64, mut n: u64) -> u64 {
         n >>= 1;
     }
     out
+}
+
+unsafe extern "C" fn elapsed(ctx: *const Ctx) -> f32 {
+    // SAFETY: generated code passes the context that it was called with.
+    let called = unsafe { (*ctx).called };
+    (1e3 * called.elapsed().as_secs_f64()) as f32
 }
 
 unsafe extern "C" fn copy(to: *mut u8, from: *const u8, bytes: usize) {

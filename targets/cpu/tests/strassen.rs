@@ -91,7 +91,11 @@ fn layers() -> Vec<Layer> {
 /// The package of a layer with these values of the options `strassen` and `strassen-error`.
 fn package(module: &Module, strassen: &str, error: &str) -> Package {
     let mut options = CompileOptions::default();
-    for (name, value) in [("strassen", strassen), ("strassen-error", error)] {
+    for (name, value) in [
+        ("cost-model", "shipped"),
+        ("strassen", strassen),
+        ("strassen-error", error),
+    ] {
         let values = &mut options.target.values;
         values.insert(name.to_string(), value.to_string());
     }

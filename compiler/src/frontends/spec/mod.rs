@@ -1,5 +1,5 @@
 //! Adaptation specs: TOML files that make a cascade of a model with several exits, or of several
-//! models.
+//! models, or that let the LSTMs of a model get better while there is time.
 //!
 //! [`schema`] is what can stand in a spec, [`Spec::parse`] reads one, and [`Spec::apply`] turns the
 //! function that gives all exits' outputs into the cascade ([`lepid_passes::stages`]). All
@@ -12,6 +12,7 @@ pub mod schema;
 use std::ops::Range;
 
 use lepid_ir::core::{Code, Diagnostic, Diagnostics, Loc, Span, Symbol};
+use lepid_passes::anytime::Plan;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -30,8 +31,20 @@ struct Tree {
     model: Option<Spanned<String>>,
     #[serde(default)]
     cascade: Cascade,
+    anytime: Option<Spanned<Anytime>>,
     #[serde(default)]
     exit: Vec<Spanned<Exit>>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Anytime {
+    terms: Spanned<i64>,
+    keep: Option<Spanned<i64>>,
+    group: Option<Spanned<i64>>,
+    terms_input: Option<String>,
+    deadline_input: Option<String>,
+    terms_output: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -63,6 +76,9 @@ struct Exit {
     horizon: Option<Spanned<f64>>,
     temperature: Option<Spanned<f64>>,
 }
+
+/// Terms, and columns of one, that a spec may ask for.
+const MOST_TERMS: i64 = 1 << 20;
 
 /// A number, or the name of the input that it is.
 #[derive(Clone, Debug, Deserialize)]
@@ -99,11 +115,23 @@ impl Spec {
             vec![spec.with_help("`lepid explain-spec` shows what can stand in a spec")]
         })?;
         let spec = Spec { file, tree };
-        match spec.tree.exit.is_empty() {
-            false => Ok(spec),
-            true => Err(vec![
-                Spec::error_at(file, 0..0, "the spec has no `[[exit]]`")
-                    .with_help("`lepid explain-spec` shows one that has two"),
+        match (&spec.tree.anytime, spec.tree.exit.is_empty()) {
+            (None, false) | (Some(_), true) => Ok(spec),
+            (None, true) => Err(vec![
+                Spec::error_at(
+                    file,
+                    0..0,
+                    "the spec has neither `[[exit]]` nor `[anytime]`",
+                )
+                .with_help("`lepid explain-spec` shows one that has two exits"),
+            ]),
+            (Some(anytime), false) => Err(vec![
+                Spec::error_at(
+                    file,
+                    anytime.span(),
+                    "a spec has exits or is `[anytime]`, not both",
+                )
+                .with_help("leave one of them out"),
             ]),
         }
     }
@@ -129,6 +157,42 @@ impl Spec {
             }));
         }
         Ok((models, of_exits))
+    }
+
+    /// How the LSTMs of a model are refined, and which model it is; `None` for a spec of exits.
+    pub fn anytime(&self) -> Result<Option<(String, Plan)>, Diagnostics> {
+        let Some(written) = &self.tree.anytime else {
+            return Ok(None);
+        };
+        let Some(model) = &self.tree.model else {
+            let error = self.error(written.span(), "it is not said which model is refined");
+            return Err(vec![
+                error.with_help("write `model = \"FILE.onnx\"` at the top"),
+            ]);
+        };
+        let anytime = written.get_ref();
+        let count = |written: &Spanned<i64>| match *written.get_ref() {
+            n @ 1..=MOST_TERMS => Ok(n as usize),
+            _ => Err(vec![self.error(
+                written.span(),
+                format!("it must be from 1 to {MOST_TERMS}"),
+            )]),
+        };
+        let or = |written: &Option<Spanned<i64>>, usual: usize| {
+            written.as_ref().map_or(Ok(usual), count)
+        };
+        let name = |written: &Option<String>, usual: &str| written.clone().unwrap_or(usual.into());
+        let plan = Plan {
+            terms: count(&anytime.terms)?,
+            keep: or(&anytime.keep, usize::MAX)?,
+            group: or(&anytime.group, 4)?,
+            inputs: [
+                name(&anytime.terms_input, "terms"),
+                name(&anytime.deadline_input, "deadline"),
+            ],
+            output: name(&anytime.terms_output, "terms-done"),
+        };
+        Ok(Some((model.get_ref().clone(), plan)))
     }
 
     /// The outputs of each exit, and where they are named.

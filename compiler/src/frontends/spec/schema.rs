@@ -61,6 +61,42 @@ pub const SECTIONS: &[Section] = &[
         ],
     },
     Section {
+        heading: "[anytime]",
+        meaning: "In place of exits: the LSTMs of the model (one step, one sample) add up terms of their weights while there is time.",
+        keys: &[
+            key(
+                "terms",
+                "a whole number",
+                "How many terms of each gate are stored: products of a column and a row, the greatest first.",
+            ),
+            key(
+                "keep",
+                "a whole number; default: all",
+                "How many entries of its row a term keeps, those that count most.",
+            ),
+            key(
+                "group",
+                "a whole number; default 4",
+                "Terms between two looks at the clock.",
+            ),
+            key(
+                "terms-input",
+                "a name; default \"terms\"",
+                "What the input is called that says how many terms are added at most, an i64.",
+            ),
+            key(
+                "deadline-input",
+                "a name; default \"deadline\"",
+                "What the input is called that says by when to stop, in milliseconds since the call, an f32.",
+            ),
+            key(
+                "terms-output",
+                "a name; default \"terms-done\"",
+                "What the output is called that says how many terms were added.",
+            ),
+        ],
+    },
+    Section {
         heading: "[[exit]]",
         meaning: "One exit, in the order in which samples come to them. The last one takes all that are left.",
         keys: &[
@@ -180,6 +216,7 @@ mod tests {
                 let text = match section.heading {
                     "the top" => format!("{line}[[exit]]\noutputs = []\n"),
                     "[[exit]]" => format!("[[exit]]\n{line}"),
+                    "[anytime]" => format!("[anytime]\n{line}"),
                     heading => format!("[[exit]]\noutputs = []\n{heading}\n{line}"),
                 };
                 let errors = Spec::parse(&text, "spec.toml").unwrap_err();

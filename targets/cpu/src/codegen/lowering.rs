@@ -388,7 +388,8 @@ impl Lowering<'_, '_> {
             _ => (view.operand(1), false),
         };
         if strassen::chosen(view) {
-            let Some(m) = kernel::linear_rows(view) else {
+            let any = self.cells.most_samples(view.result(0)).is_some();
+            let Some(m) = kernel::linear_rows(view).filter(|_| !any) else {
                 lepid_ir::bug!("Strassen's product of rows that are not known");
             };
             return Task::Strassen(Strassen {

@@ -133,6 +133,9 @@ impl<'m> Emitter<'m> {
                 "core.return" | "core.yield" => {}
                 "tensor.if" => steps.push(self.branch(op)?),
                 "tensor.while" => self.repeat(op, &mut steps)?,
+                "adapt.elapsed" => steps.push(Step::Elapsed {
+                    to: self.place(view.result(0)),
+                }),
                 _ if computed && !view.results().is_empty() => {}
                 _ if is_open_op(view) => self.open_op(op, &mut steps)?,
                 "tensor.reshape" => {}

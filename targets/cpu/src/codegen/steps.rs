@@ -48,6 +48,8 @@ pub(crate) enum Step {
     RunSized { task: usize, work: Vec<Vec<Size>> },
     /// Writes an extent as a scalar.
     Extent { to: Place, size: Size },
+    /// Writes the milliseconds since the caller called.
+    Elapsed { to: Place },
     /// Copies a value, its extents included.
     Assign { to: Target, from: Port, site: usize },
     /// What is done only if samples go on behind a gate.
@@ -131,6 +133,13 @@ pub(crate) fn emit_steps(
                 let extent = g.read_sizes(&[*size])[0];
                 let (to, extent) = (g.address(*to), g.extent(extent));
                 g.store(extent, to, 0);
+            }
+            Step::Elapsed { to } => {
+                let ctx = g.ctx;
+                let at = offset_of!(Support, elapsed);
+                let elapsed = g.support(at, &[ctx], &[types::F32])[0];
+                let to = g.address(*to);
+                g.store(elapsed, to, 0);
             }
             Step::Assign { to, from, site } => to.assign(g, from, *site),
             Step::Publish { output, from } => {

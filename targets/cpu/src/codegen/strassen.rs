@@ -3,6 +3,7 @@
 
 use std::mem::offset_of;
 
+use cranelift_codegen::ir::InstBuilder;
 use lepid_ir::dialects::kernel::PANEL;
 use lepid_ukernels::Table;
 use lepid_ukernels::args::StrassenArgs;
@@ -85,7 +86,7 @@ impl Strassen {
         ] {
             args.set(g, at, value);
         }
-        let width = cranelift_codegen::ir::InstBuilder::isub(g.b.ins(), panels.1, panels.0);
+        let width = g.b.ins().isub(panels.1, panels.0);
         let some = g.is_positive(width);
         g.when(some, |g| {
             g.kernel(offset_of!(Table, strassen_f32), &[args.address], &[]);

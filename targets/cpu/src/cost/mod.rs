@@ -65,7 +65,11 @@ impl CostModel for KernelCosts {
                     best.min(tiled.unwrap_or(f64::INFINITY))
                 }),
             "nn.linear" if self.strassen.refusal(op).is_none() => {
-                own.min(self.table.seconds(&by_quadrants(op), threads))
+                let quadrants = self.table.seconds(&by_quadrants(op), threads);
+                match self.strassen.takes(own, quadrants) {
+                    true => quadrants,
+                    false => own,
+                }
             }
             _ => own,
         }
@@ -93,7 +97,7 @@ impl CostModel for KernelCosts {
             seconds: Some(seconds),
             reason,
         };
-        if op.name() == "kernel.linear" && Scaled::of(op).is_some() {
+        if op.name() == "kernel.linear" && Scaled::of(op).is_some() && !strassen::chosen(op) {
             return self.quantised_choices(op);
         }
         if op.name() == "kernel.linear" {
@@ -162,7 +166,11 @@ impl KernelCosts {
             seconds: refused.is_none().then_some(seconds[1]),
             reason: match (chosen, refused) {
                 (true, _) => format!(
-                    "the least predicted time; error at most {:.1e} of the layer's root mean square",
+                    "{}; error at most {:.1e} of the layer's root mean square",
+                    match seconds[1] < seconds[0] {
+                        true => "the least predicted time",
+                        false => "switched on by `strassen`",
+                    },
                     strassen::error_bound(op)
                 ),
                 (false, Some(reason)) => reason,

@@ -55,6 +55,13 @@ impl Table {
         };
         let text = std::fs::read_to_string(&path).map_err(|e| e.to_string());
         let table = text.and_then(|text| serde_json::from_str(&text).map_err(|e| e.to_string()));
+        // What an older calibration does not know, the shipped one does.
+        let table = table.map(|mut table: Table| {
+            for (kernel, unit) in Table::shipped().kernels {
+                table.kernels.entry(kernel).or_insert(unit);
+            }
+            table
+        });
         table.map_err(|error| {
             let message = format!("cannot use the costs in {}: {error}", path.display());
             let error = Diagnostic::error(Code::ARGUMENT, Loc::Unknown, message);

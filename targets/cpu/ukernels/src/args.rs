@@ -438,7 +438,7 @@ pub struct StrassenArgs {
     pub lda: usize,
     /// Weights as [`crate::strassen::pack_panel`] makes them.
     pub b: *const f32,
-    /// Row 0, column 0 of the output, which does not overlap the input.
+    /// Row 0, column 0 of the output, which does not overlap the input; it holds sums before it holds results.
     pub c: *mut f32,
     /// Elements between two output rows.
     pub ldc: usize,
@@ -454,7 +454,7 @@ pub struct StrassenArgs {
     pub block: usize,
     /// `block * k` floats.
     pub scratch: *mut f32,
-    /// Bias and residual begin at row 0, column 0.
+    /// Bias and residual begin at row 0, column 0. The residual is the output itself or does not overlap it.
     pub epilogue: Epilogue,
 }
 
