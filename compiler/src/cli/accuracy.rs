@@ -12,7 +12,7 @@ use super::args::{Job, ModelArgs, TargetArgs, load_package, thread_count, thread
 use super::output::json_number;
 use super::{Cx, Outcome};
 use crate::driver::arrays;
-use crate::tune::outputs::answers;
+use crate::tune::outputs::{Labels, answers};
 use crate::tune::quality::{Metric, Truth};
 
 /// Measure how often the greatest output of a classifier is the label, and by which exits samples
@@ -41,8 +41,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..))]
     batch: u64,
     /// What answers are measured by.
-    #[arg(long, value_name = "METRIC", value_enum, default_value_t = Measured::Accuracy)]
-    metric: Measured,
+    #[arg(long, value_name = "METRIC", value_enum, default_value_t = Metric::Accuracy)]
+    metric: Metric,
     /// The output that says by which exit a sample has left, if there is one of this name.
     #[arg(long, value_name = "NAME", default_value = "exit")]
     exits: String,
@@ -54,24 +54,6 @@ pub(super) struct Args {
     threads: Option<usize>,
 }
 
-/// What answers are measured by.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, clap::ValueEnum)]
-pub(super) enum Measured {
-    /// The share of labels that are given.
-    Accuracy,
-    /// The mean over classes of intersection over union.
-    MeanIou,
-}
-
-impl Measured {
-    pub(super) fn metric(self) -> Metric {
-        match self {
-            Measured::Accuracy => Metric::Accuracy,
-            Measured::MeanIou => Metric::MeanIou,
-        }
-    }
-}
-
 pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let mut arrays: BTreeMap<String, Tensor> = arrays::read_npz(&args.data)?.into_iter().collect();
     let labels = arrays.remove(&args.labels).ok_or_else(|| {
@@ -79,7 +61,9 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
         Diagnostic::error(Code::INPUT, Loc::Unknown, message)
             .with_help("name the array of labels with `--labels NAME`")
     })?;
-    let samples = labels.shape().first().copied().unwrap_or(0);
+    let fail = |message: String| Diagnostic::error(Code::INPUT, Loc::Unknown, message);
+    let labels = Labels::of(&labels).map_err(fail)?;
+    let samples = labels.samples;
     let first = args.model.load_for(&arrays, cx)?;
     let signature = args.model.signature(&first)?;
     let inputs = inputs(&signature, &arrays, samples)?;
@@ -103,11 +87,7 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
         ..LoadOptions::default()
     };
     let mut executable = load_package(target, &compiled.package, &options)?;
-    let places = labels.len() / samples.max(1);
-    let rest = labels.shape()[1..].to_vec();
-    let labels = labels.to_i64s().into_iter();
-    let labels: Vec<usize> = labels.map(|label| label.max(0) as usize).collect();
-    let truth = Truth::new(args.metric.metric(), &labels, samples);
+    let truth = Truth::new(args.metric, &labels.values, samples);
     let mut sums = truth.none();
     let outputs = signature.outputs.iter();
     let exit = outputs.clone().position(|port| port.name == args.exits);
@@ -116,64 +96,62 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     for start in (0..samples).step_by(batch) {
         let chunk: Vec<Tensor> = inputs.iter().map(|t| rows(t, start, batch)).collect();
         let outputs = executable.run(&chunk)?;
-        let answers = outputs.first().map(|output| classes(output, &rest));
-        let answers = answers.unwrap_or_default();
-        if answers.len() != batch * places {
-            let message = format!(
-                "the first output gives {} classes for {batch} samples of {places} labels",
-                answers.len()
-            );
-            return Err(Diagnostic::error(Code::INPUT, Loc::Unknown, message).into());
-        }
+        let Some(first) = outputs.first() else {
+            return Err(fail("the model has no output".to_string()).into());
+        };
+        let answers = answers_to(&labels, first).map_err(fail)?;
         // The last batch may be padded.
         let count = batch.min(samples - start);
-        for (i, answers) in answers.chunks(places.max(1)).take(count).enumerate() {
+        for (i, answers) in answers.iter().take(count).enumerate() {
             for (sum, more) in sums.iter_mut().zip(truth.sums(start + i, answers)) {
                 *sum += more;
             }
         }
         let left = exit.and_then(|exit| outputs.get(exit)).map(Tensor::to_i64s);
         for exit in left.iter().flatten().take(count) {
-            let exit = usize::try_from(*exit).unwrap_or(0);
-            exits.resize(exits.len().max(exit + 1), 0);
-            exits[exit] += 1;
+            let number = usize::try_from(*exit).ok().filter(|&n| n < MOST_EXITS);
+            let Some(number) = number else {
+                let message = format!("output `{}` is {exit}, which is no exit", args.exits);
+                return Err(fail(message).into());
+            };
+            exits.resize(exits.len().max(number + 1), 0);
+            exits[number] += 1;
         }
         progress.inc(batch as u64);
     }
     progress.finish_and_clear();
-    report(
-        args,
-        truth.score(&sums),
-        (sums[0], labels.len()),
-        &exits,
-        cx,
-    )
+    let right = (args.metric == Metric::Accuracy).then(|| sums[0]);
+    let total = labels.values.len();
+    report(args, truth.score(&sums), (right, total), &exits, cx)
 }
+
+/// Exits of a network at most.
+const MOST_EXITS: usize = 1 << 16;
 
 fn report(
     args: &Args,
     score: f64,
-    (right, total): (i64, usize),
+    (right, total): (Option<i64>, usize),
     exits: &[usize],
     cx: &mut Cx<'_>,
 ) -> Outcome {
-    let name = args.metric.metric().name();
+    let name = args.metric.name();
     cx.report("labels", total);
-    match args.metric {
-        Measured::Accuracy => {
+    match right {
+        Some(right) => {
             cx.report("accuracy", json_number(score));
             cx.report("right", right);
         }
-        Measured::MeanIou => cx.report("mean_iou", json_number(score)),
+        None => cx.report("mean_iou", json_number(score)),
     }
     if !exits.is_empty() {
         cx.report("exits", exits);
     }
     if !cx.json {
         let mut out = io::stdout().lock();
-        match args.metric {
-            Measured::Accuracy => writeln!(out, "{name} {score:.4} ({right} of {total})")?,
-            Measured::MeanIou => writeln!(out, "{name} {score:.4} ({total} labels)")?,
+        match right {
+            Some(right) => writeln!(out, "{name} {score:.4} ({right} of {total})")?,
+            None => writeln!(out, "{name} {score:.4} ({total} labels)")?,
         }
         if !exits.is_empty() {
             let samples: usize = exits.iter().sum();
@@ -257,21 +235,22 @@ pub(super) fn rows(tensor: &Tensor, start: usize, count: usize) -> Tensor {
     Tensor::new(tensor.elem(), shape, Bytes::from_vec(bytes))
 }
 
-/// The class at each label of a batch: the place of the greatest value, the first of equal ones.
-/// `rest` are the extents of a sample's labels.
-fn classes(scores: &Tensor, rest: &[usize]) -> Vec<usize> {
-    let values = scores.to_f64s();
-    let shape = scores.shape();
-    let last = shape.last().copied().unwrap_or(1).max(1);
-    let places: usize = rest.iter().product();
-    let (size, places) = match shape.get(1..) {
-        Some([first, behind @ ..]) if behind == rest && rest != &shape[1..shape.len() - 1] => {
-            (first * places, places)
+/// The classes that an output gives for each sample of a batch, a class for each label.
+fn answers_to(labels: &Labels, output: &Tensor) -> Result<Vec<Vec<usize>>, String> {
+    let classes = labels.classes(output.shape())?;
+    let places: usize = labels.places.iter().product();
+    let values = output.to_f64s();
+    let of_sample = |sample: &[f64]| match classes.before {
+        true => answers(sample, places),
+        false => {
+            let rows = sample.chunks(classes.count);
+            rows.flat_map(|row| answers(row, 1)).collect()
         }
-        _ => (last, 1),
     };
-    let chunks = values.chunks(size.max(1));
-    chunks.flat_map(|chunk| answers(chunk, places)).collect()
+    Ok(values
+        .chunks(classes.count * places)
+        .map(of_sample)
+        .collect())
 }
 
 #[cfg(test)]
@@ -286,10 +265,12 @@ mod tests {
         let got = rows(&tensor, 2, 2);
         assert_eq!(got.shape(), [2, 2]);
         assert_eq!(got.to_f64s(), [4.0, 5.0, 4.0, 5.0]);
-        assert_eq!(classes(&tensor, &[]), [1, 1, 1]);
+        let labels = |shape: &[usize]| Labels::of(&Tensor::zeros(Elem::I64, shape)).unwrap();
+        let found = |shape: &[usize], tensor: &Tensor| answers_to(&labels(shape), tensor).unwrap();
+        assert_eq!(found(&[3], &tensor), [[1], [1], [1]]);
         // Classes behind the places, and before them.
         let tensor = Tensor::from_f64s(Elem::F32, [1, 2, 3], [0., 1., 2., 3., 2., 1.]);
-        assert_eq!(classes(&tensor, &[2]), [2, 0]);
-        assert_eq!(classes(&tensor, &[3]), [1, 1, 0]);
+        assert_eq!(found(&[1, 2], &tensor), [[2, 0]]);
+        assert_eq!(found(&[1, 3], &tensor), [[1, 1, 0]]);
     }
 }

@@ -10,7 +10,7 @@ use super::search::Bits;
 pub type Sums = SmallVec<[i64; 8]>;
 
 /// What a score is of.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[derive(Copy, Clone, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub enum Metric {
     /// The share of labels that the greatest output is.
     Accuracy,

@@ -30,10 +30,6 @@ impl Bits {
         self.with(other, |a, b| a & b)
     }
 
-    pub fn or(&self, other: &Bits) -> Bits {
-        self.with(other, |a, b| a | b)
-    }
-
     /// Those that are not in the other set.
     pub fn without(&self, other: &Bits) -> Bits {
         self.with(other, |a, b| a & !b)

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! The weights of each gate become a sum of pruned outer products ([`terms`]), so that the gates can
-//! be had after any number of terms; all gates advance together. What is not an LSTM stays as it is.
+//! be had after any number of terms; all gates advance together. What is no LSTM stays as it is.
 
 pub mod terms;
 
@@ -22,7 +22,7 @@ use lepid_ir::core::{
 };
 use lepid_ir::dialects::adapt::Anytime;
 use lepid_ir::dialects::core::{Func, Return, Yield, constant};
-use lepid_ir::dialects::nn::Lstm;
+use lepid_ir::dialects::nn::{AddTerms, Lstm};
 use lepid_ir::dialects::tensor::{self as t, build};
 use lepid_ir::interp;
 
@@ -58,13 +58,20 @@ pub struct Refined {
 /// Gates of an LSTM, in the order i, o, f, g.
 const GATES: usize = 4;
 
-/// Refines all LSTMs of a function that are of one step and one sample.
+/// Refines all LSTMs of a function, which must be of one step and one sample.
 pub fn refine(module: &mut Module, func: Op, plan: &Plan) -> Result<Vec<Refined>, Diagnostic> {
     let inside = module.ops_in(Func::block(module.view(func)));
-    let lstms: Vec<Op> = inside.filter(|&op| suits(module.view(op))).collect();
-    if lstms.is_empty() {
-        let message = "there is no LSTM of one step and one sample to refine";
-        let error = Diagnostic::error(Code::SPEC, module.loc(func).clone(), message);
+    let lstms: Vec<Op> = inside
+        .filter(|&op| module.op_name(op) == Lstm::INFO.name)
+        .collect();
+    let other = lstms.iter().find(|&&op| !suits(module.view(op)));
+    if lstms.is_empty() || other.is_some() {
+        let message = match other {
+            Some(_) => "this LSTM is not of one step and one sample, or has something unusual",
+            None => "there is no LSTM to refine",
+        };
+        let loc = module.loc(other.copied().unwrap_or(func)).clone();
+        let error = Diagnostic::error(Code::SPEC, loc, message);
         return Err(error.with_help(
             "it must be forward, of f32, with its usual activations, and its weights constants",
         ));
@@ -242,29 +249,20 @@ impl Step {
         let (left, right, columns) = (left?, right?, columns?);
         let bias = Tensor::from_f64s(Elem::F32, [GATES, self.hidden], self.bias.clone());
         let bias = constant(b, bias)?;
-        // A number of terms as one of steps, of which there are so many.
+        // A number of terms as one of steps: whole groups.
         let number = |b: &mut Builder<'_>, n: usize| {
             constant(b, Tensor::scalar(Elem::I64, Num::Int(n as i128)))
         };
         let (group, over) = (number(b, self.group)?, number(b, self.group - 1)?);
-        let all = number(b, self.count() / self.group)?;
-        let steps = build::binary(b, &t::Add, most, over)?;
+        let all = number(b, self.count())?;
+        let steps = build::binary(b, &t::Min, most, all)?;
+        let steps = build::binary(b, &t::Add, steps, over)?;
         let steps = build::binary(b, &t::Div, steps, group)?;
-        let steps = build::binary(b, &t::Min, steps, all)?;
         let types = [Type::scalar(Elem::I64), b.value_type(bias)];
         let body: Region = b.region(&types, |b, args| {
             let (step, sum) = (args[0], args[1]);
-            let at = |b: &mut Builder<'_>, table: Value| build::gather(b, table, step, 0);
-            let (left, right, columns) = (at(b, left)?, at(b, right)?, at(b, columns)?);
-            let read = build::gather(b, z, columns, 0)?;
-            let products = build::binary(b, &t::Mul, right, read)?;
-            let products = build::reduce(b, products, "sum", &[2])?;
-            let spread = build::dims(b, left);
-            let products = build::unsqueeze(b, products, &[2])?;
-            let products = build::broadcast_to(b, products, &spread)?;
-            let more = build::binary(b, &t::Mul, left, products)?;
-            let more = build::reduce(b, more, "sum", &[0])?;
-            let sum = build::binary(b, &t::Add, sum, more)?;
+            let operands = [sum, z, left, right, columns, step];
+            let sum = b.one(&AddTerms, &operands, &[])?;
             b.create(&Yield, &[sum], &[]).map(drop)
         })?;
         let anytime = b.create_with_regions(&Anytime, &[steps, deadline, bias], &[], &[body])?;

@@ -4,16 +4,17 @@
 //! W ≈ Σₙ σₙ uₙ (mₙ ⊙ vₙ)ᵀ,   mₙ keeps the K greatest of |vₙ|
 //! ```
 //!
-//! Each term takes the greatest singular triple of what the terms before have left, and of its right
-//! vector the entries that count most: so every row of a term reads the same few inputs, and a
-//! product with a vector takes K + rows multiply-adds a term. What is left shrinks with every term by
-//! `σ² |m ⊙ v|²`: σ stays the best scale after pruning. (Rizakis, Venieris, Kouris and Bouganis,
-//! *Approximate FPGA-based LSTMs under Computation Time Constraints*, ARC 2018.)
+//! Each term looks for the greatest singular triple of what the terms before have left, and of its
+//! right vector keeps the entries that count most: so every row of a term reads the same few inputs,
+//! and a product with a vector takes K + rows multiply-adds a term (Rizakis, Venieris, Kouris and
+//! Bouganis, *Approximate FPGA-based LSTMs under Computation Time Constraints*, ARC 2018). The left
+//! vector is then made anew, `W (m ⊙ v) / |m ⊙ v|²`, the best for what was kept: with all columns it
+//! is `σ u`, with few it is better. What is left shrinks with every term by `|left|² |right|²`.
 
 /// One term.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Term {
-    /// `σ u`, one for each row.
+    /// One for each row.
     pub left: Vec<f32>,
     /// The columns that are kept, in order, and the entries of `v` there.
     pub columns: Vec<usize>,
@@ -39,14 +40,21 @@ impl Rest {
 
     /// Takes a term away that keeps so many columns.
     pub fn take(&mut self, keep: usize) -> Term {
-        let (left, right) = self.greatest();
+        let right = self.greatest();
         let mut order: Vec<usize> = (0..self.columns).collect();
         order.sort_by(|&a, &b| right[b].abs().total_cmp(&right[a].abs()).then(a.cmp(&b)));
         order.truncate(keep);
         order.sort_unstable();
+        let kept: Vec<f32> = order.iter().map(|&j| right[j] as f32).collect();
+        let square: f64 = kept.iter().map(|&y| f64::from(y).powi(2)).sum();
+        let left = self.values.chunks_exact(self.columns).map(|row| {
+            let pairs = order.iter().zip(&kept);
+            let sum: f64 = pairs.map(|(&j, &y)| row[j] * f64::from(y)).sum();
+            (sum / square.max(f64::MIN_POSITIVE)) as f32
+        });
         let term = Term {
-            left: left.iter().map(|&x| x as f32).collect(),
-            right: order.iter().map(|&j| right[j] as f32).collect(),
+            left: left.collect(),
+            right: kept,
             columns: order,
         };
         // What was rounded is what is taken away, so that later terms make up for it.
@@ -58,8 +66,8 @@ impl Rest {
         term
     }
 
-    /// `σ u` and `v` of the greatest singular value, by power iteration from the longest row.
-    fn greatest(&self) -> (Vec<f64>, Vec<f64>) {
+    /// `v` of the greatest singular value, by power iteration from the longest row.
+    fn greatest(&self) -> Vec<f64> {
         let rows = || self.values.chunks_exact(self.columns);
         let square = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>();
         let longest = rows().max_by(|a, b| square(a).total_cmp(&square(b)));
@@ -81,15 +89,15 @@ impl Rest {
             before = energy;
         }
         normalise(&mut right);
-        (rows().map(|row| dot(row, &right)).collect(), right)
+        right
     }
 }
 
 /// Rounds of a power iteration at most.
-const MOST_ROUNDS: usize = 200;
+const MOST_ROUNDS: usize = 100;
 
 /// Its energy grows by less than this share in the last round.
-const TOLERANCE: f64 = 1e-8;
+const TOLERANCE: f64 = 1e-7;
 
 fn dot(x: &[f64], y: &[f64]) -> f64 {
     x.iter().zip(y).map(|(x, y)| x * y).sum()

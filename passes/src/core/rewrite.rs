@@ -73,6 +73,30 @@ pub fn copy_whole(b: &mut Builder<'_>, op: Op, map: &mut HashMap<Value, Value>) 
     Ok(copy)
 }
 
+/// Copies the ops of a block but its last one to the builder's point; gives what stands for the
+/// operands of that.
+pub fn copy_block(
+    b: &mut Builder<'_>,
+    block: Block,
+    map: &mut HashMap<Value, Value>,
+) -> OpResult<Vec<Value>> {
+    let (end, loc) = (b.module.terminator(block), b.loc().clone());
+    let ops: Vec<Op> = b.module.ops_in(block).collect();
+    for op in ops.into_iter().filter(|&op| Some(op) != end) {
+        copy_whole(b, op, map)?;
+    }
+    b.at(loc);
+    let values = end.map_or(Vec::new(), |end| b.module.operands(end).to_vec());
+    Ok(values.iter().map(|v| map[v]).collect())
+}
+
+/// What the regions of an op see from outside stands for itself.
+pub fn seen_from_outside(module: &Module, op: Op) -> HashMap<Value, Value> {
+    let inside = module.walk_inside(op);
+    let operands = inside.iter().flat_map(|&op| module.operands(op));
+    operands.map(|&v| (v, v)).collect()
+}
+
 fn copy_region(
     b: &mut Builder<'_>,
     region: Region,

@@ -17,9 +17,8 @@ use lepid_ir::core::{Attr, Builder, Elem, Module, Op, OpResult, Value};
 use lepid_ir::dialects::adapt::{Cascade, Fallback, Gate, Join, Stage, stages};
 use lepid_ir::dialects::tensor::build;
 
-use crate::core::rewrite::{At, copy_whole, is, replace};
+use crate::core::rewrite::{At, copy_block, is, replace, seen_from_outside};
 use crate::core::{Changed, PassCx, PassDef, PassResult, Values};
-use crate::transform::lower::adapt::seen_from_outside;
 
 pub const PASS: PassDef = PassDef {
     name: "flatten-cascades",
@@ -82,10 +81,7 @@ impl Flat {
         for (number, stage) in stages.iter().enumerate() {
             let args = b.module.block_args(stage.block).iter().copied();
             self.map.extend(args.zip(given));
-            let ops: Vec<Op> = b.module.ops_in(stage.block).collect();
-            for op in ops.into_iter().filter(|&op| op != stage.end) {
-                copy_whole(b, op, &mut self.map)?;
-            }
+            copy_block(b, stage.block, &mut self.map)?;
             let emits = self.of(&stage.emits);
             if number + 1 == stages.len() && budget.is_none() {
                 return self.join(b, number, stage, emits);

@@ -25,6 +25,7 @@ use crate::core::{PassDef, PassRegistry};
 
 /// Every pass of this folder, sorted by name.
 const PASSES: &[&PassDef] = &[
+    &lower::adapt_to_tensor::PASS,
     &canonicalize::PASS,
     &cse::PASS,
     &dead_ops::PASS,
@@ -37,7 +38,6 @@ const PASSES: &[&PassDef] = &[
     &fuse_nests::PASS,
     &inline::PASS,
     &layout::PASS,
-    &lower::adapt::PASS,
     &lower::nn_to_kernel::PASS,
     &memory_plan::PASS,
     &raise_exits::PASS,

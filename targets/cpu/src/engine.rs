@@ -179,6 +179,8 @@ pub(crate) struct Instance {
     slots: Slots,
     survivors: Survivors,
     pub(crate) states: States,
+    /// When the last run was called.
+    called: Instant,
     /// Where all arguments and results of the last run lie, states among them.
     inputs: Vec<*const u8>,
     outputs: Vec<*mut u8>,
@@ -220,6 +222,7 @@ impl Instance {
             slots: Slots::new(image.meta.slots, dynamic_bytes),
             survivors: Survivors::default(),
             states: States::new(&image.meta.states)?,
+            called: Instant::now(),
             inputs: Vec::new(),
             outputs: Vec::new(),
         })
@@ -270,10 +273,10 @@ impl Instance {
         outputs: &[*mut u8],
         samples: usize,
     ) -> Result<(), FaultReport> {
-        let called = Instant::now();
+        self.called = Instant::now();
         let Some(batch) = &image.meta.batch else {
             // SAFETY: as the caller says.
-            return unsafe { self.run_once(image, weights, inputs, outputs, (0, called)) };
+            return unsafe { self.run_once(image, weights, inputs, outputs, 0) };
         };
         let mut inputs = inputs.to_vec();
         let mut outputs = outputs.to_vec();
@@ -281,7 +284,7 @@ impl Instance {
         while left > 0 {
             let now = left.min(batch.most);
             // SAFETY: as the caller says; the places of the samples done so far are stepped over.
-            unsafe { self.run_once(image, weights, &inputs, &outputs, (now, called))? };
+            unsafe { self.run_once(image, weights, &inputs, &outputs, now)? };
             left -= now;
             for (place, bytes) in inputs.iter_mut().zip(&batch.inputs) {
                 *place = place.wrapping_add(now * bytes);
@@ -303,7 +306,7 @@ impl Instance {
         weights: &[u8],
         inputs: &[*const u8],
         outputs: &[*mut u8],
-        (samples, called): (usize, Instant),
+        samples: usize,
     ) -> Result<(), FaultReport> {
         self.states.inputs(inputs, &mut self.inputs);
         self.states.outputs(outputs, &mut self.outputs);
@@ -332,7 +335,7 @@ impl Instance {
             slot_pointers: self.slots.pointers(),
             slots: &mut self.slots,
             report: FaultReport::default(),
-            called,
+            called: self.called,
         };
         // SAFETY: `main` is the program's entry; all memories have the sizes that the program was
         // generated for, and the caller vouches for inputs and outputs.

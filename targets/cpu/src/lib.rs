@@ -165,7 +165,7 @@ impl Target for Cpu {
     }
 
     fn pipeline(&self) -> &str {
-        "inline{drop=true},flatten-cascades,lower-adapt,refine,raise-exits,flatten-cascades,canonicalize,fold,cse,dead-ops,eqsat{rules=$eqsat},fold-batch-norm,canonicalize,fold,layout,\
+        "inline{drop=true},flatten-cascades,adapt-to-tensor,refine,raise-exits,flatten-cascades,canonicalize,fold,cse,dead-ops,eqsat{rules=$eqsat},fold-batch-norm,canonicalize,fold,layout,\
          canonicalize,fold,cse,dead-ops,expand,nn-to-kernel,canonicalize,fold,cse,dead-ops,\
          expand,fold-shuffles,fuse-epilogues,winograd{use=$winograd,error=$winograd-error},keep-eight-bits{use=$quantised},\
          strassen{use=$strassen,error=$strassen-error},\
@@ -385,9 +385,9 @@ fn legality(op: OpView<'_>) -> Legality {
         "adapt.cascade" => {
             Legality::Unsupported("the pass `flatten-cascades` puts its stages in a row".into())
         }
-        "adapt.switch" | "adapt.anytime" => {
-            Legality::Unsupported("the pass `lower-adapt` makes branches and loops of it".into())
-        }
+        "adapt.switch" | "adapt.anytime" => Legality::Unsupported(
+            "the pass `adapt-to-tensor` makes branches and loops of it".into(),
+        ),
         "adapt.elapsed" => Legality::Native,
         "adapt.gate" | "adapt.join" => native(lets_samples_leave(op)),
         _ if name.starts_with("core.") || name.starts_with("kernel.") => Legality::Native,
@@ -419,6 +419,17 @@ fn legality(op: OpView<'_>) -> Legality {
         ),
         "nn.linear" | "nn.matmul" => native(all_f32() && !sums_nothing()),
         "nn.attention" => native(all_f32() && !is_empty()),
+        // One thread: a step is too little for more.
+        "nn.add_terms" => native(
+            (0..4).all(|i| op.operand_type(i).elem() == Some(Elem::F32))
+                && op.operand_type(5).elem() == Some(Elem::I64)
+                && (0..5).all(|i| {
+                    op.operand_tensor(i)
+                        .known_dims()
+                        .is_some_and(|d| !d.contains(&0))
+                })
+                && constant(4),
+        ),
         "nn.lstm" | "nn.gru" => native(recurrent::has_kernel(op)),
         _ => Legality::Expand,
     }

@@ -11,20 +11,21 @@ use lepid_target_api::{CompileOptions, Executable, LoadOptions, Target};
 use lepid_target_cpu::Cpu;
 
 /// The terms of a series, a term per step.
-const SERIES: &str = "func @main(%x: tensor<3xf32>, %steps: tensor<i64>, %deadline: tensor<f32>) -> (tensor<3xf32>, tensor<i64>) {
+const SERIES: &str = "func @main(%x: tensor<3xf32>, %steps: tensor<i64>, %deadline: tensor<f32>) -> (tensor<3xf32>, tensor<i64>, tensor<f32>) {
   %one = core.constant() {value = dense<f32>[1.0]} : tensor<f32>
   %ones = tensor.broadcast(%one) {shape = [3], axes = []} : tensor<3xf32>
-  %done, %sum, %term = adapt.anytime(%steps, %deadline, %ones, %ones) : tensor<i64>, tensor<3xf32>, tensor<3xf32> {
-  ^(%step: tensor<i64>, %s: tensor<3xf32>, %t: tensor<3xf32>):
+  %zero = core.constant() {value = dense<f32>[0.0]} : tensor<f32>
+  %done, %sum, %term, %last = adapt.anytime(%steps, %deadline, %ones, %ones, %zero) : tensor<i64>, tensor<3xf32>, tensor<3xf32>, tensor<f32> {
+  ^(%step: tensor<i64>, %s: tensor<3xf32>, %t: tensor<3xf32>, %l: tensor<f32>):
     %n = tensor.cast(%step) {to = f32} : tensor<f32>
     %next = tensor.add(%n, %one) : tensor<f32>
     %all = tensor.broadcast(%next) {shape = [3], axes = []} : tensor<3xf32>
     %scaled = tensor.mul(%t, %x) : tensor<3xf32>
     %term = tensor.div(%scaled, %all) : tensor<3xf32>
     %sum = tensor.add(%s, %term) : tensor<3xf32>
-    core.yield(%sum, %term)
+    core.yield(%sum, %term, %next)
   }
-  return %sum, %done
+  return %sum, %done, %last
 }";
 
 const VARIANTS: &str = "func @main(%x: tensor<3xf32>, %which: tensor<i64>) -> (tensor<3xf32>) {
@@ -93,6 +94,8 @@ fn a_deadline_ends_it_with_what_so_many_steps_give() {
         let found = session.run(&given(asked, deadline)).unwrap();
         let done = found[1].to_i64s()[0];
         assert!((1..asked).contains(&done), "{done} steps in {deadline} ms");
+        // The last step says its own number, as far as a float can.
+        assert_eq!(found[2].to_f64s(), [done as f32 as f64]);
         // Far behind the last term that counts nothing changes any more.
         let wanted = interpreted(&module, &given(done.min(1000), f64::INFINITY));
         assert_eq!(found[0], wanted[0], "{done} steps");

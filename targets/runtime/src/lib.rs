@@ -15,6 +15,6 @@ pub mod trace;
 
 pub use counters::{Counters, Percentiles};
 pub use queues::{Queues, Request};
-pub use scheduler::{Choice, Refill, Scheduler, Window};
+pub use scheduler::{Choice, Refill, Scheduler, Waiting, Window};
 pub use serve::{Computes, Done, serve};
 pub use stages::{Answer, Sample, Stages};

@@ -39,13 +39,13 @@ pub enum Sample {
 struct Stage {
     program: Box<dyn Executable>,
     inputs: Vec<Column>,
-    /// What it gives, but for what it hands on: that lies before the next stage.
+    /// What it gives; the room of what it hands on stays empty, as that lies before the next stage.
     outputs: Vec<Column>,
-    waiting: Waiting,
+    waiting: WaitingRoom,
 }
 
 /// What waits before a stage.
-struct Waiting {
+struct WaitingRoom {
     columns: Vec<Column>,
     /// The rows in which it lies.
     rows: Range<usize>,
@@ -146,7 +146,7 @@ impl Stages {
             let of_samples = signature.inputs.len() - shared.len();
             Ok(Stage {
                 inputs: columns(&signature.inputs[..of_samples])?,
-                waiting: Waiting {
+                waiting: WaitingRoom {
                     columns: columns(&signature.inputs[..of_samples])?,
                     rows: 0..0,
                 },
@@ -162,7 +162,7 @@ impl Stages {
     }
 }
 
-impl Waiting {
+impl WaitingRoom {
     /// Makes room for more samples behind those that are there: their rows.
     fn make_room(&mut self, more: usize) -> Range<usize> {
         let room = self.columns.first().map_or(usize::MAX, |c| c.samples);
@@ -198,8 +198,14 @@ impl Waiting {
     }
 }
 
-/// What a run reads.
-type Batch<'a> = (&'a [Column], Range<usize>);
+/// Where a batch lies.
+#[derive(Copy, Clone, PartialEq, Eq)]
+enum From {
+    /// Requests have brought it.
+    Given,
+    /// It has waited before the stage.
+    Waiting,
+}
 
 impl Stage {
     /// Brings the inputs of requests together.
@@ -226,17 +232,17 @@ impl Stage {
     /// Runs on a batch; what is handed on goes to the `rows` of `next`.
     fn run(
         &mut self,
-        waiting: bool,
+        from: From,
         count: usize,
         shared: &[Tensor],
         next: Option<(&mut [Column], Range<usize>)>,
     ) -> Result<(), Diagnostic> {
-        let (columns, rows): Batch<'_> = match waiting {
-            true => {
+        let (columns, rows) = match from {
+            From::Waiting => {
                 let first = self.waiting.rows.start;
                 (&self.waiting.columns, first..first + count)
             }
-            false => (&self.inputs, 0..count),
+            From::Given => (&self.inputs, 0..count),
         };
         let shapes: Vec<Vec<usize>> = columns.iter().map(|c| c.shape(count)).collect();
         let pairs = columns.iter().zip(&shapes);
@@ -282,8 +288,11 @@ impl Computes<Sample> for Stages {
         let (count, last) = (batch.len(), number + 1 == self.stages.len());
         let (here, behind) = self.stages.split_at_mut(number + 1);
         let stage = &mut here[number];
-        let waiting = matches!(batch.first(), Some(Sample::Waits));
-        if !waiting {
+        let from = match batch.first() {
+            Some(Sample::Waits) => From::Waiting,
+            _ => From::Given,
+        };
+        if from == From::Given {
             stage.gather(&batch)?;
         }
         let next = behind.first_mut().map(|stage| {
@@ -292,8 +301,8 @@ impl Computes<Sample> for Stages {
         });
         let rows = next.as_ref().map(|(_, rows)| rows.clone());
         let next = next.map(|(waiting, rows)| (&mut waiting.columns[..], rows));
-        stage.run(waiting, count, &self.shared, next)?;
-        if waiting {
+        stage.run(from, count, &self.shared, next)?;
+        if from == From::Waiting {
             stage.waiting.rows.start += count;
         }
         let leaves = |i: usize| last || stage.outputs[0].sample(i)[0] != 0;
@@ -314,5 +323,139 @@ impl Computes<Sample> for Stages {
         });
         let done = done.collect();
         Ok((done, start.elapsed().as_secs_f64()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Choice, Request, Scheduler, Waiting, Window, serve};
+    use lepid_ir::core::Type;
+    use lepid_target_api::Signature;
+
+    /// A stage of samples (number, exit), who leave by their exit with their number, a tenth of it
+    /// and the number of the stage.
+    struct Known {
+        stage: usize,
+        last: bool,
+        signature: Signature,
+    }
+
+    impl Known {
+        fn new(stage: usize, last: bool) -> Known {
+            let port = |name: &str, elem: Elem, dims: &[usize]| Port {
+                name: name.to_string(),
+                ty: Type::known_tensor(elem, dims),
+            };
+            let mut outputs = vec![
+                port("emits", Elem::F32, &[1, 3]),
+                port("next", Elem::F32, &[1, 2]),
+            ];
+            match last {
+                true => drop(outputs.pop()),
+                false => outputs.insert(0, port("leaves", Elem::Bool, &[1])),
+            }
+            Known {
+                stage,
+                last,
+                signature: Signature {
+                    inputs: vec![port("sample", Elem::F32, &[1, 2])],
+                    outputs,
+                    ..Signature::default()
+                },
+            }
+        }
+    }
+
+    impl Executable for Known {
+        fn signature(&self) -> &Signature {
+            &self.signature
+        }
+
+        fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Diagnostic> {
+            let values = inputs[0].to_f64s();
+            let rows: Vec<&[f64]> = values.chunks(2).collect();
+            let leaves = rows
+                .iter()
+                .map(|row| f64::from(row[1] <= self.stage as f64));
+            let leaves = Tensor::from_f64s(Elem::Bool, [rows.len()], leaves);
+            let stage = self.stage as f64;
+            let emits = rows.iter().flat_map(|row| [row[0], row[0] / 10.0, stage]);
+            let emits = Tensor::from_f64s(Elem::F32, [rows.len(), 3], emits);
+            Ok(match self.last {
+                true => vec![emits],
+                false => vec![leaves, emits, inputs[0].clone()],
+            })
+        }
+
+        fn rerun(&mut self) -> Result<(), Diagnostic> {
+            Ok(())
+        }
+    }
+
+    /// Takes any stage, and any number of those that wait there.
+    struct Anyhow(u64);
+
+    impl Scheduler for Anyhow {
+        fn name(&self) -> &'static str {
+            "anyhow"
+        }
+
+        fn choose(&mut self, _: f64, queues: &dyn Waiting, _: bool) -> Choice {
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let some: Vec<usize> = (0..queues.stages())
+                .filter(|&s| queues.count(s) > 0)
+                .collect();
+            let stage = some[(self.0 >> 33) as usize % some.len()];
+            let count = 1 + (self.0 >> 40) as usize % queues.count(stage).min(40);
+            Choice::Run { stage, count }
+        }
+    }
+
+    #[test]
+    fn everybody_leaves_with_what_is_theirs_in_whatever_order_stages_run() {
+        let exits = |number: usize| (number * number / 3 + number / 7) % 3;
+        let programs =
+            (0..3).map(|stage| Box::new(Known::new(stage, stage == 2)) as Box<dyn Executable>);
+        let mut stages = Stages::new(programs.collect(), 1, Vec::new()).unwrap();
+        for seed in 0..20 {
+            let requests = (0..500).map(|number| {
+                let sample =
+                    Tensor::from_f64s(Elem::F32, [1, 2], [number as f64, exits(number) as f64]);
+                Request {
+                    number,
+                    arrived: number as f64 * 1e-7,
+                    deadline: f64::INFINITY,
+                    values: Sample::Given(vec![sample]),
+                }
+            });
+            let mut seen = [false; 500];
+            let answered = |number: usize, exit: usize, sample: Sample| {
+                let Sample::Left(values) = sample else {
+                    panic!("a request that is answered with nothing");
+                };
+                let tenth = (number as f32 / 10.0) as f64;
+                assert_eq!(exit, exits(number));
+                assert_eq!(values[0].to_f64s(), [number as f64, tenth, exit as f64]);
+                assert!(!std::mem::replace(&mut seen[number], true));
+            };
+            let requests: Vec<_> = requests.collect();
+            match seed {
+                0 => {
+                    let mut window = Window {
+                        most: 32,
+                        window: 0.0,
+                    };
+                    serve(requests, &mut window, &mut stages, answered).unwrap();
+                }
+                _ => {
+                    serve(requests, &mut Anyhow(seed), &mut stages, answered).unwrap();
+                }
+            }
+            assert!(seen.iter().all(|&seen| seen));
+        }
     }
 }

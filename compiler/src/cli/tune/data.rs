@@ -7,13 +7,12 @@ use lepid_ir::core::{Code, Diagnostic, Diagnostics, Loc, Tensor};
 use lepid_target_api::Signature;
 
 use crate::driver::arrays;
+use crate::tune::outputs::Labels;
 
 /// Inputs of samples, and what they are to give.
 pub(super) struct Data {
     pub(super) inputs: Vec<Tensor>,
-    pub(super) samples: usize,
-    /// Sample after sample, as many for each.
-    pub(super) labels: Vec<usize>,
+    pub(super) labels: Labels,
 }
 
 impl Data {
@@ -29,12 +28,8 @@ impl Data {
         let fail = |message: String| vec![Diagnostic::error(Code::INPUT, Loc::Unknown, message)];
         let missing = |what: &str| fail(format!("`{}` has no array `{what}`", path.display()));
         let labels = arrays.remove(name).ok_or_else(|| missing(name))?;
-        let samples = labels.shape().first().copied().unwrap_or(0);
-        let labels: Vec<usize> = labels
-            .to_i64s()
-            .iter()
-            .map(|&l| l.max(0) as usize)
-            .collect();
+        let labels = Labels::of(&labels).map_err(fail)?;
+        let samples = labels.samples;
         let mut inputs = Vec::new();
         for port in &signature.inputs {
             let array = arrays
@@ -50,13 +45,6 @@ impl Data {
             let elem = port.ty.as_tensor().map_or(array.elem(), |ty| ty.elem);
             inputs.push(array.cast(elem));
         }
-        match labels.is_empty() {
-            false => Ok(Data {
-                inputs,
-                samples,
-                labels,
-            }),
-            true => Err(fail("there are no labels".to_string())),
-        }
+        Ok(Data { inputs, labels })
     }
 }

@@ -8,11 +8,11 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use indicatif::ProgressBar;
-use lepid_ir::core::{Code, Diagnostic, Diagnostics, Dim, Loc, Module, Tensor};
+use lepid_ir::core::{Code, Diagnostic, Diagnostics, Dim, Elem, Loc, Module, Tensor};
 use lepid_ir::dialects::adapt::policies::{self, Settings};
 use lepid_target_api::{Executable, LoadOptions, Signature, main_function};
 
-use crate::cli::accuracy::{Measured, rows};
+use crate::cli::accuracy::rows;
 use crate::cli::args::{FileArgs, TargetArgs, load_package, thread_count, threads};
 use crate::cli::{Cx, Failure, Outcome};
 use crate::driver::{ModelOptions, files};
@@ -55,7 +55,7 @@ pub(in crate::cli) struct Args {
     labels: String,
     /// What answers are measured by [default: accuracy, or mean-iou for exits that label places].
     #[arg(long, value_name = "METRIC", value_enum)]
-    metric: Option<Measured>,
+    metric: Option<Metric>,
     /// How much worse than those of the last exit alone the answers may be, as a share [default:
     /// 0.01].
     #[arg(long, value_name = "SHARE", conflicts_with_all = ["max_macs", "max_latency"])]
@@ -124,7 +124,7 @@ pub(in crate::cli) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let places = outputs.iter().map(|exit| exit.places).max().unwrap_or(1);
     let rules = rules(&args.policy, places)?;
     let metric = match args.metric {
-        Some(metric) => metric.metric(),
+        Some(metric) => metric,
         None if places > 1 => Metric::MeanIou,
         None => Metric::Accuracy,
     };
@@ -134,9 +134,9 @@ pub(in crate::cli) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
         _ => args.cost,
     };
     let paths = loaded.paths(args, unit, cx)?;
-    let truth = Truth::new(metric, &data.labels, data.samples);
+    let truth = Truth::new(metric, &data.labels.values, data.labels.samples);
     let answers = outputs.iter().map(|exit| -> Vec<Sums> {
-        let samples = 0..data.samples;
+        let samples = 0..data.labels.samples;
         samples
             .map(|sample| truth.sums(sample, &exit.answers(sample)))
             .collect()
@@ -145,12 +145,10 @@ pub(in crate::cli) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let quality = Quality::new(truth, answers);
     let progress = ProgressBar::new(outputs.len() as u64);
     let exits = outputs.iter().enumerate().map(|(number, outputs)| {
-        let tuned = Tuned::new(outputs, &data.labels, &rules, args.steps);
+        let score = quality.alone(number);
+        let tuned = Tuned::new(outputs, &data.labels.values, (&rules, args.steps), score);
         progress.inc(1);
-        Tuned {
-            score: quality.alone(number),
-            ..tuned
-        }
+        tuned
     });
     let exits: Vec<Tuned> = exits.collect();
     progress.finish_and_clear();
@@ -162,7 +160,7 @@ pub(in crate::cli) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
     let searched: Vec<Exit> = searched.collect();
     let path = |exits: &[usize]| paths.cost(exits) * unit.scale();
     let problem = Problem {
-        samples: data.samples,
+        samples: data.labels.samples,
         exits: &searched,
         quality: &quality,
         path: &path,
@@ -186,7 +184,7 @@ pub(in crate::cli) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
         rules: &rules,
         exits: &exits,
         names: &loaded.names,
-        samples: data.samples,
+        samples: data.labels.samples,
         metric,
         choice: &choice,
         full: [path(&[searched.len() - 1]), alone],
@@ -357,7 +355,7 @@ impl Loaded {
 
     /// What the exits say to the samples: the first output of each.
     fn outputs(&self, args: &Args, data: &Data, cx: &mut Cx<'_>) -> Result<Vec<Outputs>, Failure> {
-        let samples = data.samples;
+        let samples = data.labels.samples;
         let batch = BATCH.min(samples);
         let module = self.of_samples(args, batch, cx)?;
         let mut executable = executable(args, module, cx)?;
@@ -369,22 +367,23 @@ impl Loaded {
             let mut outputs = outputs.iter();
             for (exit, names) in all.iter_mut().zip(&self.names) {
                 let of_exit: Vec<&Tensor> = outputs.by_ref().take(names.len()).collect();
-                let Some(first) = of_exit.first().filter(|t| t.rank() >= 2) else {
-                    let message = format!("`{}` is not [N, classes, places…]", names.join(", "));
-                    return Err(Diagnostic::error(Code::SPEC, Loc::Unknown, message).into());
+                let fail = |message: String| {
+                    let message = format!("`{}`: {message}", names.join(", "));
+                    Diagnostic::error(Code::INPUT, Loc::Unknown, message)
                 };
-                exit.classes = first.shape()[1];
-                exit.places = first.shape()[2..].iter().product();
-                if exit.places * samples != data.labels.len() {
-                    let message = format!(
-                        "`{}` is `{}`, but a sample has {} labels",
-                        names.join(", "),
-                        first.ty(),
-                        data.labels.len() / samples
-                    );
-                    return Err(Diagnostic::error(Code::INPUT, Loc::Unknown, message).into());
+                let Some(first) = of_exit.first() else {
+                    return Err(fail("an exit emits one output at least".to_string()).into());
+                };
+                let classes = data.labels.classes(first.shape()).map_err(fail)?;
+                if !classes.before && !data.labels.places.is_empty() {
+                    let message =
+                        "classes are to stand before the places, as [N, classes, places…]";
+                    return Err(fail(message.to_string()).into());
                 }
-                let values = first.values::<f32>();
+                exit.classes = classes.count;
+                exit.places = data.labels.places.iter().product();
+                let values = first.cast(Elem::F32);
+                let values = values.values::<f32>();
                 let count = batch.min(samples - start) * exit.classes * exit.places;
                 exit.values.extend_from_slice(&values[..count]);
             }
@@ -435,7 +434,12 @@ struct Tuned {
 }
 
 impl Tuned {
-    fn new(exit: &Outputs, labels: &[usize], rules: &[Rule], steps: usize) -> Tuned {
+    fn new(
+        exit: &Outputs,
+        labels: &[usize],
+        (rules, steps): (&[Rule], usize),
+        score: f64,
+    ) -> Tuned {
         let rows = exit.rows(labels);
         let logits = outputs::logits(&rows, exit.classes);
         let temperature = calibration::temperature(&logits);
@@ -448,7 +452,7 @@ impl Tuned {
             }
         }
         Tuned {
-            score: 0.0,
+            score,
             temperature,
             bins: [1.0, temperature].map(|t| calibration::reliability(&logits, t)),
             candidates: all,
@@ -456,7 +460,7 @@ impl Tuned {
     }
 }
 
-/// The best choices from the least score of an exit to the most that any choice has.
+/// The best choices from the least score of an exit alone to the greatest.
 fn front(problem: &Problem<'_>, exits: &[Tuned], nodes: usize) -> Vec<[f64; 2]> {
     const POINTS: usize = 12;
     let scores = || exits.iter().map(|exit| exit.score);

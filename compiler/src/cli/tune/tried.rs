@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use indicatif::ProgressBar;
-use lepid_ir::core::{Attr, Builder, Diagnostics, Dim, Loc, Module, Tensor};
+use lepid_ir::core::{Attr, Builder, Code, Diagnostic, Diagnostics, Dim, Loc, Module, Tensor};
 use lepid_ir::dialects::core::{Func, Return};
 use lepid_target_api::main_function;
 
@@ -47,9 +47,9 @@ impl Tried {
         }
         let tuned = cx.driver.load(&args.output, &options, &mut cx.session)?;
         let mut tuned = executable(args, tuned, cx)?;
-        let samples = data.samples;
-        let truth = Truth::new(metric, &data.labels, samples);
-        let places = data.labels.len() / samples;
+        let samples = data.labels.samples;
+        let truth = Truth::new(metric, &data.labels.values, samples);
+        let places = data.labels.places.iter().product();
         let mut exits = vec![0; choice.exits.len()];
         let mut sums = [truth.none(), truth.none()];
         let mut seconds = [Vec::new(), Vec::new()];
@@ -66,7 +66,9 @@ impl Tried {
             let found = tuned.run(&one)?;
             seconds[0].push(start.elapsed().as_secs_f64());
             for (sums, outputs) in sums.iter_mut().zip([&found, &wanted]) {
-                let answers = answers(&outputs[0].values::<f32>(), places);
+                let fail = |message| Diagnostic::error(Code::INPUT, Loc::Unknown, message);
+                data.labels.classes(outputs[0].shape()).map_err(fail)?;
+                let answers = answers(&outputs[0].to_f64s(), places);
                 for (sum, more) in sums.iter_mut().zip(truth.sums(i, &answers)) {
                     *sum += more;
                 }

@@ -77,7 +77,7 @@ pub const SECTIONS: &[Section] = &[
             key(
                 "group",
                 "a whole number; default 4",
-                "Terms between two looks at the clock.",
+                "Terms between two looks at the clock: they are added in whole groups, and one group always.",
             ),
             key(
                 "terms-input",
@@ -204,6 +204,20 @@ mod tests {
             spec.models().unwrap(),
             (vec!["network.onnx".to_string()], vec![0, 0])
         );
+    }
+
+    #[test]
+    fn exits_of_a_point_stand_together() {
+        let exit = |point: &str| format!("[[exit]]\noutputs = [\"x\"]\n{point}\n");
+        let spec = |points: &[&str]| {
+            let exits: Vec<String> = points.iter().map(|point| exit(point)).collect();
+            let text = format!("model = \"m.onnx\"\n{}", exits.concat());
+            Spec::parse(&text, "spec.toml").unwrap().points()
+        };
+        let (a, b) = ("point = \"a\"", "point = \"b\"");
+        assert_eq!(spec(&[a, a, b, "", ""]).unwrap(), [0, 0, 1, 2, 3]);
+        let errors = spec(&[a, b, a]).unwrap_err();
+        assert!(errors[0].message.contains("another point stands between"));
     }
 
     #[test]

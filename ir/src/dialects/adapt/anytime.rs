@@ -3,6 +3,7 @@
 use crate::core::{
     Block, Elem, EvalCx, Num, OpDef, OpError, OpInfo, OpResult, OpView, Tensor, Type, Value,
 };
+use crate::dialects::tensor::control::all_fit;
 use crate::op;
 
 op! {
@@ -57,21 +58,19 @@ impl OpDef for Anytime {
         }
         let body = Anytime::body(op)?;
         let args = types(op.module.block_args(body));
-        let initial = types(&op.operands()[2..]);
-        if args.split_first() != Some((&Type::scalar(Elem::I64), &initial[..])) {
-            return Err(OpError::new(
-                "the body must take the number of the step, `tensor<i64>`, and values of the types of the first ones",
-            ));
+        let Some((step, carried)) = args.split_first() else {
+            return Err(OpError::new("the body takes the number of the step first"));
+        };
+        if *step != Type::scalar(Elem::I64) {
+            return Err(OpError::new(format!(
+                "the body takes the number of the step first, `tensor<i64>`, found `{step}`"
+            )));
         }
+        all_fit(op, "operand", &types(&op.operands()[2..]), carried)?;
         let yielded = super::yielded(op, body)?;
-        match types(&yielded) == initial {
-            true => Ok(std::iter::once(Type::scalar(Elem::I64))
-                .chain(initial)
-                .collect()),
-            false => Err(OpError::new(
-                "the body must yield values of the types that it takes",
-            )),
-        }
+        all_fit(op, "yielded value", &types(&yielded), carried)?;
+        let done = std::iter::once(Type::scalar(Elem::I64));
+        Ok(done.chain(carried.iter().copied()).collect())
     }
     fn eval(&self, op: OpView<'_>, x: &[Tensor], cx: &mut EvalCx<'_>) -> OpResult<Vec<Tensor>> {
         let body = Anytime::body(op)?;

@@ -18,7 +18,6 @@ pub use anytime::{Anytime, Elapsed};
 pub use cascade::{Cascade, Emit, Fallback, Leave, Mode, Stage, stages};
 pub use decide::Decide;
 pub use gate::{Gate, GateParts, Join};
-
 pub use switch::Switch;
 
 use crate::core::{Block, OpDef, OpError, OpResult, OpView, Registry, Value};

@@ -3,12 +3,13 @@
 use crate::core::{
     Block, Elem, EvalCx, OpDef, OpError, OpInfo, OpResult, OpView, Tensor, Type, Value,
 };
+use crate::dialects::tensor::control::join;
 use crate::op;
 
 op! {
     /// Runs the region with the number `which`, the first one for what is below 0, the last one for
-    /// what is beyond. The regions see the values around them, take none, and yield values of the same
-    /// types.
+    /// what is beyond. The regions see the values around them, take none, and yield as many values each;
+    /// an extent that differs between them is `?`.
     "adapt.switch" => Switch {
         operands: [which: INT_TENSOR],
         results: [; results],
@@ -47,14 +48,20 @@ impl OpDef for Switch {
             }
             let values: Vec<Value> = super::yielded(op, block)?;
             let own: Vec<Type> = values.iter().map(|&v| op.module.value_type(v)).collect();
-            match &types {
-                Some(first) if *first != own => {
+            types = Some(match types {
+                None => own,
+                Some(first) if first.len() != own.len() => {
                     return Err(OpError::new(format!(
-                        "variant {number} yields other types than the first one"
+                        "variant {number} yields {} values, but the first one yields {}",
+                        own.len(),
+                        first.len()
                     )));
                 }
-                _ => types = Some(own),
-            }
+                Some(first) => {
+                    let pairs = first.into_iter().zip(own);
+                    pairs.map(|(a, b)| join(a, b)).collect::<OpResult<_>>()?
+                }
+            });
         }
         types.ok_or_else(|| OpError::new("there must be a variant"))
     }

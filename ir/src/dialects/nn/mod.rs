@@ -24,6 +24,7 @@ mod resize;
 mod rotary;
 pub(crate) mod rules;
 mod softmax;
+mod terms;
 mod window;
 
 pub use activation::{
@@ -39,12 +40,14 @@ pub use recurrent::{Gru, Lstm};
 pub use resize::Resize;
 pub use rotary::Rotary;
 pub use softmax::{LogSoftmax, Softmax};
+pub use terms::AddTerms;
 pub use window::{Layout, Window};
 
 use crate::core::Registry;
 
 pub fn register(ops: &mut Registry) {
     ops.add(&[
+        &AddTerms,
         &Attention,
         &AvgPool,
         &BatchNorm,

@@ -71,8 +71,8 @@ impl OpDef for While {
                 "the regions of `tensor.while` must take the same arguments",
             ));
         }
-        all_fit("operand", &types(op.operands()), &carried)?;
-        all_fit("yielded value", &yielded(op, 1)?, &carried)?;
+        all_fit(op, "operand", &types(op.operands()), &carried)?;
+        all_fit(op, "yielded value", &yielded(op, 1)?, &carried)?;
         match yielded(op, 0)?.as_slice() {
             [one] if *one == Type::scalar(Elem::Bool) => Ok(carried),
             _ => Err(OpError::new(
@@ -123,7 +123,7 @@ fn yielded(op: OpView<'_>, region: usize) -> OpResult<Vec<Type>> {
 }
 
 /// The type that both values have.
-fn join(a: Type, b: Type) -> OpResult<Type> {
+pub(in crate::dialects) fn join(a: Type, b: Type) -> OpResult<Type> {
     match (a.kind(), b.kind()) {
         _ if a == b => Ok(a),
         (TypeKind::Tensor(x), TypeKind::Tensor(y)) if x.elem == y.elem && x.rank() == y.rank() => {
@@ -136,10 +136,16 @@ fn join(a: Type, b: Type) -> OpResult<Type> {
     }
 }
 
-fn all_fit(what: &str, types: &[Type], carried: &[Type]) -> OpResult<()> {
+pub(in crate::dialects) fn all_fit(
+    op: OpView<'_>,
+    what: &str,
+    types: &[Type],
+    carried: &[Type],
+) -> OpResult<()> {
+    let name = op.name();
     if types.len() != carried.len() {
         return Err(OpError::new(format!(
-            "the regions of `tensor.while` take {} values, but there is {} of them: {} {what}",
+            "the regions of `{name}` take {} values, but there is {} of them: {} {what}",
             carried.len(),
             if types.len() < carried.len() {
                 "not one for each"

@@ -10,7 +10,7 @@
 mod binary;
 pub mod build;
 mod contract;
-mod control;
+pub(in crate::dialects) mod control;
 mod dynamic;
 pub mod extents;
 mod fft;

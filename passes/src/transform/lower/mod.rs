@@ -1,7 +1,7 @@
-//! Conversions between dialects: one file per pair, named `<from>_to_<to>`, `adapt` to `tensor`, and
-//! files of what is large in them.
+//! Conversions between dialects: one file per pair, named `<from>_to_<to>`, and files of
+//! what is large in them.
 
-pub mod adapt;
+pub mod adapt_to_tensor;
 mod attention;
 pub mod nn_to_kernel;
 pub mod recurrent;

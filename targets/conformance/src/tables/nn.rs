@@ -264,6 +264,8 @@ pub(super) fn product() -> Vec<Row> {
         Attention ["1x2x7x8xf32", "1x2x7x8xf32", "1x2x7x8xf32"] {causal: true};
         Attention ["1x2x3x8xf32", "1x2x7x8xf32", "1x2x7x8xf32"] {causal: true, offset: 4};
         Attention ["1x1x4x3xf64", "1x1x4x3xf64", "1x1x4x3xf64"];
+        AddTerms ["4x13xf32", "9xf32", "3x2x4x13xf32", "3x2x4x5xf32", "const below9 3x2x4x5xi64", "i64 = 2"];
+        AddTerms ["1x8xf32", "2xf32", "1x3x1x8xf32", "1x3x1x1xf32", "const below2 1x3x1x1xi64", "i64 = 7"];
         Rotary ["2x3x5x16xf32", "1x1x5x8xf32", "1x1x5x8xf32"];
         Rotary ["2x3x5x16xf32", "2x1x5x8xf32", "2x1x5x8xf32"] {interleaved: true};
         Rotary ["1x4x7x13xf32", "1x1x7x3xf32", "1x1x7x3xf32"];

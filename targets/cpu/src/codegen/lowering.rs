@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use lepid_ir::core::{Module, Op, OpView, Value};
 use lepid_ir::dialects::kernel::{self, PANEL};
 use lepid_ir::dialects::nn;
+use lepid_ir::interp;
 use lepid_passes::transform::joins::joined;
 use lepid_passes::transform::memory_plan::is_open;
 use lepid_passes::transform::states::is_in_place;
@@ -22,6 +23,7 @@ use crate::codegen::recurrence::{Cell, Recurrence};
 use crate::codegen::routine::RoutineCall;
 use crate::codegen::strassen::Strassen;
 use crate::codegen::strips::{Kernel, Stage, Strips};
+use crate::codegen::terms::Terms;
 use crate::codegen::winograd::Winograd;
 use crate::places::{Place, Places};
 use crate::routines::measure;
@@ -36,6 +38,7 @@ pub(crate) enum Task {
     EightBits(EightBitProduct),
     Winograd(Winograd),
     Strassen(Strassen),
+    Terms(Terms),
     Depthwise(Depthwise),
     Strips(Strips),
     Pooling(Pooling),
@@ -75,6 +78,7 @@ impl Task {
             | Task::Rows(_)
             | Task::Packing(_)
             | Task::Attention(_)
+            | Task::Terms(_)
             | Task::Routine(_)
             | Task::Open(_)
             | Task::Nest { .. } => {
@@ -134,6 +138,7 @@ pub(crate) fn lower(
         }
         "kernel.conv" => Ok(cx.conv(view)),
         "kernel.strips" => Ok(cx.strips(view)),
+        "nn.add_terms" => Ok(cx.terms(view)),
         "kernel.linear" if kernel::Linear::quantised(view) > 0 => cx.eight_bits(view),
         "kernel.linear" => Ok(cx.linear(view)),
         "kernel.matmul" => Ok(cx.matmul(view)),
@@ -416,6 +421,35 @@ impl Lowering<'_, '_> {
             c: self.place(view.result(0)),
             ldc: w[1],
             tail,
+        })
+    }
+
+    fn terms(&mut self, view: OpView<'_>) -> Task {
+        let (left, right) = (self.dims(view.operand(2)), self.dims(view.operand(3)));
+        let extent = self.dims(view.operand(1))[0];
+        // Terms that keep all columns need not say which.
+        let in_order = right[3] == extent && {
+            let columns = interp::eval_constant(self.module, view.operand(4));
+            columns.is_some_and(|columns| {
+                let columns = columns.to_i64s();
+                columns
+                    .chunks(extent)
+                    .all(|row| row.iter().copied().eq(0..extent as i64))
+            })
+        };
+        Task::Terms(Terms {
+            steps: left[0],
+            terms: left[1],
+            matrices: left[2],
+            rows: left[3],
+            keep: right[3],
+            sum: self.place(view.operand(0)),
+            z: self.place(view.operand(1)),
+            left: self.place(view.operand(2)),
+            right: self.place(view.operand(3)),
+            columns: (!in_order).then(|| self.packed(view.operand(4), Layout::Offsets { extent })),
+            step: self.place(view.operand(5)),
+            out: self.place(view.result(0)),
         })
     }
 

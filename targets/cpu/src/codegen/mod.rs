@@ -22,4 +22,5 @@ pub(crate) mod scalar;
 pub(crate) mod steps;
 pub(crate) mod strassen;
 pub(crate) mod strips;
+pub(crate) mod terms;
 pub(crate) mod winograd;

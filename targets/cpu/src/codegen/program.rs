@@ -232,6 +232,7 @@ impl<'m> Emitter<'m> {
                 Task::EightBits(t) => t.emit(g),
                 Task::Winograd(t) => t.emit(g),
                 Task::Strassen(t) => t.emit(g),
+                Task::Terms(t) => t.emit(g),
                 Task::Depthwise(t) => t.emit(g),
                 Task::Strips(t) => t.emit(g, module)?,
                 Task::Pooling(t) => t.emit(g),

@@ -458,6 +458,32 @@ pub struct StrassenArgs {
     pub epilogue: Epilogue,
 }
 
+/// Terms of products of matrices with one vector: `out[m][r] = sum[m][r] + Σ over t of left[t][m][r] * p[t][m]`, where
+/// `p[t][m] = Σ over k of right[t][m][k] * z[columns[t][m][k]]`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct TermsArgs {
+    /// At least 1.
+    pub terms: usize,
+    pub matrices: usize,
+    /// Rows of each matrix.
+    pub rows: usize,
+    /// Columns that a term keeps.
+    pub keep: usize,
+    /// `matrices * rows` floats.
+    pub sum: *const f32,
+    /// The vector.
+    pub z: *const f32,
+    /// `terms * matrices * rows` floats.
+    pub left: *const f32,
+    /// `terms * matrices * keep` floats.
+    pub right: *const f32,
+    /// As many indices into the vector; null if every term keeps all columns, in order.
+    pub columns: *const u32,
+    /// `matrices * rows` floats; may be `sum`, and overlaps nothing else.
+    pub out: *mut f32,
+}
+
 /// What a [`PoolArgs`] computes.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 use crate::args::{
     ConvRowsArgs, DwconvArgs, EightBitArgs, GemmRowsArgs, GemvArgs, GruCellArgs, GruHalfArgs,
     IgemmArgs, LrnArgs, LstmCellArgs, NormArgs, PackBArgs, PackRecurrentArgs, PoolArgs, ReduceArgs,
-    RowsArgs, StrassenArgs, TransposeArgs, Unary, WinogradArgs,
+    RowsArgs, StrassenArgs, TermsArgs, TransposeArgs, Unary, WinogradArgs,
 };
 use crate::attention::AttentionArgs;
 use crate::isa;
@@ -140,4 +140,5 @@ pub struct Table {
     pub gru_candidate_f32: unsafe extern "C" fn(*const GruHalfArgs),
     pub gemv_i8: unsafe extern "C" fn(*const EightBitArgs),
     pub strassen_f32: unsafe extern "C" fn(*const StrassenArgs),
+    pub terms_f32: unsafe extern "C" fn(*const TermsArgs),
 }

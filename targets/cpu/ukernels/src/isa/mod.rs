@@ -14,7 +14,7 @@ macro_rules! instantiate {
     (wide: $wide:ty, quad: $quad:ty, single: $single:ty, attributes: { $(#[$attribute:meta])* }) => {
         use crate::args::*;
         use crate::attention::AttentionArgs;
-        use crate::kernels::{attention, dwconv, eight_bits, gemv, igemm, norms, pack, pointers, pool, recurrent, reduce, strassen, streams, transpose, winograd};
+        use crate::kernels::{attention, dwconv, eight_bits, gemv, igemm, norms, pack, pointers, pool, recurrent, reduce, strassen, streams, terms, transpose, winograd};
         use crate::math;
         use crate::table::{F32x4, Table};
         use crate::vector::Vector;
@@ -35,6 +35,7 @@ macro_rules! instantiate {
             gru_cell_f32 = recurrent::gru_cell(GruCellArgs),
             gru_gates_f32 = recurrent::gru_gates(GruHalfArgs),
             strassen_f32 = strassen::strassen(StrassenArgs),
+            terms_f32 = terms::terms(TermsArgs),
             gru_candidate_f32 = recurrent::gru_candidate(GruHalfArgs),
         );
 
@@ -134,6 +135,7 @@ macro_rules! instantiate {
             gru_candidate_f32,
             gemv_i8,
             strassen_f32,
+            terms_f32,
         };
     };
     (@kernels $wide:ty, $attributes:tt, $($name:ident = $module:ident :: $kernel:ident ($args:ty),)*) => {

@@ -21,6 +21,7 @@ pub(crate) mod recurrent;
 pub(crate) mod reduce;
 pub(crate) mod strassen;
 pub(crate) mod streams;
+pub(crate) mod terms;
 pub(crate) mod transpose;
 pub(crate) mod winograd;
 

@@ -9,6 +9,7 @@ mod matrix;
 mod recurrent;
 mod rows;
 mod strassen;
+mod terms;
 mod winograd;
 
 use lepid_ukernels::args::{Activation, Epilogue};

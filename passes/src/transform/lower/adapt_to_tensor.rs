@@ -13,11 +13,11 @@ use lepid_ir::dialects::adapt::{Anytime, Elapsed, Switch};
 use lepid_ir::dialects::core::Yield;
 use lepid_ir::dialects::tensor::{self as t, build};
 
-use crate::core::rewrite::{At, copy_whole, is, replace};
+use crate::core::rewrite::{At, copy_block, is, replace, seen_from_outside};
 use crate::core::{Changed, PassCx, PassDef, PassResult, Values};
 
 pub const PASS: PassDef = PassDef {
-    name: "lower-adapt",
+    name: "adapt-to-tensor",
     summary: "Makes branches of `adapt.switch`, and loops of `adapt.anytime`.",
     values: Values::Exact,
     options: &[],
@@ -89,7 +89,9 @@ fn anytime(b: &mut Builder<'_>, op: Op) -> OpResult<Vec<Value>> {
     let mut map = seen_from_outside(b.module, op);
     let mut carried = vec![build::scalar(b, Elem::I64, 0.0)?];
     carried.extend(&operands[2..]);
-    let types: Vec<Type> = carried.iter().map(|&v| b.value_type(v)).collect();
+    // What is carried may be less known than what is carried at first.
+    let args = b.module.block_args(body).iter();
+    let types: Vec<Type> = args.map(|&v| b.module.value_type(v)).collect();
     let condition = b.region(&types, |b, args| {
         let one = build::scalar(b, Elem::I64, 1.0)?;
         let first = build::compare(b, "lt", args[0], one)?;
@@ -111,26 +113,4 @@ fn anytime(b: &mut Builder<'_>, op: Op) -> OpResult<Vec<Value>> {
     })?;
     let repeat = b.create_with_regions(&t::While, &carried, &[], &[condition, body])?;
     Ok(b.module.results(repeat).to_vec())
-}
-
-/// Copies the ops of a block; gives what stands for what it yields.
-fn copy_block(
-    b: &mut Builder<'_>,
-    block: Block,
-    map: &mut HashMap<Value, Value>,
-) -> OpResult<Vec<Value>> {
-    let end = b.module.terminator(block);
-    let ops: Vec<Op> = b.module.ops_in(block).collect();
-    for op in ops.into_iter().filter(|&op| Some(op) != end) {
-        copy_whole(b, op, map)?;
-    }
-    let values = end.map_or(Vec::new(), |end| b.module.operands(end).to_vec());
-    Ok(values.iter().map(|v| map[v]).collect())
-}
-
-/// What the regions see from outside stands for itself.
-pub(crate) fn seen_from_outside(module: &Module, op: Op) -> HashMap<Value, Value> {
-    let inside = module.walk_inside(op);
-    let operands = inside.iter().flat_map(|&op| module.operands(op));
-    operands.map(|&v| (v, v)).collect()
 }
