@@ -68,6 +68,7 @@ impl OpDef for AddTerms {
         let step = build::binary(b, &t::Max, step, zero)?;
         let at = |b: &mut Builder<'_>, table: Value| build::gather(b, table, step, 0);
         let (left, right, columns) = (at(b, left)?, at(b, right)?, at(b, columns)?);
+        let columns = build::cast(b, columns, crate::core::Elem::I64)?;
         let read = build::gather(b, z, columns, 0)?;
         let products = build::binary(b, &t::Mul, right, read)?;
         let products = build::reduce(b, products, "sum", &[2])?;

@@ -97,7 +97,7 @@ impl CostModel for KernelCosts {
             seconds: Some(seconds),
             reason,
         };
-        if op.name() == "kernel.linear" && Scaled::of(op).is_some() && !strassen::chosen(op) {
+        if op.name() == "kernel.linear" && Scaled::of(op).is_some() {
             return self.quantised_choices(op);
         }
         if op.name() == "kernel.linear" {
@@ -185,7 +185,10 @@ impl KernelCosts {
 
     /// Products with quantised weights: floats are made of them, or not.
     fn quantised_choices(&self, op: OpView<'_>) -> Vec<Choice> {
-        let floats = work::in_floats(op);
+        let floats = match strassen::chosen(op) {
+            true => by_quadrants(op),
+            false => work::in_floats(op),
+        };
         let bits = work::eight_bits(op);
         let [in_floats, in_bits] = [&floats, &bits].map(|work| self.table.seconds(work, 1));
         let rows = match kernel::linear_rows(op) {
