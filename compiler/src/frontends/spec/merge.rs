@@ -18,7 +18,13 @@ pub fn merge(
 ) -> Result<(Module, Op), Diagnostics> {
     let mut models = models.into_iter();
     let Some((mut module, func)) = models.next() else {
-        lepid_ir::bug!("a spec without a model was read");
+        let error = spec.error(
+            0..0,
+            "the spec has no `[[exit]]`, and its exits are asked for",
+        );
+        return Err(vec![error.with_help(
+            "a spec that is `[anytime]` can be compiled, run and timed like a model",
+        )]);
     };
     let view = module.view(func);
     let names = Func::output_names(view);
