@@ -103,9 +103,7 @@ pub(super) fn run(args: &Args, cx: &mut Cx<'_>) -> Outcome {
         // The last batch may be padded.
         let count = batch.min(samples - start);
         for (i, answers) in answers.iter().take(count).enumerate() {
-            for (sum, more) in sums.iter_mut().zip(truth.sums(start + i, answers)) {
-                *sum += more;
-            }
+            truth.add(&mut sums, start + i, answers);
         }
         let left = exit.and_then(|exit| outputs.get(exit)).map(Tensor::to_i64s);
         for exit in left.iter().flatten().take(count) {

@@ -94,7 +94,8 @@ impl Driver {
         options: &ModelOptions,
         session: &mut Session,
     ) -> Result<Module, Diagnostics> {
-        if let Some((model, plan)) = self.spec(path, session)?.0.anytime()? {
+        let (spec, models) = self.spec(path, session)?;
+        if let Some((model, plan)) = spec.anytime()? {
             let model = path.parent().unwrap_or(Path::new("")).join(model);
             let module = self.load_bound(&model, options, session)?;
             let mut module = self.simplified(module)?;
@@ -102,7 +103,7 @@ impl Driver {
             anytime::refine(&mut module, func, &plan).map_err(|error| vec![error])?;
             return Ok(module);
         }
-        let (spec, mut module) = self.load_exits(path, options, session)?;
+        let mut module = self.exits(&spec, &models, options, session)?;
         let func = main_function(&module, options.func.as_deref())?;
         spec.apply(&mut module, func)?;
         Ok(module)
@@ -144,6 +145,18 @@ impl Driver {
         session: &mut Session,
     ) -> Result<(Spec, Module), Diagnostics> {
         let (spec, models) = self.spec(path, session)?;
+        let module = self.exits(&spec, &models, options, session)?;
+        Ok((spec, module))
+    }
+
+    /// The function that gives the outputs of all exits of a spec, one exit after the other.
+    fn exits(
+        &self,
+        spec: &Spec,
+        models: &SpecModels,
+        options: &ModelOptions,
+        session: &mut Session,
+    ) -> Result<Module, Diagnostics> {
         let mut loaded = Vec::new();
         for model in &models.paths {
             if let Format::Spec = format(model).map_err(|error| vec![error])? {
@@ -154,8 +167,8 @@ impl Driver {
             let func = main_function(&module, options.func.as_deref())?;
             loaded.push((module, func));
         }
-        let (module, _) = spec::merge(&spec, loaded, &models.of_exits)?;
-        Ok((spec, self.simplified(module)?))
+        let (module, _) = spec::merge(spec, loaded, &models.of_exits)?;
+        self.simplified(module)
     }
 
     /// As simple as folding makes it.

@@ -81,6 +81,11 @@ impl<'a> Truth<'a> {
         sums
     }
 
+    /// Adds one sample's answers to sums.
+    pub fn add(&self, sums: &mut Sums, sample: usize, answers: &[usize]) {
+        add_to(sums, &self.sums(sample, answers));
+    }
+
     /// The score of sums over all samples.
     pub fn score(&self, sums: &[i64]) -> f64 {
         match self.metric {
@@ -175,10 +180,14 @@ impl<'a> Quality<'a> {
 fn add_all(sums: &mut Sums, of_samples: &[Sums], samples: &Bits) {
     for (i, more) in of_samples.iter().enumerate() {
         if samples.has(i) {
-            for (sum, more) in sums.iter_mut().zip(more) {
-                *sum += more;
-            }
+            add_to(sums, more);
         }
+    }
+}
+
+fn add_to(sums: &mut Sums, more: &Sums) {
+    for (sum, more) in sums.iter_mut().zip(more) {
+        *sum += more;
     }
 }
 

@@ -8,14 +8,13 @@
 //! rows the conversion of each weight in each tile of rows costs more than that. What either costs,
 //! the target's cost model predicts.
 
-use std::str::FromStr;
-
 use lepid_ir::core::{Module, Op, OpView, Tensor, Value};
 use lepid_ir::dialects::kernel::{self, PANEL};
 use lepid_ir::interp;
 use lepid_passes::core::{Changed, PassCx, PassDef, PassOption, PassResult, Values};
 use lepid_target_api::{TargetInfo, TargetOptions};
 
+use crate::choice::Use;
 use crate::weights::release;
 
 pub(crate) const PASS: PassDef = PassDef {
@@ -83,33 +82,10 @@ pub(crate) fn refusal(linear: OpView<'_>, wanted: Use) -> Option<String> {
     }
 }
 
-/// What the option `quantised` says.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Use {
-    Auto,
-    Off,
-    On,
-}
-
-impl Use {
-    /// What does not parse has its default: the pass refuses it.
-    pub(crate) fn of(info: &TargetInfo, options: &TargetOptions) -> Use {
-        let text = options.get(info, "quantised").unwrap_or_default();
-        text.parse().unwrap_or(Use::Auto)
-    }
-}
-
-impl FromStr for Use {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Use, ()> {
-        match text {
-            "auto" => Ok(Use::Auto),
-            "off" => Ok(Use::Off),
-            "on" => Ok(Use::On),
-            _ => Err(()),
-        }
-    }
+/// What the option `quantised` says. What does not parse has its default: the pass refuses it.
+pub(crate) fn wanted(info: &TargetInfo, options: &TargetOptions) -> Use {
+    let text = options.get(info, "quantised").unwrap_or_default();
+    text.parse().unwrap_or(Use::Auto)
 }
 
 /// Weights that are a product of small integers and scales.

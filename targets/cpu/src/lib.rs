@@ -8,6 +8,7 @@
 )]
 
 mod abi;
+mod choice;
 mod codegen;
 mod cost;
 mod eight_bits;

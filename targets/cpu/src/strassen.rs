@@ -8,8 +8,6 @@
 //! that comes to, the target's cost model predicts from the extents. How exact it is follows from the
 //! length of the sums ([`lepid_ukernels::strassen::error_bound`]).
 
-use std::str::FromStr;
-
 use lepid_ir::core::{Module, Op, OpView};
 use lepid_ir::dialects::core::Func;
 use lepid_ir::dialects::kernel;
@@ -17,7 +15,7 @@ use lepid_passes::core::{Changed, PassCx, PassDef, PassOption, PassResult, Value
 use lepid_target_api::{TargetInfo, TargetOptions};
 use lepid_ukernels::strassen;
 
-use crate::winograd::Positive;
+use crate::choice::{Positive, Use};
 
 pub(crate) const PASS: PassDef = PassDef {
     name: "strassen",
@@ -96,27 +94,6 @@ pub(crate) fn error_bound(linear: OpView<'_>) -> f64 {
     match linear.operand_dims(1)[0].known() {
         Some(depth) => strassen::error_bound(depth as usize),
         None => f64::INFINITY,
-    }
-}
-
-/// What the option `strassen` says.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-enum Use {
-    Auto,
-    Off,
-    On,
-}
-
-impl FromStr for Use {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Use, ()> {
-        match text {
-            "auto" => Ok(Use::Auto),
-            "off" => Ok(Use::Off),
-            "on" => Ok(Use::On),
-            _ => Err(()),
-        }
     }
 }
 

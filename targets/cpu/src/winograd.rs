@@ -15,6 +15,8 @@ use lepid_passes::core::{Changed, PassCx, PassDef, PassOption, PassResult, Value
 use lepid_target_api::{TargetInfo, TargetOptions};
 use lepid_ukernels::winograd::Scheme;
 
+use crate::choice::Positive;
+
 pub(crate) const PASS: PassDef = PassDef {
     name: "winograd",
     summary: "Chooses Winograd's algorithms for convolutions where they are faster and exact enough.",
@@ -112,18 +114,6 @@ impl FromStr for Use {
             "f4" => Ok(Use::One(Scheme::F4)),
             _ => Err(()),
         }
-    }
-}
-
-/// A positive number.
-pub(crate) struct Positive(pub(crate) f64);
-
-impl FromStr for Positive {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Positive, ()> {
-        let number: f64 = text.parse().map_err(|_| ())?;
-        (number > 0.0).then_some(Positive(number)).ok_or(())
     }
 }
 

@@ -6,7 +6,7 @@ mod support;
 use lepid_ir::core::{Builder, Code, Elem, Module, OpDef, Tensor};
 use lepid_ir::dialects::core::{Func, Return, constant};
 use lepid_ir::dialects::{kernel, nn, tensor};
-use lepid_ir::interp::{self, random::Random};
+use lepid_ir::interp::random::Random;
 use lepid_target_api::{CompileOptions, Package};
 use lepid_target_cpu::Cpu;
 use lepid_ukernels::winograd::Scheme;
@@ -91,21 +91,7 @@ fn layers() -> Vec<Layer> {
 
 /// The package of a layer with these values of the options `winograd` and `winograd-error`.
 fn package(module: &Module, winograd: &str, error: &str) -> Package {
-    let mut options = CompileOptions::default();
-    for (name, value) in [("winograd", winograd), ("winograd-error", error)] {
-        let values = &mut options.target.values;
-        values.insert(name.to_string(), value.to_string());
-    }
-    support::package(module, &options)
-}
-
-fn run(package: &Package, threads: usize, inputs: &[Tensor]) -> Vec<f64> {
-    support::run(package, threads, inputs).to_f64s()
-}
-
-fn interpret(module: &Module, inputs: &[Tensor]) -> Vec<f64> {
-    let func = module.funcs().next().unwrap();
-    interp::run(module, func, inputs).unwrap()[0].to_f64s()
+    support::package_with(module, &[("winograd", winograd), ("winograd-error", error)])
 }
 
 /// The algorithm that the only convolution of a package states.
@@ -126,30 +112,16 @@ fn values_are_within_the_bound_on_any_number_of_threads() {
     for (number, layer) in layers().iter().enumerate() {
         let seed = number as u64;
         let (bare, inputs) = layer.bare().build(&mut Random::new(seed));
-        let sums = interpret(&bare, &inputs);
+        let sums = support::interpret(&bare, &inputs);
         let square = sums.iter().map(|x| x * x).sum::<f64>() / sums.len() as f64;
         let (module, inputs) = layer.build(&mut Random::new(seed));
-        let exact = interpret(&module, &inputs);
+        let exact = support::interpret(&module, &inputs);
         for (scheme, option, stated) in STATED {
             let package = package(&module, option, "1");
             assert_eq!(algorithm(&package), stated);
-            let found = run(&package, 1, &inputs);
             let bound = scheme.error_bound(layer.image[3]) * square.sqrt();
-            for (at, (found, exact)) in found.iter().zip(&exact).enumerate() {
-                // Gelu and Silu are slightly steeper than 1, and the interpreter rounds, too.
-                let room = 1.2 * bound + 1e-6 * exact.abs().max(1.0);
-                assert!(
-                    (found - exact).abs() <= room,
-                    "{stated} of layer {number} at {at}: found {found}, expected {exact}"
-                );
-            }
-            for threads in [2, 3, 5] {
-                let again = run(&package, threads, &inputs);
-                assert_eq!(
-                    found, again,
-                    "{stated} of layer {number} on {threads} threads"
-                );
-            }
+            let what = format!("{stated} of layer {number}");
+            support::assert_within(&package, &inputs, (&exact, bound), &what);
         }
     }
 }

@@ -69,9 +69,7 @@ impl Tried {
                 let fail = |message| Diagnostic::error(Code::INPUT, Loc::Unknown, message);
                 data.labels.classes(outputs[0].shape()).map_err(fail)?;
                 let answers = answers(&outputs[0].to_f64s(), places);
-                for (sum, more) in sums.iter_mut().zip(truth.sums(i, &answers)) {
-                    *sum += more;
-                }
+                truth.add(sums, i, &answers);
             }
             let exit = found.last().map_or(0, |exit| exit.to_i64s()[0]);
             if let Some(count) = exits.get_mut(exit as usize) {

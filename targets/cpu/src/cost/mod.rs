@@ -17,7 +17,8 @@ use lepid_target_api::{
 use self::table::Table;
 pub(crate) use self::table::{AUTO, SHIPPED};
 use self::work::{Work, by_quadrants, direct, tiled};
-use crate::eight_bits::{self, EightBits, Scaled, Use};
+use crate::choice::Use;
+use crate::eight_bits::{self, EightBits, Scaled};
 use crate::strassen;
 use crate::winograd::{self, Selection};
 
@@ -39,7 +40,7 @@ impl KernelCosts {
             table: Table::named(name)?,
             selection: Selection::of(info, options),
             strassen: strassen::Selection::of(info, options),
-            quantised: Use::of(info, options),
+            quantised: eight_bits::wanted(info, options),
         })
     }
 }

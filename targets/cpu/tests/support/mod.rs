@@ -5,6 +5,7 @@ pub(crate) mod layers;
 
 use lepid_ir::core::{Diagnostics, Module, Tensor};
 use lepid_ir::dialects;
+use lepid_ir::interp;
 use lepid_passes::core::Silent;
 use lepid_target_api::{CompileEnv, CompileOptions, LoadOptions, Package, Target, compile};
 use lepid_target_cpu::Cpu;
@@ -28,6 +29,48 @@ pub(crate) fn try_package(
         observer: &mut Silent,
     };
     Ok(compile(&Cpu, module.clone(), options, env)?.package)
+}
+
+/// The package under these options of the target.
+#[allow(dead_code, reason = "not every test file sets options")]
+pub(crate) fn package_with(module: &Module, values: &[(&str, &str)]) -> Package {
+    let mut options = CompileOptions::default();
+    for (name, value) in values {
+        let values = &mut options.target.values;
+        values.insert(name.to_string(), value.to_string());
+    }
+    package(module, &options)
+}
+
+/// Whether values are as near to the exact ones as a bound says, and the same on any number of
+/// threads; `what` names them.
+#[allow(dead_code, reason = "for algorithms that have bounds")]
+pub(crate) fn assert_within(
+    package: &Package,
+    inputs: &[Tensor],
+    (exact, bound): (&[f64], f64),
+    what: &str,
+) {
+    let found = run(package, 1, inputs).to_f64s();
+    for (at, (found, exact)) in found.iter().zip(exact).enumerate() {
+        // Gelu and Silu are slightly steeper than 1, and the interpreter rounds, too.
+        let room = 1.2 * bound + 1e-6 * exact.abs().max(1.0);
+        assert!(
+            (found - exact).abs() <= room,
+            "{what} at {at}: found {found}, expected {exact}"
+        );
+    }
+    for threads in [2, 3, 5] {
+        let again = run(package, threads, inputs).to_f64s();
+        assert_eq!(found, again, "{what} on {threads} threads");
+    }
+}
+
+/// The first output of the interpreter.
+#[allow(dead_code, reason = "not every test file interprets")]
+pub(crate) fn interpret(module: &Module, inputs: &[Tensor]) -> Vec<f64> {
+    let func = module.funcs().next().unwrap();
+    interp::run(module, func, inputs).unwrap()[0].to_f64s()
 }
 
 /// Options with the pipeline of the target, some of its passes replaced by others.
